@@ -1,0 +1,91 @@
+# Sourced by contrib/demo and contrib/test. Installs what is missing: Debian packages, then the private virtual
+# environment .venv with nfxlat (editable) and its Python dependencies. Does nothing, at once, where all is there.
+#
+# prepare EXTRAS   e.g. prepare "" or prepare test
+
+PYTHON=/usr/bin/python3
+NEEDED="python3 python3-venv python3-nftables nftables iproute2"
+BUILD="gcc python3-dev libnetfilter-queue-dev" # for the NetfilterQueue package only, which has no wheels
+
+say() { printf '%s\n' "nfxlat: $*" >&2; }
+die() {
+    say "$*"
+    exit 2
+}
+
+missing_packages() {
+    for package in "$@"; do
+        case $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) in
+        "install ok installed") ;;
+        *) printf '%s ' "$package" ;;
+        esac
+    done
+}
+
+install_packages() {
+    say "installing Debian packages: $*"
+    log=$(mktemp)
+    if { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    return 1
+}
+
+prepare_packages() {
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        [ -x "$PYTHON" ] || die "$PYTHON is missing, and this is no Debian: install Python 3.11 or later"
+        "$PYTHON" -c 'import venv, ensurepip, nftables' 2>/dev/null ||
+            die "this is no Debian: install the equivalents of $NEEDED"
+        return
+    fi
+    # shellcheck disable=SC2046,SC2086
+    set -- $(missing_packages $NEEDED)
+    if [ $# -gt 0 ]; then
+        install_packages "$@" || die "these packages are needed and cannot be installed: $*"
+    fi
+    # shellcheck disable=SC2046,SC2086
+    set -- $(missing_packages $BUILD)
+    if [ $# -gt 0 ]; then
+        install_packages "$@" || say "cannot install $*: the netfilterqueue source will be missing, netlink is used"
+    fi
+}
+
+prepare_environment() {
+    extras=$1
+    stamp=$VENV/nfxlat-$extras.stamp
+    wanted="$("$PYTHON" -V) $(cksum <"$ROOT/pyproject.toml")"
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+    say "setting up $VENV"
+    # Debian's nftables bindings, the official ones, are seen through --system-site-packages.
+    [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$VENV" ||
+        die "cannot make a virtual environment in $VENV: install python3-venv, or make the folder writable"
+    pip="$VENV/bin/python -m pip install --quiet --disable-pip-version-check"
+    $pip --editable "$ROOT${extras:+[$extras]}" ||
+        die "pip could not install nfxlat's dependencies: is a package index reachable?"
+    $pip --editable "$ROOT[netfilterqueue]" >/dev/null 2>&1 ||
+        say "the NetfilterQueue package does not build here: the netfilterqueue source will be missing, netlink is used"
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
+# TAYGA, for nfxlat bench to be compared with: unpacked, not installed, since the package starts a daemon and sets up NAT.
+prepare_tayga() {
+    [ -x "$VENV/tayga/usr/sbin/tayga" ] || command -v tayga >/dev/null && return
+    command -v apt-get >/dev/null || return 0
+    folder=$(mktemp -d)
+    if (cd "$folder" && apt-get -q -o APT::Sandbox::User=root download tayga && dpkg -x tayga_*.deb "$VENV/tayga") >/dev/null 2>&1; then
+        dpkg-deb -f "$folder"/tayga_*.deb Version >"$VENV/tayga/version"
+    else
+        say "TAYGA cannot be had: nfxlat bench leaves it out"
+    fi
+    rm -rf "$folder"
+}
+
+prepare() {
+    [ "$(id -u)" = 0 ] || die "run as root: namespaces, nftables rules and packet queues need it"
+    prepare_packages
+    prepare_environment "${1:-}"
+    case ${1:-} in *test*) prepare_tayga ;; esac
+}

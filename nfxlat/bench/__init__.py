@@ -1,0 +1,1 @@
+"""`nfxlat bench`: the same traffic through several models of translation, side by side in one run."""

@@ -1,0 +1,143 @@
+"""The null translator: what the hook model intercepts it injects again unchanged, so it shows what that alone costs.
+
+    python -m nfxlat.bench.null [--ready-fd FD] PREFIX4 ...
+
+Rules, queues, domain device and stamp are those of `nfxlat run --setup`, but for IPv4 towards PREFIX4 ... in both
+directions, and nothing of a packet is read or written but the link header in front of it. Forwarding has to be on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from nfxlat.datapath.inject import DeviceInjector
+from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.source import Record
+from nfxlat.datapath.superframe import TCP
+from nfxlat.host import device
+from nfxlat.host.stamp import Stamp
+from nfxlat.nft import compat, load, templates
+from nfxlat.outcome import Reason
+from nfxlat.wire import vnet
+from nfxlat.wire.nfnetlink import SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.stamp import gso_size_of, is_udp
+
+NAME, QUEUE = "null0", 7
+IP_HEADER, LINK = 20, 14  # the generators send no options
+MSS = 1448  # of TCP without a stamp: an MTU of 1500, timestamps
+_UDP_START = LINK + IP_HEADER
+_PARTIAL = {
+    protocol: vnet.pack(vnet.NEEDS_CSUM, 0, 0, 0, _UDP_START, offset) for protocol, offset in ((6, 16), (17, 6))
+}
+
+
+@contextlib.contextmanager
+def rules(networks: Sequence[str]) -> Iterator[str]:
+    """The router template's IPv4 rules for `networks`; yields how its queue rules were made."""
+    table, template = f"nfxlat_{NAME}", templates.text("router4")
+    values: dict[str, templates.Value] = {
+        "domain_device": NAME,
+        "injected_mark": templates.INJECTED_MARK,
+        "translated": networks,
+    }
+    load.run(templates.render(template, table, values), what=f"rules {table}")
+    native = load.queue_expression_available()
+    for number, chain in enumerate(("queue_plain", "queue_tcp"), QUEUE):
+        if native:
+            load.run(f"insert rule ip {table} {chain} queue num {number}", what=f"rules {table}")
+        else:
+            compat.insert_queue_rule("ip", table, chain, number, "null")
+    try:
+        yield "native" if native else "compat"
+    finally:
+        load.unload("ip", table)
+
+
+def offload(buffer: bytearray, record: Record) -> bytes | None:
+    """The vnet header that hands the packet on as it is; None where a superframe's segments are not known."""
+    info, protocol = record.skb_info, buffer[record.start + 9]
+    if info & SKB_GSO:
+        at = record.start + IP_HEADER
+        gso_size = gso_size_of(record.priority)
+        if protocol == TCP:
+            header, kind, offset = (buffer[at + 12] >> 4) * 4, vnet.GSO_TCPV4, 16
+            gso_size = gso_size or MSS
+        elif is_udp(record.priority):
+            header, kind, offset = 8, vnet.GSO_UDP_L4, 6
+        else:
+            return None
+        if record.length - IP_HEADER - header > gso_size:
+            return vnet.pack(vnet.NEEDS_CSUM, kind, _UDP_START + header, gso_size, _UDP_START, offset)
+    if info & (SKB_CSUMNOTREADY | SKB_GSO):
+        return _PARTIAL.get(protocol)
+    return vnet.NOTHING
+
+
+def pass_on(source: NetlinkQueue, injector: DeviceInjector, ethernet: bytes) -> None:
+    """One batch."""
+    buffer, base = source.buffer, source.base
+    for record in source.receive():
+        header = offload(buffer, record)
+        if header is not None and record.whole:
+            start = record.start - vnet.SIZE - LINK
+            buffer[start : record.start] = header + ethernet
+            injector.put(base + start, vnet.SIZE + LINK + record.length, b"")
+    source.conclude(())
+    injector.flush()
+
+
+def main() -> None:
+    """Pass on until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m nfxlat.bench.null", description=__doc__)
+    parser.add_argument("networks", nargs="+", metavar="PREFIX4")
+    parser.add_argument("--ready-fd", type=int)
+    arguments = parser.parse_args()
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+
+    refused: Counter[Reason] = Counter()
+
+    def refuse(reason: Reason) -> None:
+        refused[reason] += 1
+
+    stopped, stopper = os.pipe()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: os.write(stopper, b"."))
+    with contextlib.ExitStack() as stack:
+        sources = {}
+        for number, superframes in ((QUEUE, False), (QUEUE + 1, True)):
+            source = NetlinkQueue(number, superframes=superframes)
+            stack.callback(source.close)
+            sources[source.fileno()] = source
+        domain_device, _ = device.create_or_adopt(NAME, report=report)
+        stack.callback(device.remove, domain_device)
+        report(f"rules by {stack.enter_context(rules(arguments.networks))} queue")
+        stack.callback(Stamp(NAME, report, udp=True).close)
+        with device.in_namespace(domain_device.far_namespace):
+            packet_socket = DeviceInjector.open_socket(domain_device.far_interface)
+        injector = DeviceInjector(packet_socket, domain_device.near_mac, domain_device.far_mac, refuse)
+        stack.callback(injector.close)
+        ethernet = domain_device.near_mac + domain_device.far_mac + b"\x08\x00"
+        poll = select.epoll()
+        for descriptor in (stopped, *sources):
+            poll.register(descriptor, select.EPOLLIN)
+        if arguments.ready_fd is not None:
+            os.write(arguments.ready_fd, b"ready\n")
+            os.close(arguments.ready_fd)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == stopped:
+                    report(f"{refused.total()} packets refused by the injector")
+                    return
+                pass_on(sources[descriptor], injector, ethernet)
+
+
+if __name__ == "__main__":
+    main()

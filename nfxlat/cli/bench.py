@@ -1,0 +1,176 @@
+"""`nfxlat bench`: the same traffic through several models of translation, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from nfxlat.bench import about, models
+from nfxlat.bench.page import page
+from nfxlat.bench.report import Report
+from nfxlat.bench.run import LIMIT, Options, chosen_measurements
+from nfxlat.bench.run import run as measure
+from nfxlat.bench.works import Settings
+from nfxlat.errors import OperatorError
+from nfxlat.lab.netns import Terminated, signals_raise
+
+STYLES = {"moonshot": "bold green", "reached": "green", "missed": "red"}
+FULL_LIMIT = 3600.0
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure the hook model beside the device model, TAYGA, plain forwarding and a null translator",
+        description="Builds one lab of network namespaces for each model and measures all of them in turn, in several "
+        "rounds. The host's own network is not touched; everything is removed at the end. About eight minutes, at "
+        "most twelve. Let the machine be idle otherwise. "
+        "Exit status: 0 all was measured, 1 something failed, 2 it cannot run here, 128 and more: stopped by a signal.",
+    )
+    parser.add_argument("--full", action="store_true", help="more models and work; takes about three times as long")
+    parser.add_argument("--quick", action="store_true", help="one round, too short to mean anything: does it work?")
+    parser.add_argument("--rounds", type=int, metavar="N", help="default 3")
+    parser.add_argument("--models", type=_words, metavar="NAME,...", help=f"of {', '.join(models.FULL)}")
+    parser.add_argument("--only", type=_words, default=(), metavar="WORD,...", help="measurements whose key has a WORD")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of hook and device (default 1)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout; the rest goes to stderr")
+    parser.add_argument("--markdown", action="store_true", help="the report in Markdown on stdout, the rest to stderr")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots, one file, to FILE")
+    parser.set_defaults(run=run)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def chosen_options(args: argparse.Namespace) -> Options:
+    """What the arguments ask for. Raises OperatorError."""
+    if args.json and args.markdown:
+        raise OperatorError("--json and --markdown at once", where="nfxlat bench", hint="give the one or the other")
+    rounds = args.rounds if args.rounds is not None else 1 if args.quick else 3
+    if rounds < 1 or args.workers < 1:
+        raise OperatorError("must be at least 1", where="--rounds, --workers")
+    names = args.models or (models.FULL if args.full else models.DEFAULT)
+    for name in names:
+        if name not in models.MODELS:
+            raise OperatorError(f"no model {name!r}", where="--models", hint=f"there are {', '.join(models.FULL)}")
+    if not args.models and not models.tayga_binary():
+        names = tuple(name for name in names if name != "tayga")
+    return Options(
+        models=tuple(dict.fromkeys(names)),
+        rounds=rounds,
+        settings=Settings.quick() if args.quick else Settings(),
+        full=args.full,
+        only=args.only,
+        workers=args.workers,
+        limit=FULL_LIMIT if args.full else LIMIT,
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; its exit status."""
+    if os.geteuid() != 0:
+        raise OperatorError("network namespaces need root", where="nfxlat bench", hint="run it as root")
+    options = chosen_options(args)
+    chosen_measurements(options)
+    if args.html is not None and not args.html.absolute().parent.is_dir():
+        raise OperatorError("no such folder", where=f"--html {args.html}")
+    console = Console(stderr=args.json or args.markdown, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    if "tayga" not in options.models and not args.models:
+        console.print("no TAYGA here, so it is left out: contrib/test unpacks the Debian package", style="yellow")
+    machine, date = about.machine(), about.date()
+    try:
+        with signals_raise(), _Show(console) as progress:
+            result = measure(options, progress)
+    except (KeyboardInterrupt, Terminated) as stopped:
+        console.print("stopped; all labs and translators are removed")
+        return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
+    command = shlex.join(["nfxlat", *sys.argv[1:]])
+    report = Report(result, command, date, machine, about.versions(), dataclasses.asdict(options))
+    _print(console, report)
+    if args.html is not None:
+        args.html.write_text(page(report), encoding="utf-8")
+        console.print(f"report: {args.html}", markup=False)
+    if args.json:
+        print(json.dumps(report.as_json()))
+    if args.markdown:
+        print(report.markdown(), end="")
+    return 0 if result.complete and not result.troubles else 1
+
+
+class _Show:
+    """Progress for a terminal (a bar) or a file (plain lines)."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        columns = (
+            SpinnerColumn(),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._bar = RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("building the labs", total=None)
+
+    def __enter__(self) -> _Show:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def up(self, title: str, facts: Sequence[str]) -> None:
+        self._console.print(title, markup=False)
+        for fact in facts:
+            self._console.print(f"  {fact}", style="dim", markup=False)
+
+    def begin(self, seconds: float) -> None:
+        self._bar.update(self._task, total=seconds)
+        self._console.print(f"measuring: about {seconds / 60:.0f} min", markup=False)
+
+    def trying(self, what: str) -> None:
+        self._bar.update(self._task, description=what)
+
+    def found(self, what: str, values: str, seconds: float) -> None:
+        self._bar.advance(self._task, seconds)
+        if not self._console.is_terminal:
+            self._console.print(f"{what}: {values}", markup=False)
+
+
+def _print(console: Console, report: Report) -> None:
+    (_, _, *names), *rows = report.rows()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("work")
+    for name in ("unit", *names):
+        table.add_column(name, justify="right", no_wrap=name == "unit")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    head, *goals = report.reach_rows()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in head:
+        table.add_column(name, justify="right" if name in ("at least", "moonshot", "measured") else "left")
+    for row, standing in zip(goals, report.standings, strict=True):
+        table.add_row(*row, style=STYLES.get(standing.verdict, "dim"))
+    if goals:
+        console.print(table)
+    for line in (*report.features(), *report.notes()):
+        console.print(f"- {line}", markup=False)

@@ -1,0 +1,121 @@
+"""`nfxlat doctor`: what this kernel and host can do, what to change, and GRO settings on request."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nfxlat.errors import OperatorError
+from nfxlat.host import capabilities, offload
+from nfxlat.service import doctor
+from nfxlat.service.doctor import Finding, State
+
+STYLE = {
+    State.OK: "green",
+    State.NOTE: "yellow",
+    State.MISSING: "red",
+    State.FATAL: "bold red",
+    State.UNKNOWN: "magenta",
+}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="what this kernel and host can do, and what to change",
+        description="Looks at this kernel and host, tries what cannot be seen in a network namespace of its own, and "
+        "changes nothing but what --apply and --undo say. Exit status: 0 nfxlat can run here, 1 it cannot.",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument(
+        "--tune",
+        nargs="*",
+        metavar="DEVICE",
+        help="show the GRO settings that make superframes (default: of network cards and veths that have an address)",
+    )
+    parser.add_argument("--apply", action="store_true", help="with --tune: set them")
+    parser.add_argument("--undo", action="store_true", help="with --tune: put back what --apply found")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command."""
+    if (arguments.apply or arguments.undo) and arguments.tune is None:
+        raise OperatorError("only with --tune", where="--apply, --undo")
+    if arguments.apply and arguments.undo:
+        raise OperatorError("the one or the other", where="--apply, --undo")
+    if arguments.undo and arguments.tune:
+        raise OperatorError("puts back all that --apply has changed, and takes no device", where="--undo")
+    if arguments.tune is not None:
+        return _tune(arguments)
+    findings = doctor.examine()
+    ok = doctor.can_run(findings)
+    if arguments.json:
+        print(json.dumps({"ok": ok, "findings": [dataclasses.asdict(finding) for finding in findings]}))
+    else:
+        console = _console()
+        console.print(_table(findings))
+        console.print("nfxlat can run here" if ok else "nfxlat CANNOT run here: see what is fatal", markup=False)
+    return 0 if ok else 1
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140
+    return console
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("what", "state", "found", "means, and what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        advice = Text(finding.meaning)
+        if finding.remedy:
+            advice.append("; " if finding.meaning else "").append(finding.remedy, style="bold")
+        table.add_row(finding.what, Text(finding.state, STYLE[finding.state]), Text(finding.found), advice)
+    return table
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    changed: list[str] = []
+
+    def report(line: str) -> None:
+        changed.append(line)
+        if not arguments.json:
+            print(line)
+
+    if arguments.apply or arguments.undo:
+        capabilities.require("CAP_NET_ADMIN", what="--apply" if arguments.apply else "--undo")
+    if arguments.undo:
+        offload.undo(report)
+    elif arguments.apply:
+        offload.tune(offload.interfaces(arguments.tune or None), report)
+    if arguments.json:
+        shown = [dataclasses.asdict(one) for one in offload.interfaces(arguments.tune or None)]
+        print(json.dumps({"changed": changed, "interfaces": shown}))
+    elif arguments.apply or arguments.undo:
+        print("nothing to change" if not changed else "done", file=sys.stderr)
+    else:
+        _console().print(_settings(offload.interfaces(arguments.tune or None)))
+    return 0
+
+
+def _settings(interfaces: list[offload.Interface]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("device", "setting", "is", "makes superframes"):
+        table.add_column(heading)
+    for interface in interfaces:
+        for key, value in interface.wanted.items():
+            style = "yellow" if key in interface.changes else "green"
+            table.add_row(interface.name, key, Text(interface.settings[key], style), value)
+    return table

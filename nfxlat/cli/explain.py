@@ -1,0 +1,98 @@
+"""`nfxlat explain`: what an address or a packet becomes, by which rule and arithmetic, or which check refuses it."""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from nfxlat.cli.domain import add_domain_arguments, chosen_domain
+from nfxlat.errors import OperatorError
+from nfxlat.offline import link
+from nfxlat.offline.capture import STDIN, opened
+from nfxlat.offline.packet import PacketExplanation, explain_packet
+from nfxlat.offline.record import Record
+from nfxlat.offline.translation import Judgement, judge, judge_all
+from nfxlat.xlat.explain import Explanation, explain
+from nfxlat.xlat.translator import Translator
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="explain what an address or a packet becomes, and why",
+        description="ADDRESS: its counterpart, the rule, the arithmetic, or the check that refuses it. Packets, as hex "
+        "digits from the IP header on or in a capture (- is stdin): field by field what became what and why, or why "
+        "not and which address failed. Exit status 0 also where the answer is no.",
+    )
+    add_domain_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object an address or packet")
+    parser.add_argument("--hops", type=int, choices=(0, 1), default=1, help="taken off TTL or Hop Limit (default 1)")
+    parser.add_argument(
+        "--icmp-source",
+        type=int,
+        metavar="HOPS",
+        help="take ADDRESS for the source of an ICMP error that arrived with this TTL or Hop Limit (RFC 6791)",
+    )
+    parser.add_argument("what", metavar="ADDRESS|HEX|IN.pcap", help="what to explain")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command."""
+    translator = Translator(chosen_domain(arguments))
+    if arguments.icmp_source is not None and not 0 <= arguments.icmp_source <= 255:
+        raise OperatorError(f"{arguments.icmp_source} is no TTL", where="--icmp-source", hint="0 to 255")
+    address = _address(arguments.what)
+    if address is not None:
+        told = explain(translator.addresses, address, error_hop_limit=arguments.icmp_source)
+        print(json.dumps(told.as_json()) if arguments.json else "\n".join(_address_lines(told)))
+        return 0
+    for judgement in _judgements(translator, arguments.what, arguments.hops):
+        explained = _explained(translator, judgement)
+        if arguments.json:
+            print(json.dumps(explained.as_json(judgement.number)))
+        else:
+            print("\n".join(explained.lines(judgement.number)), end="\n\n")
+    return 0
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    with suppress(ValueError):
+        address = ip_address(text)
+        return IPv6Address(address.packed) if address.version == 6 else address  # without a zone
+    return None
+
+
+def _judgements(translator: Translator, what: str, hops: int) -> Iterator[Judgement]:
+    if what != STDIN and not os.path.exists(what):
+        octets = _octets(what)
+        if octets is None:
+            raise OperatorError("no address, no packet in hex digits and no file", where=what, hint="give one of them")
+        yield judge(translator, Record(link.RAW, 0, octets), hops=hops)
+        return
+    with opened(what) as (capture, _):
+        yield from judge_all(translator, capture, hops)
+
+
+def _octets(text: str) -> bytes | None:
+    with suppress(ValueError):
+        return bytes.fromhex(text) or None
+    return None
+
+
+def _explained(translator: Translator, judgement: Judgement) -> PacketExplanation:
+    return explain_packet(translator.addresses, judgement.packet, judgement.direction, judgement.outcome)
+
+
+def _address_lines(told: Explanation) -> list[str]:
+    if told.counterpart is None:
+        assert told.reason is not None
+        lines = [f"{told.address} has no counterpart: {told.reason.label} ({told.rfc})"]
+    else:
+        assert told.rule is not None
+        lines = [f"{told.address} is {told.counterpart}", f"  by {told.rule.value} {told.entry} ({told.rfc})"]
+    return [*lines, f"  {told.arithmetic}", *(f"  {note}" for note in told.notes)]

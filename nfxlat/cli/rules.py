@@ -1,0 +1,121 @@
+"""`nfxlat rules`: nft files with the `xlat` statement, compiled, loaded, unloaded and judged."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from nfxlat import config
+from nfxlat.errors import OperatorError
+from nfxlat.nft import ruleset
+from nfxlat.nft.check import check
+from nfxlat.nft.compile import FIRST_QUEUE, compile_rules, owner_of, queues
+from nfxlat.nft.finding import Severity
+from nfxlat.nft.program import Program, program
+from nfxlat.service.rules_live import check_live
+
+MAX_QUEUE = 65535
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "rules",
+        help="nft rules with the xlat statement",
+        description="nft files in which a rule may end in `xlat to PREFIX|DOMAIN` or `xlat from PREFIX|DOMAIN`.",
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name, function, text in (
+        ("compile", _compile, "print the plain nft that load would load"),
+        ("load", _load, "load it in one transaction, in the place of what the same file loaded before"),
+        ("unload", _unload, "take away exactly what was loaded from the file"),
+        ("check", _check, "judge it by the table of translation points; exit status 1: there are errors"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        verb.add_argument("file", type=Path, metavar="FILE", help="nft input")
+        verb.set_defaults(run=function)
+        if name != "unload":
+            verb.add_argument("--config", type=Path, metavar="FILE", help="TOML configuration (default: embedded)")
+        if name in ("compile", "load"):
+            verb.add_argument(
+                "--queue", type=int, default=FIRST_QUEUE, metavar="Q", help="first queue; two for each domain, in turn"
+            )
+        if name == "check":
+            verb.add_argument("--live", action="store_true", help="judge this host too")
+            verb.add_argument("--json", action="store_true", help="one JSON array of findings on stdout")
+        if name == "compile":
+            verb.add_argument("--explain", action="store_true", help="say of each addition why it is there")
+
+
+def _program(arguments: argparse.Namespace) -> Program:
+    try:
+        text = arguments.file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
+        raise OperatorError(f"cannot be read: {what}", where=str(arguments.file)) from None
+    configured = config.load(arguments.config) if arguments.config else config.default()
+    return program(text, str(arguments.file), configured.domains)
+
+
+def _queues(arguments: argparse.Namespace, found: Program) -> dict[str, int]:
+    numbers = queues(found, arguments.queue)
+    last = MAX_QUEUE - 2 * max(len(numbers), 1) + 1
+    if not 0 <= arguments.queue <= last:
+        raise OperatorError(f"no queue number: {arguments.queue}", where="--queue", hint=f"0 to {last}")
+    return numbers
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    found = _program(arguments)
+    _queues(arguments, found)
+    _sound(found)
+    print(compile_rules(found, explain=arguments.explain, first_queue=arguments.queue).text, end="")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    found = _program(arguments)
+    findings = check(found)
+    if arguments.live:
+        findings += check_live(found)
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            print("\n".join(finding.lines()))
+        counts = [f"{sum(f.severity is s for f in findings)} {s}s" for s in Severity]
+        print(f"{arguments.file}: {', '.join(counts)}")
+    return int(any(finding.severity is Severity.ERROR for finding in findings))
+
+
+def _sound(found: Program) -> None:
+    """Refuse what check calls an error. Raises OperatorError for the first one, the others go to stderr."""
+    errors = [finding for finding in check(found) if finding.severity is Severity.ERROR]
+    for finding in errors[1:]:
+        print("\n".join(finding.lines()), file=sys.stderr)
+    if errors:
+        raise OperatorError(f"{errors[0].what}: {errors[0].effect}", where=errors[0].where, hint=errors[0].instead)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    found = _program(arguments)
+    numbers = _queues(arguments, found)
+    _sound(found)
+    closed = not ruleset.native()
+    compiled = compile_rules(found, native=not closed, first_queue=arguments.queue)
+    how = ruleset.install(compiled, str(arguments.file), numbers, closed=closed)
+    for family, name in ruleset.loaded_from(compiled.owner):
+        print(f"table {family} {name} loaded")
+    for name, number in numbers.items():
+        print(f"domain {name}: queues {number} and {number + 1} ({how}); nfxlat run --domain {name} --queue {number}")
+    return 0
+
+
+def _unload(arguments: argparse.Namespace) -> int:
+    gone = ruleset.remove(owner_of(str(arguments.file)))
+    for family, name in gone:
+        print(f"table {family} {name} removed")
+    if not gone:
+        print(f"nothing is loaded from {arguments.file}", file=sys.stderr)
+    return 0

@@ -1,0 +1,101 @@
+"""`nfxlat run`: the translator."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from nfxlat.cli.domain import add_domain_arguments, chosen_domain
+from nfxlat.errors import OperatorError
+from nfxlat.service.run import QUEUES_PER_WORKER, Options, Service
+
+MAX_QUEUE = 65535
+MAX_WORKERS = 256
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "run",
+        help="translate what nftables rules send to a queue",
+        description="Translate what nftables rules send to queue Q, and TCP on queue Q+1, until SIGTERM or SIGINT. "
+        "SIGUSR1 writes the summary file.",
+    )
+    add_domain_arguments(parser)
+    parser.add_argument("--queue", type=int, default=7, metavar="Q", help="first queue number (default 7)")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="worker processes; N of them own queues Q to Q+2N-1 (1)"
+    )
+    parser.add_argument(
+        "--setup",
+        action="store_true",
+        help="make device, routes, rules and sysctls, and take exactly those down at the end",
+    )
+    parser.add_argument("--role", choices=("router", "host"), default="router", help="which rules --setup loads")
+    parser.add_argument(
+        "--inject",
+        choices=("device", "ip"),
+        help="device (default for a router): through the domain device; ip (default for a host): raw IP sockets",
+    )
+    parser.add_argument("--source", choices=("netlink", "netfilterqueue"), default="netlink", help="packet source")
+    parser.add_argument("--no-fast-path", action="store_true", help="give every packet to the core")
+    parser.add_argument("--icmp-rate", type=float, default=1000.0, metavar="N", help="own ICMP errors a second (1000)")
+    parser.add_argument("--icmp-burst", type=int, default=50, metavar="N", help="and at once (50)")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the counters as JSON there at the end")
+    parser.add_argument("--ready-fd", type=int, metavar="N", help="write a line to this descriptor when ready")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command."""
+    if not 1 <= arguments.workers <= MAX_WORKERS:
+        raise OperatorError(f"no number of workers: {arguments.workers}", where="--workers", hint=f"1 to {MAX_WORKERS}")
+    last = MAX_QUEUE + 1 - QUEUES_PER_WORKER * arguments.workers
+    if not 0 <= arguments.queue <= last:
+        raise OperatorError(f"no queue number: {arguments.queue}", where="--queue", hint=f"0 to {last}")
+    if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
+        raise OperatorError("must not be negative, and the burst at least 1", where="--icmp-rate, --icmp-burst")
+    default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
+    options = Options(
+        domain=chosen_domain(arguments),
+        queue=arguments.queue,
+        workers=arguments.workers,
+        source=arguments.source,
+        inject=arguments.inject or default,
+        setup=arguments.setup,
+        role=arguments.role,
+        fast_path=not arguments.no_fast_path,
+        icmp_rate=arguments.icmp_rate,
+        icmp_burst=arguments.icmp_burst,
+        summary_file=arguments.summary,
+        ready_descriptor=arguments.ready_fd,
+    )
+    result = Service(options, _report).run()
+    for line in summary_lines(result):
+        print(line)
+    return 0
+
+
+def summary_lines(result: dict[str, Any]) -> list[str]:
+    """The counters as a person reads them."""
+    totals = result["totals"]
+    head = (
+        f"summary of {result['domain']} after {result['seconds']:.1f} s: {totals['packets']} packets taken, "
+        f"{totals['injected']} injected ({totals['fast']} by the fast path, {totals['superframes']} superframes), "
+        f"{totals['errors_sent']} ICMP errors sent"
+    )
+    lines = [head]
+    for reason, row in sorted(result["reasons"].items(), key=lambda item: -sum(item[1].values())):
+        lines.append(f"  {reason:<28}" + "".join(f" {label} {number:<10}" for label, number in row.items()).rstrip())
+    for queue, losses in result["queues"].items():
+        if losses["full"] or losses["socket"]:
+            lines.append(f"  queue {queue}: the kernel dropped {losses['full']} (full), {losses['socket']} (socket)")
+    if result.get("unexpected"):
+        lines.append(f"  {result['unexpected']} packets were routed into {result['domain']} without a rule taking them")
+    if result["workers_restarted"]:
+        lines.append(f"  workers restarted: {result['workers_restarted']}")
+    return lines
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

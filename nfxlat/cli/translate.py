@@ -1,0 +1,104 @@
+"""`nfxlat translate`: what the translator makes of a capture."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, BinaryIO, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from nfxlat.cli.domain import add_domain_arguments, chosen_domain
+from nfxlat.offline.capture import Writer, opened
+from nfxlat.offline.record import Record
+from nfxlat.offline.summary import brief
+from nfxlat.offline.translation import Counts, Judgement, judge_all
+from nfxlat.xlat.translator import Translator
+
+_PROGRESS_FROM: Final = 4 << 20  # octets of the file: less is read at once
+_PROGRESS_EVERY: Final = 2000  # packets
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "translate",
+        help="translate a capture offline",
+        description="Translates each packet of a capture as `nfxlat run` would, and tells what became of it. "
+        "Captures: pcap and pcapng of raw IP, Ethernet (with VLAN tags) and Linux cooked frames; `-` is stdin. "
+        "OUT.pcap holds what comes out: translated packets, ICMP errors, and what passes untouched, in frames with the "
+        "input's link addresses and times. Next-hop MTUs are mtu4 and mtu6 of the domain.",
+        epilog="JSON, one object a packet, in order: n (from 1), direction (4to6 or 6to4, by the family that came in; "
+        "null: no IP), action (translated, rejected, dropped, passed), reason, rfc, packets (hex).",
+    )
+    add_domain_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a packet on stdout, nothing else")
+    parser.add_argument("--hops", type=int, choices=(0, 1), default=1, help="taken off TTL or Hop Limit (default 1)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line a packet, before the table")
+    parser.add_argument("input", metavar="IN.pcap", help="the capture; - for stdin")
+    parser.add_argument("output", metavar="OUT.pcap", nargs="?", help="what comes out; replaced only as a whole")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command."""
+    translator = Translator(chosen_domain(arguments))
+    counts = Counts()
+    with ExitStack() as stack:
+        writer = Writer(arguments.output, arguments.input) if arguments.output else None
+        capture, file = stack.enter_context(opened(arguments.input))
+        if writer:
+            stack.enter_context(writer)
+        for judgement in judge_all(translator, _watched(capture, file), arguments.hops):
+            counts.add(judgement)
+            if arguments.json:
+                print(judgement.as_json())
+            elif arguments.verbose:
+                print(_line(judgement))
+            if writer:
+                writer.begin(capture)
+                for frame in judgement.frames():
+                    writer.write(judgement.record, frame)
+        if writer:
+            writer.begin(capture)
+    if not arguments.json:
+        _print_counts(counts)
+    return 0
+
+
+def _line(judgement: Judgement) -> str:
+    packet, (action, reason, packets) = judgement.packet, judgement.outcome
+    label = "" if reason.label == action.value else f" ({reason.label})"
+    line = f"{judgement.number:>6}  {brief(packet) if packet else 'no IP'}: {action.value}{label}"
+    return line + "".join(f"\n{'':>6}  => {brief(result)}" for result in packets)
+
+
+def _watched(records: Iterable[Record], file: BinaryIO) -> Iterator[Record]:
+    """`records`, with a bar on stderr where that is a terminal and the file is large."""
+    console = Console(stderr=True)
+    size = os.fstat(file.fileno()).st_size if console.is_terminal and file.seekable() else 0
+    if size < _PROGRESS_FROM:
+        yield from records
+        return
+    columns = (TextColumn("{task.fields[packets]} packets"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
+        task = progress.add_task("", total=size, packets=0)
+        for number, record in enumerate(records):
+            if not number % _PROGRESS_EVERY:
+                progress.update(task, completed=file.tell(), packets=number)
+            yield record
+
+
+def _print_counts(counts: Counts) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 160
+    table = Table("packets", "direction", "action", "reason", "which means", "clause", title_justify="left")
+    table.columns[0].justify = "right"
+    for direction, action, reason, number in counts.rows():
+        table.add_row(str(number), direction or "-", action.value, reason.label, reason.sentence, reason.rfc)
+    console.print(table)
+    console.print(f"{counts.packets} packets in, {counts.results} made")

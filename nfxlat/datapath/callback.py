@@ -1,0 +1,90 @@
+"""The netfilterqueue source: the well-known binding, a callback per packet; baseline of benchmarks and fallback.
+
+The package copies at most 4,016 octets of payload and does not say so: what reaches that size is reported as not whole.
+It has no flags, so there are no superframes, and no batch verdicts.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from nfxlat.datapath.mmsg import address_of
+from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.errors import OperatorError
+
+PAYLOAD_LIMIT = 4016
+_SLOT_SIZE = 4224
+_SLOTS = 64
+
+
+class CallbackQueue:
+    """One NFQUEUE queue through the NetfilterQueue package. Raises OperatorError where it is missing or cannot bind."""
+
+    def __init__(self, queue: int, *, maxlen: int = 4096, receive_buffer: int = 64 << 20) -> None:
+        try:
+            from netfilterqueue import NetfilterQueue
+        except ImportError as error:
+            raise OperatorError(
+                "the NetfilterQueue package is not installed",
+                where="--source netfilterqueue",
+                hint="install nfxlat[netfilterqueue], or use --source netlink",
+            ) from error
+        self.queue = queue
+        self.buffer = bytearray(_SLOTS * _SLOT_SIZE)
+        self.base = address_of(self.buffer)
+        self._packets: list[Any] = []
+        self._records: list[Record] = []
+        try:
+            self._binding = NetfilterQueue()
+            self._binding.bind(queue, self._take, max_len=maxlen, sock_len=receive_buffer)
+        except OSError as error:
+            raise OperatorError(
+                f"cannot be bound ({os.strerror(error.errno) if error.errno else error})",
+                where=f"queue {queue}",
+                hint="another process may hold it, or CAP_NET_ADMIN is missing",
+            ) from error
+        self._descriptor: int = self._binding.get_fd()
+        self._socket = socket.socket(fileno=os.dup(self._descriptor))
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def _take(self, packet: Any) -> None:
+        packet.retain()  # or the payload goes with the end of this callback
+        self._packets.append(packet)
+
+    def receive(self) -> Sequence[Record]:
+        """The packets that wait, at most one batch, without blocking."""
+        if not self._packets:
+            self._binding.run(block=False)
+        records = []
+        for slot, packet in enumerate(self._packets[:_SLOTS]):
+            payload = packet.get_payload()
+            start, length = slot * _SLOT_SIZE + HEADROOM, len(payload)
+            self.buffer[start : start + length] = payload
+            indev = getattr(packet, "indev", 0)
+            records.append(Record(start, length, packet.id, packet.hook, indev, 0, 0, length < PAYLOAD_LIMIT))
+        self._records = records
+        return records
+
+    def pending(self) -> bool:
+        """Whether the binding has called back more often than a batch has room for."""
+        return bool(self._packets)
+
+    def conclude(self, accepted: Sequence[int]) -> None:
+        """One verdict a packet: the binding knows no other way."""
+        kept = frozenset(accepted)
+        count = len(self._records)
+        for index, packet in enumerate(self._packets[:count]):
+            if index in kept:
+                packet.accept()
+            else:
+                packet.drop()
+        del self._packets[:count]
+        self._records = []
+
+    def close(self) -> None:
+        """Give the queue back: what waits in it is dropped by the kernel."""
+        self._socket.close()
+        self._binding.unbind()

@@ -1,0 +1,79 @@
+"""Counters in shared memory: workers count, the supervisor reads, and a worker that dies loses none of them.
+
+One row a direction, one column a `Reason`; behind them totals by name. Every cell is an unsigned 64-bit number that has
+one writer (a worker has its own block), so no lock is needed.
+"""
+
+import mmap
+from enum import IntEnum
+
+from nfxlat.outcome import Reason
+
+REASONS = tuple(Reason)
+COLUMN = {reason: column for column, reason in enumerate(REASONS)}
+
+
+class Direction(IntEnum):
+    """Which way a packet went, by the family that it came in."""
+
+    V4TO6 = 0
+    V6TO4 = 1
+    UNKNOWN = 2
+
+    @property
+    def label(self) -> str:
+        return ("4to6", "6to4", "none")[self]
+
+
+class Total(IntEnum):
+    """Sums over a worker's life. Payload is what follows the TCP header."""
+
+    BATCHES = 0
+    PACKETS = 1  # taken from the queues; a superframe counts once
+    FAST = 2  # of these, translated by the fast path
+    SUPERFRAMES = 3
+    TCP_PAYLOAD = 4
+    SUPERFRAME_PAYLOAD = 5
+    ERRORS_SENT = 6  # ICMP errors made here
+    INJECTED = 7
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+_ROWS = len(Direction)
+_SIZE = _ROWS * len(REASONS) + len(Total)
+
+
+class Counters:
+    """One block. `reasons[direction * len(REASONS) + COLUMN[reason]]` and `totals[Total.X]` are its cells."""
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, _SIZE * 8)  # anonymous and shared: it survives a fork and the child's death
+        cells = memoryview(self._map).cast("Q")
+        self.reasons = cells[: _ROWS * len(REASONS)]
+        self.totals = cells[_ROWS * len(REASONS) :]
+
+    def count(self, reason: Reason, direction: Direction, packets: int = 1) -> None:
+        """`packets` more for the reason."""
+        self.reasons[direction * len(REASONS) + COLUMN[reason]] += packets
+
+    def count_other(self, reason: Reason) -> None:
+        """One more, where the direction is not known any more."""
+        self.count(reason, Direction.UNKNOWN)
+
+
+def summary(blocks: list[Counters]) -> dict[str, dict[str, int] | dict[str, dict[str, int]]]:
+    """The sum over blocks: {"totals": {label: n}, "reasons": {reason: {direction: n}}}; reasons never seen are left
+    out."""
+    totals = {total.label: sum(block.totals[total] for block in blocks) for total in Total}
+    reasons: dict[str, dict[str, int]] = {}
+    for reason, column in COLUMN.items():
+        row = {
+            direction.label: sum(block.reasons[direction * len(REASONS) + column] for block in blocks)
+            for direction in Direction
+        }
+        if any(row.values()):
+            reasons[reason.label] = {label: number for label, number in row.items() if number}
+    return {"totals": totals, "reasons": reasons}

@@ -1,0 +1,227 @@
+"""The injectors: the entering half of a translation point.
+
+device  through the far end of the domain device, so that packets come in on it and are routed, filtered and forwarded
+        like any other; superframes and unfinished checksums are welcome (AF_PACKET, PACKET_VNET_HDR;
+        net/packet/af_packet.c).
+ip      through raw IP sockets, as a host sends: output hooks, no forwarding (net/ipv4/raw.c, net/ipv6/raw.c).
+
+Both stage packets and send them in one system call. Zero-copy packets stay in the source's buffer; others go through
+an arena.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from nfxlat.datapath.mmsg import SendBatch, address_of
+from nfxlat.outcome import Reason
+from nfxlat.wire import vnet
+
+_SO_SNDBUFFORCE = 32
+_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
+_CAPACITY = 256
+_ARENA = 1 << 20
+_LINK_SIZE = vnet.SIZE + 14
+_SEND_BUFFER = 64 << 20
+_ROUTE_REASONS = {errno.EHOSTUNREACH: Reason.HOST_UNREACHABLE, errno.EACCES: Reason.PROHIBITED}
+
+Failed = Callable[[Reason], None]
+
+
+def reason_of(code: int) -> Reason:
+    """What an errno of a send means for the packet."""
+    if code == errno.EMSGSIZE:
+        return Reason.INJECT_TOO_BIG
+    if code in (errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM):
+        return Reason.INJECT_NO_BUFFER
+    return Reason.INJECT_FAILED
+
+
+class Injector(Protocol):
+    """Where results go. `skip`: octets of the fast path's link header that this injector does not want."""
+
+    skip: int
+
+    def put(self, address: int, length: int, destination: bytes) -> None:
+        """Stage what lies at `address`, until `flush`; `destination` is the packed destination address."""
+
+    def put_packet(self, packet: bytes) -> None:
+        """Stage a copy of a whole IP packet."""
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Arena:
+    """Copies of packets that wait to be sent."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(_ARENA)
+        self.base = address_of(self.buffer)
+        self.used = 0
+
+    def fits(self, length: int) -> bool:
+        return self.used + length <= _ARENA
+
+    def add(self, *parts: bytes) -> int:
+        """Copy the parts behind one another; the address of the first."""
+        start = at = self.used
+        for part in parts:
+            self.buffer[at : at + len(part)] = part
+            at += len(part)
+        self.used = at + 7 & ~7
+        return self.base + start
+
+
+class DeviceInjector:
+    """Frames into the domain device through `packet_socket`, bound to its far end. Addresses are 6 octets each."""
+
+    skip = 0
+
+    def __init__(self, packet_socket: socket.socket, near_mac: bytes, far_mac: bytes, failed: Failed) -> None:
+        self._socket = packet_socket
+        self._link6 = vnet.NOTHING + near_mac + far_mac + b"\x86\xdd"
+        self._link4 = vnet.NOTHING + near_mac + far_mac + b"\x08\x00"
+        self._batch = SendBatch(packet_socket.fileno(), _CAPACITY, lambda code: failed(reason_of(code)))
+        self._arena = _Arena()
+
+    @staticmethod
+    def open_socket(interface: str) -> socket.socket:
+        """A sending packet socket on `interface` of the namespace that the caller is in; it receives nothing."""
+        packet_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        packet_socket.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        _enlarge(packet_socket)
+        packet_socket.bind((interface, 0))
+        return packet_socket
+
+    def put(self, address: int, length: int, destination: bytes) -> None:
+        self._batch.put(address, length)
+
+    def put_packet(self, packet: bytes) -> None:
+        if not self._arena.fits(_LINK_SIZE + len(packet)):
+            self.flush()
+        link = self._link6 if packet[0] >> 4 == 6 else self._link4
+        self.put(self._arena.add(link, packet), _LINK_SIZE + len(packet), b"")
+
+    def flush(self) -> None:
+        self._batch.flush()
+        self._arena.used = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def takes_udp_superframes() -> bool:
+    """Whether the kernel's vnet header knows VIRTIO_NET_HDR_GSO_UDP_L4 (6.2 and later; include/linux/virtio_net.h).
+
+    Asked with a frame to somebody else's MAC address on lo, which is parsed on the way out and dropped on the way in.
+    """
+    ethernet = b"\x02nobody"[:6] + bytes(6) + b"\x08\x00"
+    ip = struct.pack("!BBHHHBBHII", 0x45, 0, 30, 0, 0, 1, 17, 0, 0x7F000001, 0x7F000001)
+    offload = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_UDP_L4, 42, 1, 34, 6)
+    try:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as probe:
+            probe.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+            probe.bind(("lo", 0))
+            probe.send(offload + ethernet + ip + struct.pack("!HHHH", 9, 9, 10, 0) + b"ab")
+    except OSError:
+        return False
+    return True
+
+
+class IpInjector:
+    """One raw socket a family, marked with `mark`; nothing larger than the device's MTU passes."""
+
+    skip = _LINK_SIZE
+
+    def __init__(self, failed: Failed, mark: int = 0) -> None:
+        self._socket4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self._socket6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        # The route's MTU has been looked at already, and the kernel's own errors would come a second time.
+        self._socket4.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+        self._socket6.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        for raw_socket in (self._socket4, self._socket6):
+            _enlarge(raw_socket)
+            if mark:
+                raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+
+        def report(code: int) -> None:
+            failed(reason_of(code))
+
+        self._batch4 = SendBatch(self._socket4.fileno(), _CAPACITY, report, name_size=16)
+        self._batch6 = SendBatch(self._socket6.fileno(), _CAPACITY, report, name_size=28)
+        self._arena = _Arena()
+        self._name4 = struct.pack("=H", socket.AF_INET) + bytes(2)
+        self._name6 = struct.pack("=H", socket.AF_INET6) + bytes(6)
+
+    def put(self, address: int, length: int, destination: bytes) -> None:
+        if len(destination) == 4:
+            self._batch4.put_to(address, length, self._name4 + destination + bytes(8))
+        else:
+            self._batch6.put_to(address, length, self._name6 + destination + bytes(4))
+
+    def put_packet(self, packet: bytes) -> None:
+        if not self._arena.fits(len(packet)):
+            self.flush()
+        destination = packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]
+        self.put(self._arena.add(packet), len(packet), destination)
+
+    def flush(self) -> None:
+        self._batch4.flush()
+        self._batch6.flush()
+        self._arena.used = 0
+
+    def close(self) -> None:
+        self._socket4.close()
+        self._socket6.close()
+
+
+class RouteCache:
+    """Route MTUs by destination for the ip injector, kept for `lifetime` seconds.
+
+    `lookup(destination)` gives the MTU or raises OSError as connect(2) does: ENETUNREACH, EHOSTUNREACH, EACCES.
+    """
+
+    def __init__(self, lookup: Callable[[bytes], int], clock: Callable[[], float], lifetime: float = 1.0) -> None:
+        self._lookup, self._clock, self._lifetime = lookup, clock, lifetime
+        self._routes: dict[bytes, int | Reason] = {}
+        self._expires = 0.0
+
+    def refresh(self) -> None:
+        """Once a batch: forget what is too old."""
+        now = self._clock()
+        if now >= self._expires or len(self._routes) > 1 << 16:
+            self._routes.clear()
+            self._expires = now + self._lifetime
+
+    def route(self, destination: bytes) -> int | Reason:
+        """The MTU of the route, or why there is none."""
+        known = self._routes.get(destination)
+        if known is None:
+            try:
+                known = self._lookup(destination)
+            except OSError as error:
+                known = _ROUTE_REASONS.get(error.errno or 0, Reason.NO_ROUTE)
+            self._routes[destination] = known
+        return known
+
+    def mtu(self, destination: bytes) -> int:
+        """The MTU; 0 where there is no route, so that every packet is too big and the slow path looks closer."""
+        known = self.route(destination)
+        return known if isinstance(known, int) else 0
+
+
+def local_source(packet: bytes, local: Collection[bytes]) -> bool:
+    """Whether the packet's source is an address of this node."""
+    return (packet[8:24] if packet[0] >> 4 == 6 else packet[12:16]) in local
+
+
+def _enlarge(any_socket: socket.socket) -> None:
+    try:
+        any_socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
+    except PermissionError:
+        any_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)

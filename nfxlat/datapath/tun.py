@@ -1,0 +1,170 @@
+"""The device model's data path: a routed TUN, superframes and unfinished checksums both ways (drivers/net/tun.c).
+
+What is routed into the device is read from it, and results are written back to it, so one descriptor is both source and
+injector. Each queue of the device is a descriptor of its own, and the kernel spreads flows over them.
+
+    read, write:  | virtio_net_hdr 10 (wire.vnet) | IP packet ...     no packet information (IFF_NO_PI), no link header
+
+Offsets in that header count from the IP header, while those of the fast path count from an Ethernet header in front.
+
+Rules
+- The header tells gso_size and gso_type, so a record carries them as a stamp of the interface `INDEV`.
+- There is no verdict: what was read is gone. What is not ours cannot be let through, so it is dropped.
+- Forwarding has already decremented TTL or Hop Limit on the way in, and does so again behind the device.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Collection, Sequence
+
+from nfxlat.datapath.inject import Failed, reason_of
+from nfxlat.datapath.mmsg import address_of
+from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.errors import OperatorError
+from nfxlat.wire import stamp, vnet
+from nfxlat.wire.nfnetlink import LOCAL_OUT, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+
+# linux/if_tun.h
+_TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
+_IFF_TUN, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x0100, 0x1000, 0x4000
+_CSUM, _TSO4, _TSO6, _TSO_ECN, _USO4, _USO6 = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
+_TCP_OFFLOADS, _UDP_OFFLOADS = _CSUM | _TSO4 | _TSO6 | _TSO_ECN, _USO4 | _USO6
+
+INDEV = 1  # the interface whose stamps count, as far as records of a TUN are concerned
+ETHERNET = 14
+_SLOT_SIZE = 72 * 1024
+_HEADERS_KEPT = 256  # link headers remembered: one for each gso_size and header length that is in use
+
+
+def open_queue(name: str) -> tuple[int, bool]:
+    """One more queue of the TUN `name`, made where it is missing: (descriptor, whether UDP superframes come).
+
+    The device goes with its last descriptor. Raises OperatorError.
+    """
+    try:
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperatorError(
+            os.strerror(error.errno or 0), where="/dev/net/tun", hint="the kernel needs its TUN driver, and you root"
+        ) from None
+    try:
+        flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags))
+        fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE))
+        try:
+            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS | _UDP_OFFLOADS)  # 6.2 and later
+            udp = True
+        except OSError:
+            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS)
+            udp = False
+    except OSError as error:
+        os.close(descriptor)
+        hint = "another device has that name" if error.errno in (errno.EINVAL, errno.EBUSY) else ""
+        raise OperatorError(f"no TUN device: {os.strerror(error.errno or 0)}", where=name, hint=hint) from None
+    return descriptor, udp
+
+
+class TunSource:
+    """One queue as a packet source. `local`: this node's addresses (packed)."""
+
+    def __init__(self, descriptor: int, *, queue: int = 0, slots: int = 64, local: Collection[bytes] = ()) -> None:
+        self.queue = queue
+        self._descriptor, self._local = descriptor, local
+        self.buffer = bytearray(slots * _SLOT_SIZE)
+        self.base = address_of(self.buffer)
+        view = memoryview(self.buffer)
+        starts = range(HEADROOM, slots * _SLOT_SIZE, _SLOT_SIZE)
+        self._slots = [(at, [view[at - vnet.SIZE : at - HEADROOM + _SLOT_SIZE]]) for at in starts]
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def receive(self) -> Sequence[Record]:
+        """The packets that wait, at most one batch, without blocking."""
+        records: list[Record] = []
+        descriptor, buffer, readv = self._descriptor, self.buffer, os.readv
+        with contextlib.suppress(BlockingIOError):
+            for at, slot in self._slots:
+                length = readv(descriptor, slot) - vnet.SIZE
+                info = SKB_CSUMNOTREADY if buffer[at - vnet.SIZE] & vnet.NEEDS_CSUM else 0
+                if buffer[at - vnet.SIZE + 1]:
+                    records.append(self._superframe(at, length, info))
+                else:
+                    # output: this node's own packets, its kernel's errors among them, come the same way
+                    records.append(Record(at, length, 0, LOCAL_OUT, INDEV, info, 0, True))
+        return records
+
+    def _superframe(self, at: int, length: int, info: int) -> Record:
+        _, kind, _, gso_size, _, _ = vnet.unpack(self.buffer[at - vnet.SIZE : at])
+        priority = stamp.MAGIC | gso_size
+        match kind & ~vnet.GSO_ECN:
+            case vnet.GSO_TCPV4 | vnet.GSO_TCPV6:
+                pass
+            case vnet.GSO_UDP_L4:
+                priority |= stamp.UDP
+            case _:
+                priority = 0
+        # a stamp counts at prerouting, where this node's addresses are no senders: its own superframes do without
+        source = self.buffer[at + 8 : at + 24] if self.buffer[at] >> 4 == 6 else self.buffer[at + 12 : at + 16]
+        hook = LOCAL_OUT if bytes(source) in self._local else PREROUTING
+        return Record(at, length, 0, hook, INDEV, info | SKB_GSO, priority, True)
+
+    def pending(self) -> bool:
+        """Never: all that waits is in the device."""
+        return False
+
+    def conclude(self, accepted: Sequence[int]) -> None:
+        """Nothing: what was read is gone, one way or the other."""
+
+    def close(self) -> None:
+        """Give the queue back; with the last one the device goes."""
+        os.close(self._descriptor)
+
+
+class TunInjector:
+    """Writes results to the queue `source`; closing is the source's."""
+
+    skip = ETHERNET
+
+    def __init__(self, source: TunSource, failed: Failed) -> None:
+        self._descriptor, self._base, self._buffer = source.fileno(), source.base, source.buffer
+        self._view = memoryview(source.buffer)
+        self._failed = failed
+        self._headers: dict[bytes, bytes] = {vnet.NOTHING: vnet.NOTHING}
+
+    def put(self, address: int, length: int, destination: bytes) -> None:
+        """Write at once: there is no writing of several. `address` lies `skip` behind the fast path's vnet header."""
+        buffer, at = self._buffer, address - self._base
+        header = bytes(buffer[at - ETHERNET : at - ETHERNET + vnet.SIZE])
+        buffer[at : at + vnet.SIZE] = self._headers.get(header) or self._without_ethernet(header)
+        try:
+            os.write(self._descriptor, self._view[at : at + length])
+        except OSError as error:
+            self._failed(reason_of(error.errno or 0))
+
+    def _without_ethernet(self, header: bytes) -> bytes:
+        """The vnet header with its offsets counted from the IP header."""
+        flags, kind, header_length, gso_size, start, offset = vnet.unpack(header)
+        if kind != vnet.GSO_NONE:
+            header_length -= ETHERNET
+        if len(self._headers) >= _HEADERS_KEPT:
+            self._headers = {vnet.NOTHING: vnet.NOTHING}
+        shifted = vnet.pack(flags, kind, header_length, gso_size, start - ETHERNET, offset)
+        self._headers[header] = shifted
+        return shifted
+
+    def put_packet(self, packet: bytes) -> None:
+        """Write a whole IP packet, its checksums complete."""
+        try:
+            os.write(self._descriptor, vnet.NOTHING + packet)
+        except OSError as error:
+            self._failed(reason_of(error.errno or 0))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing: the descriptor is the source's."""

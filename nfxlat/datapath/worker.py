@@ -1,0 +1,267 @@
+"""The worker: takes batches from its queues, has each packet translated, gives the verdict, injects the result.
+
+Rules
+- ACCEPT goes out before the injection, so that conntrack has confirmed an accepted original before a reply can come;
+  DROP behind it, since nothing waits for that.
+- DROP, because what goes on is the translated copy. ACCEPT for what is not ours, and at postrouting for what was
+  translated too: there the original dies in the domain device while conntrack and NAT stay whole.
+- The number of hops to take off follows hook and injector (`hops_of`): exactly one decrement a node.
+- What came from the domain device itself is never translated again: the guard against loops is the input interface.
+"""
+
+import select
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from nfxlat.datapath.counters import Counters, Direction, Total
+from nfxlat.datapath.fastpath import FastPath
+from nfxlat.datapath.inject import Injector, RouteCache, local_source
+from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.source import Record, Source
+from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
+from nfxlat.outcome import Action, Outcome, Reason
+from nfxlat.wire.nfnetlink import POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.xlat.translator import Translator
+
+_EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
+_BY_THE_KERNEL = 65535  # next-hop MTU for the device injector: the kernel's forwarding judges the size
+
+
+@dataclass(frozen=True, slots=True)
+class Injectors:
+    """`main` takes results; `raw` (a raw IP socket) what must not come in on the domain device."""
+
+    main: Injector
+    raw: Injector
+    device: bool  # main is the device injector
+
+
+def hops_of(hook: int, indev: int, *, device: bool, result_is_local: bool) -> int:
+    """How much TTL or Hop Limit the translator takes off, so that this node takes off one."""
+    if hook == POSTROUTING and indev:
+        return 0  # forwarding has taken one off already
+    return int(result_is_local) if device else 1
+
+
+class Worker:
+    """One process's share. `device_index`: the domain device, 0 if there is none; `routes`: for the ip injector;
+
+    `learnt` hears of each path MTU that is learnt, `event` of what RFC 7915 wants the operator to be told.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        translator: Translator,
+        injectors: Injectors,
+        counters: Counters,
+        *,
+        fast: FastPath | None,
+        errors: TokenBucket,
+        paths: PathMtus,
+        routes: RouteCache | None = None,
+        learnt: Callable[[bytes, int], None] = lambda destination, mtu: None,
+        event: Callable[[str], None] = lambda line: None,
+        device_index: int = 0,
+        local: Collection[bytes] = frozenset(),
+    ) -> None:
+        self._sources = {source.fileno(): source for source in sources}
+        self._translator = translator
+        self._injectors = injectors
+        self._counters = counters
+        self._fast = fast
+        self._errors = errors
+        self._routes = routes
+        self._paths = paths
+        self._learnt = learnt
+        self._event = event
+        self._device_index = device_index
+        self._local = local
+        self._stamped: Collection[int] = frozenset()
+        self.stopped = False
+
+    def renew(self, translator: Translator, local: Collection[bytes]) -> None:
+        """From the next batch on: `translator` translates, and this node's addresses are `local`."""
+        self._translator, self._local = translator, local
+        if self._fast is not None:
+            self._fast.renew(translator, local)
+
+    def trust_stamps(self, stamped: Collection[int]) -> None:
+        """Interfaces, by index, at whose ingress the stamp is made."""
+        self._stamped = stamped
+        if self._fast is not None:
+            self._fast.stamped = stamped
+
+    def run(self, control: int, command: Callable[[], None]) -> None:
+        """Work until `stopped`; `command` is called when the descriptor `control` can be read."""
+        poll = select.epoll()
+        poll.register(control, select.EPOLLIN)
+        for descriptor in self._sources:
+            poll.register(descriptor, select.EPOLLIN)
+        while not self.stopped:
+            for descriptor, _ in poll.poll():
+                if descriptor == control:
+                    command()
+                    continue
+                source = self._sources[descriptor]
+                self.batch(source)
+                while source.pending():
+                    self.batch(source)
+        poll.close()
+
+    def batch(self, source: Source) -> int:
+        """Take one batch from the source; how many packets it held."""
+        records = source.receive()
+        if not records:
+            return 0
+        if self._routes is not None:
+            self._routes.refresh()
+        if self._paths.mtus:
+            self._paths.expire()
+        main, device = self._injectors.main, self._injectors.device
+        buffer, base, fast = source.buffer, source.base, self._fast
+        skip, guard = main.skip, self._device_index or -1
+        accepted: list[int] = []
+        fast4 = fast6 = superframes = payloads = superframe_payloads = 0
+        for index, record in enumerate(records):
+            start, _, _, hook, indev, info, _, whole = record
+            superframe = info & SKB_GSO
+            if superframe:
+                superframes += 1
+            if fast is not None and whole and indev != guard:
+                hops = 0 if device else hops_of(hook, indev, device=False, result_is_local=False)
+                v6 = buffer[start] >> 4 == 6
+                done = fast.take(buffer, record, hops)
+                if done is not None:
+                    begin, length, flow, payload = done
+                    main.put(base + begin + skip, length - skip, flow.destination)
+                    if v6:
+                        fast6 += 1
+                    else:
+                        fast4 += 1
+                    payloads += payload
+                    if superframe:
+                        superframe_payloads += payload
+                    if hook == POSTROUTING:
+                        accepted.append(index)
+                    continue
+            if self._slow(buffer, record):
+                accepted.append(index)
+        totals = self._counters.totals
+        totals[Total.BATCHES] += 1
+        totals[Total.PACKETS] += len(records)
+        if fast4:
+            self._counters.count(Reason.TRANSLATED, Direction.V4TO6, fast4)
+        if fast6:
+            self._counters.count(Reason.TRANSLATED, Direction.V6TO4, fast6)
+        if fast4 or fast6:
+            totals[Total.FAST] += fast4 + fast6
+            totals[Total.INJECTED] += fast4 + fast6
+        if payloads:
+            totals[Total.TCP_PAYLOAD] += payloads
+        if superframes:
+            totals[Total.SUPERFRAMES] += superframes
+            totals[Total.SUPERFRAME_PAYLOAD] += superframe_payloads
+        if accepted:  # the verdict first: conntrack must have confirmed an original before its reply can come
+            source.conclude(accepted)
+        main.flush()
+        self._injectors.raw.flush()
+        if not accepted:  # nothing waits for a DROP, but the receiver for the packet
+            source.conclude(accepted)
+        return len(records)
+
+    def _slow(self, buffer: bytearray, record: Record) -> bool:
+        """Have the core translate a packet, and stage what comes out. Whether the original is accepted."""
+        packet = bytes(buffer[record.start : record.start + record.length])
+        version = packet[0] >> 4 if packet else 0
+        direction = Direction.V4TO6 if version == 4 else Direction.V6TO4 if version == 6 else Direction.UNKNOWN
+        count = self._counters.count
+        if not record.whole:
+            count(Reason.QUEUE_TRUNCATED, direction)
+            return False
+        if self._device_index and record.indev == self._device_index:
+            count(Reason.FROM_DOMAIN_DEVICE, direction)
+            return True
+        if record.hook == PREROUTING and packet and local_source(packet, self._local):
+            count(Reason.LOCAL_SOURCE, direction)
+            return False
+        pieces = [packet]
+        if record.skb_info & SKB_GSO:
+            pieces = list(segments(packet, stamp_of(record, self._stamped)))
+            if not pieces:
+                count(Reason.SUPERFRAME_UNKNOWN, direction)
+                return False
+        elif record.skb_info & SKB_CSUMNOTREADY:
+            pieces = [complete_checksum(packet)]
+        accept = False
+        for piece in pieces:
+            outcome = self._translate(piece, record)
+            if outcome.action is Action.REJECTED:
+                outcome = self._reject(outcome)
+            count(outcome.reason, direction)
+            if outcome.action is Action.TRANSLATED:
+                if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
+                    self._learnt(*news)
+                self._stage(outcome.packets)
+                accept |= record.hook == POSTROUTING
+            elif outcome.action is Action.PASSED:
+                accept = True
+            elif outcome.reason in _EVENTS:  # RFC 7915 4.5
+                self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
+        return accept
+
+    def _translate(self, packet: bytes, record: Record) -> Outcome:
+        """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""
+        translate, device = self._translator.translate, self._injectors.device
+        hops = hops_of(record.hook, record.indev, device=device, result_is_local=False)
+        outcome = translate(packet, hops, next_hop_mtu=_BY_THE_KERNEL)
+        if outcome.action is not Action.TRANSLATED:
+            return outcome
+        result = outcome.packets[0]
+        destination = _destination(result)
+        again, mtu = hops, _BY_THE_KERNEL
+        if device:
+            local = destination in self._local or local_source(result, self._local)
+            again = hops_of(record.hook, record.indev, device=True, result_is_local=local)
+        elif self._routes is not None:
+            route = self._routes.route(destination)
+            if isinstance(route, Reason):
+                return self._translator.unreachable(packet, route)
+            mtu = route
+        narrow = self._paths.mtus.get(destination)
+        if again == hops and len(max(outcome.packets, key=len)) <= min(mtu, narrow or mtu):
+            return outcome
+        return translate(packet, again, narrow, next_hop_mtu=mtu)
+
+    def _reject(self, outcome: Outcome) -> Outcome:
+        """Send the ICMP error, in the sender's family, unless the rate limit holds it back."""
+        if not self._errors.take():
+            return Outcome(Action.DROPPED, Reason.ERROR_RATE_LIMITED)
+        for packet in outcome.packets:
+            self._injectors.raw.put_packet(packet)
+        self._counters.totals[Total.ERRORS_SENT] += 1
+        return outcome
+
+    def _stage(self, packets: Sequence[bytes]) -> None:
+        for packet in packets:
+            # Through the device, accept_local and rp_filter would drop a source of our own.
+            raw = self._injectors.device and local_source(packet, self._local)
+            (self._injectors.raw if raw else self._injectors.main).put_packet(packet)
+            self._counters.totals[Total.INJECTED] += 1
+            protocol, offset = transport(packet)
+            if protocol == TCP and offset and offset + 13 <= len(packet):
+                payload = len(packet) - offset - (packet[offset + 12] >> 4) * 4
+                self._counters.totals[Total.TCP_PAYLOAD] += max(0, payload)
+
+
+def _ends(packet: bytes) -> str:
+    """Addresses and ports of a whole IPv4 packet with UDP."""
+    at = (packet[0] & 15) * 4
+    ends = zip((packet[12:16], packet[16:20]), (packet[at : at + 2], packet[at + 2 : at + 4]), strict=True)
+    return " > ".join(f"{IPv4Address(address)} port {int.from_bytes(port, 'big')}" for address, port in ends)
+
+
+def _destination(packet: bytes) -> bytes:
+    return packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]

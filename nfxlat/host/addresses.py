@@ -1,0 +1,68 @@
+"""The addresses of this node, and a descriptor that tells when they may have changed."""
+
+import errno
+import ipaddress
+import os
+import socket
+from types import TracebackType
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from nfxlat.errors import OperatorError
+
+RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x10, 0x100  # linux/rtnetlink.h
+
+
+def local_addresses() -> frozenset[bytes]:
+    """Every address of every interface of the calling thread's namespace, packed (4 or 16 octets), lo's too."""
+    with IPRoute() as ipr:
+        found = (m.get_attr("IFA_LOCAL") or m.get_attr("IFA_ADDRESS") for m in ipr.get_addr())
+        return frozenset(ipaddress.ip_address(text).packed for text in found)
+
+
+class AddressWatch:
+    """Readable (poll `fileno`) when an address came or went; `drain`, then ask `local_addresses` anew."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def drain(self) -> None:
+        """Read away what is waiting. An overrun is news like any other."""
+        while True:
+            try:
+                self._socket.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> "AddressWatch":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def add_address(ipr: IPRoute, device: str, address: str) -> bool:
+    """Give `device` the IPv4 address `address`/32; False where it has it. Raises OperatorError where refused."""
+    index = socket.if_nametoindex(device)
+    if any(m.get_attr("IFA_LOCAL") == address for m in ipr.get_addr(family=socket.AF_INET, index=index)):
+        return False
+    try:
+        ipr.addr("add", index=index, address=address, prefixlen=32)
+    except NetlinkError as error:
+        raise OperatorError(os.strerror(error.code), where=f"address {address}/32 dev {device}") from None
+    return True

@@ -1,0 +1,76 @@
+"""The bare bpf(2): load a program, link it to an interface's ingress. Numbers and layouts: linux/bpf.h.
+
+BPF_PROG_LOAD:   prog_type u32, insn_cnt u32, insns u64, license u64, log_level u32, log_size u32, log_buf u64,
+                 kern_version u32, prog_flags u32, prog_name 16 octets
+BPF_LINK_CREATE: prog_fd u32, target_ifindex u32, attach_type u32, flags u32, tcx: relative_fd u32, pad, revision u64
+"""
+
+import ctypes
+import os
+import platform
+import struct
+
+from nfxlat.errors import OperatorError
+
+# __NR_bpf of 64-bit processes, by machine (asm/unistd.h)
+_SYSCALL = {
+    "x86_64": 321,
+    "aarch64": 280,
+    "riscv64": 280,
+    "loongarch64": 280,
+    "ppc64": 361,
+    "ppc64le": 361,
+    "s390x": 351,
+    "mips64": 5315,
+}
+_PROG_LOAD, _LINK_CREATE = 5, 28
+_PROG_TYPE_SCHED_CLS = 3
+_TCX_INGRESS, _TCX_EGRESS = 46, 47
+_LOAD = struct.Struct("=IIQQIIQII16s")
+_LINK = struct.Struct("=IIIIIIQ")
+
+# struct __sk_buff: offset of each member, all u32 (also on kernels that are newer: it only grows at its end)
+SKB_PKT_TYPE, SKB_PROTOCOL, SKB_PRIORITY, SKB_GSO_SIZE = 4, 16, 32, 176
+PROBE_READ_KERNEL = 113  # BPF_FUNC_probe_read_kernel(destination, size, address), 5.5+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    """The descriptor that the command makes. Raises OSError; OperatorError on a machine whose number is not known."""
+    number = _SYSCALL.get(platform.machine()) if struct.calcsize("P") == 8 else None
+    if number is None:
+        raise OperatorError(f"the number of bpf(2) on {platform.machine()} is not known", where="stamp")
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    descriptor = int(_libc.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(len(buffer))))
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return descriptor
+
+
+def load(instructions: bytes, name: str) -> int:
+    """Descriptor of a classifier (BPF_PROG_TYPE_SCHED_CLS) named `name` (15 octets at most).
+
+    Raises OSError: EPERM without CAP_BPF and CAP_NET_ADMIN, EINVAL or EACCES where the verifier refuses, ENOSYS.
+    """
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    licence = ctypes.create_string_buffer(b"GPL")
+    addresses = ctypes.addressof(code), ctypes.addressof(licence)
+    return _bpf(
+        _PROG_LOAD,
+        _LOAD.pack(_PROG_TYPE_SCHED_CLS, len(instructions) // 8, *addresses, 0, 0, 0, 0, 0, name.encode()[:15]),
+    )
+
+
+def link_tcx_ingress(program: int, ifindex: int) -> int:
+    """Descriptor of a link (6.6+) that puts the program behind those already at the ingress; it dies with it.
+
+    Raises OSError: EINVAL on older kernels, ENODEV without such an interface.
+    """
+    return _bpf(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_INGRESS, 0, 0, 0, 0))
+
+
+def link_tcx_egress(program: int, ifindex: int) -> int:
+    """The same at the egress."""
+    return _bpf(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_EGRESS, 0, 0, 0, 0))

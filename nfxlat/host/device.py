@@ -1,0 +1,219 @@
+"""The domain device: a veth whose near end bears the domain's name and whose far end lives in a pinned namespace.
+
+    host's namespace                      /run/netns/nfxlat-siit0-<inode of the host's namespace>
+    routing, nft  ---  siit0  ==========  siit0p  ---  packet socket of nfxlat
+                       near               far: no addresses, no routes, IPv6 off: whatever arrives here dies, counted
+
+What nfxlat writes to the far end enters the host's stack through `siit0`, as from a wire. What the host routes into
+`siit0` dies at the far end. Since the namespace is pinned, the device and its routes outlive the daemon, and the host
+fails closed.
+
+Neither end resolves neighbours (NOARP: a neighbour that never answers costs a local sender 3 s) nor speaks by itself
+(no IPv6 addresses, no multicast). The MAC addresses are given at creation, or udev would change them behind the
+injector's back.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from nfxlat.errors import OperatorError
+from nfxlat.host import netns
+from nfxlat.host.netns import in_namespace
+
+__all__ = ["FAR_MAC", "MTU", "NEAR_MAC", "DomainDevice", "create_or_adopt", "in_namespace", "remove", "sweep"]
+
+MTU = 65535  # ETH_MAX_MTU; the routes carry the real ones
+NEAR_MAC = bytes.fromhex("026e66780001")  # locally administered; a point-to-point link needs no unique ones
+FAR_MAC = bytes.fromhex("026e66780002")
+PREFIX = "nfxlat-"
+
+IFNAMSIZ = 16  # linux/if.h, its terminating zero included
+IFF_UP, IFF_NOARP, IFF_MULTICAST = 0x1, 0x80, 0x1000  # linux/if.h
+ADDR_GEN_MODE_NONE = 1  # linux/if_link.h
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainDevice:
+    """A domain device that exists. `far_namespace` is a name under /run/netns; `ifindex` is the near end's."""
+
+    name: str
+    far_namespace: str
+    far_interface: str
+    ifindex: int
+    near_mac: bytes = NEAR_MAC
+    far_mac: bytes = FAR_MAC
+
+    def unexpected_packets(self) -> int:
+        """Packets that were routed into the device and died at the far end: in the host role all, else what no rule
+        took.
+
+        The kernel's own multicast listener reports, which it sends where IPv6 forwarding is on, are not counted.
+        """
+        with in_namespace(self.far_namespace), IPRoute() as ipr:
+            link = _link(ipr, self.far_interface)
+            arrived = int(link.get_attr("IFLA_STATS64")["rx_packets"]) if link is not None else 0
+        return max(0, arrived - _multicast_sent(self.name))
+
+
+def far_namespace(name: str) -> str:
+    """The far end's namespace for domain `name` of the calling thread's network namespace."""
+    return f"{PREFIX}{name}-{netns.own_inode()}"
+
+
+def far_interface(name: str) -> str:
+    return f"{name[: IFNAMSIZ - 2]}p"
+
+
+def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
+    """Make the device `name`, or take over the one a dead nfxlat left; return it and whether it was made.
+
+    A half-made one is removed and made anew. Raises OperatorError where another device has the name, or permission
+    lacks.
+    """
+    far = DomainDevice(name, far_namespace(name), far_interface(name), 0)
+    created = False
+    with IPRoute() as ipr:
+        near = _link(ipr, name)
+        if near is not None and not _is_ours(near):
+            raise OperatorError(
+                "a device of that name exists already and is not a domain device",
+                where=name,
+                hint="rename the domain or the device",
+            )
+        if near is not None and not _is_whole(near, far):
+            report(f"device {name} half-made, made anew")
+            ipr.link("del", index=near["index"])
+            near = None
+        if near is None:
+            _create(ipr, far)
+            created = True
+        _configure_far(far)
+        index = _configure_near(ipr, name)
+    report(
+        f"device {name} {'created' if created else 'taken over'} (far end {far.far_interface} in {far.far_namespace})"
+    )
+    return DomainDevice(name, far.far_namespace, far.far_interface, index), created
+
+
+def remove(device: DomainDevice) -> None:
+    """Delete both ends of the device and its far namespace's name; nothing happens where they are gone."""
+    remove_named(device.name)
+
+
+def remove_named(name: str) -> bool:
+    """The same for the domain `name` of the calling thread's namespace; False where there was no device."""
+    with IPRoute() as ipr:
+        near = _link(ipr, name)
+        found = near is not None and _is_ours(near)
+        if near is not None and found:
+            ipr.link("del", index=near["index"])
+    netns.unpin(far_namespace(name))
+    return found
+
+
+def sweep() -> list[str]:
+    """Unpin far namespaces whose device is gone (the host's namespace died under a dead nfxlat); return their names."""
+    gone = []
+    for path in sorted(netns.RUN.glob(f"{PREFIX}*")):
+        far = far_interface(path.name.removeprefix(PREFIX).rpartition("-")[0])
+        if netns.is_pinned(path.name):
+            with in_namespace(path.name), IPRoute() as ipr:
+                if _link(ipr, far) is not None:
+                    continue
+        netns.unpin(path.name)
+        gone.append(path.name)
+    return gone
+
+
+def _link(ipr: IPRoute, name: str) -> Any | None:
+    """The RTM_NEWLINK message of interface `name`, or None."""
+    try:
+        index = socket.if_nametoindex(name)
+    except OSError:  # without an errno: no such interface
+        return None
+    return ipr.get_links(index)[0]
+
+
+def _is_ours(link: Any) -> bool:
+    """A veth with our near MAC: nobody else gives that one."""
+    kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
+    return bool(kind == "veth" and link.get_attr("IFLA_ADDRESS") == NEAR_MAC.hex(":"))
+
+
+def _is_whole(near: Any, device: DomainDevice) -> bool:
+    """Whether the far end is where it belongs: in the pinned namespace, and the peer of `near`."""
+    if not netns.is_pinned(device.far_namespace):
+        return False
+    with in_namespace(device.far_namespace), IPRoute() as ipr:
+        far = _link(ipr, device.far_interface)
+        return (
+            far is not None
+            and far["index"] == near.get_attr("IFLA_LINK")
+            and far.get_attr("IFLA_LINK") == near["index"]
+        )
+
+
+def _create(ipr: IPRoute, device: DomainDevice) -> None:
+    if not netns.is_pinned(device.far_namespace):
+        netns.unpin(device.far_namespace)
+        netns.pin_new(device.far_namespace)
+    else:
+        with in_namespace(device.far_namespace), IPRoute() as far:
+            stray = _link(far, device.far_interface)
+            if stray is not None:
+                far.link("del", index=stray["index"])
+    descriptor = os.open(netns.RUN / device.far_namespace, os.O_RDONLY | os.O_CLOEXEC)
+    peer = {"ifname": device.far_interface, "address": FAR_MAC.hex(":"), "mtu": MTU, "net_ns_fd": descriptor}
+    try:
+        ipr.link("add", ifname=device.name, kind="veth", address=NEAR_MAC.hex(":"), mtu=MTU, peer=peer)
+    except NetlinkError as error:
+        netns.unpin(device.far_namespace)
+        raise OperatorError(
+            f"cannot make the device: {os.strerror(error.code)}",
+            where=device.name,
+            hint="it needs CAP_NET_ADMIN and the kernel's veth driver",
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _configure_far(device: DomainDevice) -> None:
+    with in_namespace(device.far_namespace), IPRoute() as ipr:
+        for path in ("ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6"):
+            _write_sysctl(path, "1")
+        _write_sysctl("ipv4/ip_forward", "0")  # inherited from the first namespace at creation
+        _set_up(ipr, device.far_interface)
+
+
+def _configure_near(ipr: IPRoute, name: str) -> int:
+    _write_sysctl(f"ipv6/conf/{name}/addr_gen_mode", str(ADDR_GEN_MODE_NONE))
+    _write_sysctl(f"ipv6/conf/{name}/accept_ra", "0")
+    return _set_up(ipr, name)
+
+
+def _set_up(ipr: IPRoute, name: str) -> int:
+    index = socket.if_nametoindex(name)
+    ipr.link("set", index=index, mtu=MTU, flags=IFF_UP | IFF_NOARP, change=IFF_UP | IFF_NOARP | IFF_MULTICAST)
+    return index
+
+
+def _multicast_sent(name: str) -> int:
+    file = Path("/proc/thread-self/net/dev_snmp6", name)
+    lines = file.read_text().splitlines() if file.exists() else []
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Ip6OutMcastPkts"))
+
+
+def _write_sysctl(path: str, value: str) -> None:
+    """Write net/`path` of the calling thread's namespace where it differs; a host without IPv6 has no such file."""
+    file = Path("/proc/sys/net", path)  # /proc/sys/net follows the calling thread's namespace
+    if file.exists() and file.read_text().strip() != value:
+        file.write_text(value)

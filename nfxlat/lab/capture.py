@@ -1,0 +1,62 @@
+"""See and send single packets: a tap on an interface, and raw IP packets of one's own making."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from nfxlat.lab.netns import Namespace
+from nfxlat.lab.probe import family_of
+
+_ETH_P_ALL = 3
+_LARGEST = 1 << 17
+
+
+class Capture:
+    """Every packet on `interface` of `namespace`, either way, without its link header; from its making on."""
+
+    def __init__(self, namespace: Namespace, interface: str) -> None:
+        with namespace.entered():
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+        self._socket.bind((interface, _ETH_P_ALL))
+        self._socket.setblocking(False)
+        self.packets: list[bytes] = []
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def drain(self) -> list[bytes]:
+        """All that has been seen so far."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self.packets.append(self._socket.recv(_LARGEST))
+        return self.packets
+
+    def wait(self, wanted: Callable[[bytes], bool], timeout: float = 15.0) -> bytes:
+        """The first packet, seen already or to come, that is `wanted`. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout
+        looked = 0
+        while True:
+            for packet in self.packets[looked:]:
+                if wanted(packet):
+                    return packet
+            looked = len(self.packets)
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+                raise TimeoutError("no such packet came")
+            self.packets.append(self._socket.recv(_LARGEST))
+
+
+def send_packet(packet: bytes, towards: str, mark: int = 0) -> None:
+    """Send a whole IP packet from the calling thread's namespace along the route to `towards`, whatever it says."""
+    with socket.socket(family_of(towards), socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        if mark:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        raw.sendto(packet, (towards, 0))

@@ -1,0 +1,196 @@
+"""From nft with `xlat` to plain nft: each statement becomes a jump, and nfxlat.nft.additions says what is added.
+
+Every other character of the file stays where it is, and `Compiled.origin` leads from a line of the output back to the
+file, so that nft's own complaints name a place that the operator knows.
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nfxlat import config
+from nfxlat.nft import additions
+from nfxlat.nft.additions import QueueChain, Style
+from nfxlat.nft.program import Program
+from nfxlat.nft.statement import Xlat
+from nfxlat.xlat.domain import Domain
+
+FIRST_QUEUE = 7
+QUEUES_PER_DOMAIN = 2
+OWNER = "nfxlat_file_"
+FAMILIES = ("ip", "ip6")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Plain nft. `origins[n]` is the file's line of output line n + 1, 0 where it was added."""
+
+    text: str
+    origins: tuple[int, ...]
+    queue_chains: tuple[QueueChain, ...]
+    owner: str
+    tables: tuple[tuple[str, str], ...]  # (family, name) of all that the file names and of those added
+    clears: bool  # the file itself flushes or deletes
+
+    def origin(self, line: int) -> int:
+        """The file's line of an output line, counted from 1; 0 where it has none."""
+        return self.origins[line - 1] if 0 < line <= len(self.origins) else 0
+
+
+def owner_of(path: str) -> str:
+    """The name of the chain that marks the tables loaded from the file `path`."""
+    return f"{OWNER}{zlib.crc32(str(Path(path).resolve()).encode()):08x}"
+
+
+def queues(program: Program, first: int = FIRST_QUEUE) -> dict[str, int]:
+    """The first queue of each domain in use."""
+    return {name: first + QUEUES_PER_DOMAIN * n for n, name in enumerate(program.domains)}
+
+
+def compile_rules(
+    program: Program,
+    *,
+    native: bool = True,
+    explain: bool = False,
+    first_queue: int = FIRST_QUEUE,
+    owner: str | None = None,
+) -> Compiled:
+    """The program as plain nft; not `native`: with queue chains that only drop, for the compat target to open.
+
+    `owner` is the name of the chain that marks its tables (of the file's path, if None). Raises OperatorError at the
+    first statement whose domain is not known, or which no base chain reaches.
+    """
+    source = program.source
+    for statement, meaning in zip(program.statements, program.meaning, strict=True):
+        if not isinstance(meaning, Domain):
+            raise source.fault("; ".join(meaning.faults), statement.operand, meaning.remedy)
+        if not program.hooks(statement):
+            what = f"no base chain of this file reaches chain {statement.rule.chain.name}"
+            raise source.fault(what, statement.at, "jump to it from a chain with a hook, or give it one")
+    numbers = queues(program, first_queue)
+    owner = owner or owner_of(source.name)
+    style = Style(numbers if native else None, explain, owner, Path(source.name).name)
+    edits = [(s.at.start, s.end, f"jump {additions.guard_chain(d, s.direction)}") for s, d in program.uses()]
+    added, found = _table_additions(program, style)
+    text, origins = _edited(source.text, [*edits, *added])
+    tail, more = _tail(program, numbers, style)
+    return Compiled(
+        text + tail,
+        (*origins, *[0] * (tail.count("\n") - (tail.startswith("\n") and not text.endswith("\n")))),
+        (*found, *more),
+        owner,
+        (*source.tables, *((ip, additions.own_table(d)) for d in program.domains.values() for ip in FAMILIES)),
+        source.removes,
+    )
+
+
+Edit = tuple[int, int, str]  # put this text in the place of these characters
+
+
+def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[QueueChain]]:
+    """The chains that statements jump to, each once in its table: in the block of its first statement, or before its
+    first command.
+    """
+    source = program.source
+    needed: dict[tuple[str, str], dict[tuple[str, str], tuple[Domain, list[Xlat]]]] = {}
+    for statement, domain in program.uses():
+        wanted = needed.setdefault(statement.rule.chain.table.key, {})
+        wanted.setdefault((statement.direction, domain.name), (domain, []))[1].append(statement)
+    edits: list[Edit] = []
+    found: list[QueueChain] = []
+    for (family, name), table in source.tables.items():
+        marked = False
+        for (direction, _), (domain, statements) in needed.get((family, name), {}).items():
+            hooks = {hook for statement in statements for hook in program.hooks(statement)}
+            lines = additions.statement_chains(domain, direction, family, hooks, style)
+            if not marked:
+                lines += ["", *additions.owner_chain(style)]
+                marked = True
+            edits.append(_insertion(program, statements[0], f"added for xlat {direction} {domain.name}", lines))
+            found += additions.queue_chains(family, name, domain, direction)
+        if not marked and table.blocks:
+            edits.append(_before_brace(source.text, table.blocks[-1][1].start, additions.owner_chain(style)))
+    return edits, found
+
+
+def _insertion(program: Program, statement: Xlat, comment: str, lines: Sequence[str]) -> Edit:
+    table, text = statement.rule.chain.table, program.source.text
+    lines = [f"# {comment}", *lines]
+    for opened, closed in table.blocks:
+        if opened.start < statement.at.start < closed.start:
+            return _before_brace(text, closed.start, lines)
+    at = statement.rule.insert_at
+    assert at is not None  # a rule outside a table's block is a command
+    block = "\n".join(f"\t{line}" if line else "" for line in lines)
+    return at, at, f"table {table.family} {table.name} {{\n{block}\n}}\n"
+
+
+def _before_brace(text: str, brace: int, lines: Sequence[str]) -> Edit:
+    """Put `lines` in front of a table's closing brace, one level deep."""
+    start = text.rfind("\n", 0, brace) + 1
+    block = "".join(f"\t{line}\n" if line else "\n" for line in lines)
+    if text[start:brace].strip():
+        return brace, brace, f"\n{block}"
+    return start, start, f"\n{block}"
+
+
+def _edited(text: str, edits: list[Edit]) -> tuple[str, list[int]]:
+    """The text with its edits, and for each line of it the line of `text` that it begins in; 0 for an added one."""
+    pieces: list[tuple[str, int]] = []
+    position = 0
+    for start, end, piece in sorted(edits, key=lambda edit: edit[:2]):
+        pieces.append((text[position:start], _line(text, position)))
+        pieces.append((piece, _line(text, start) if start != end else 0))  # a statement, or an addition
+        position = end
+    pieces.append((text[position:], _line(text, position)))
+    origins: list[int] = []
+    fresh = True
+    for piece, line in pieces:
+        for number, part in enumerate(re.findall(r"[^\n]*\n|[^\n]+", piece)):
+            if fresh:
+                origins.append(line + number if line else 0)
+            fresh = part.endswith("\n")
+    return "".join(piece for piece, _ in pieces), origins
+
+
+def _line(text: str, offset: int) -> int:
+    return text.count("\n", 0, offset) + 1
+
+
+def _tail(program: Program, numbers: dict[str, int], style: Style) -> tuple[str, list[QueueChain]]:
+    """The domains' own tables, and what the host needs as comments."""
+    lines: list[str] = []
+    found: list[QueueChain] = []
+    routed: set[tuple[str, bool]] = set()  # 192.0.0.8 is every domain's, and has one route
+    if not program.source.text.endswith("\n"):
+        lines.append("")
+    for domain in program.domains.values():
+        role = program.role(domain)
+        brief = _brief(domain)
+        routes = [route for route in additions.terminal_routes(domain, role) if _key(route) not in routed]
+        routed.update(map(_key, routes))
+        comments = additions.host_comments(domain, role, numbers[domain.name], brief, routes)
+        lines += ["", *(f"# {line}" for line in comments)]
+        for direction, ip in additions.DIRECTIONS.items():
+            own_output = any("output" in program.hooks(statement) for statement in program.of(domain, direction))
+            lines += ["", *additions.domain_table(domain, role, ip, own_output, style)]
+            if role == "router":
+                found += additions.queue_chains(ip, additions.own_table(domain), domain, direction)
+    return "".join(f"{line}\n" for line in lines), found
+
+
+def _key(route: str) -> tuple[str, bool]:
+    """What tells the routes of `ip route add [unreachable] PREFIX ...` apart."""
+    words = route.partition(" route add ")[2].split()
+    return words[words[0] == "unreachable"], words[0] == "unreachable"
+
+
+def _brief(domain: Domain) -> list[str]:
+    """The domain as TOML, cut where its EAMT is long."""
+    lines = config.render(domain).splitlines()
+    if len(lines) <= 2 * additions.ROUTES_SHOWN:
+        return lines
+    shown = lines[: 2 * additions.ROUTES_SHOWN]
+    return [*shown, f"  ... and {len(lines) - len(shown)} lines more"]

@@ -1,0 +1,93 @@
+"""Load, list and remove nft tables through the distribution's nftables bindings (libnftables), one transaction a call.
+
+The bindings act in the network namespace of the calling thread.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nfxlat.errors import OperatorError
+
+_MEMORY_FILE = "/proc/self/fd/"
+
+
+def _bindings() -> Any:
+    try:
+        import nftables
+    except ImportError:
+        raise OperatorError(
+            "the Python bindings of nftables are not installed",
+            where="nft",
+            hint="install the package python3-nftables (and let the virtual environment see the system's packages)",
+        ) from None
+    return nftables.Nftables()
+
+
+def run(
+    commands: str,
+    *,
+    check: bool = False,
+    what: str = "",
+    place: Callable[[int], str] | None = None,
+    include: Path | None = None,
+) -> str:
+    """Run nft `commands` as one transaction and return the output; with `check` the kernel judges, and changes nothing.
+
+    Raises OperatorError with the first line of libnftables' complaint, `where` being `what` ("rules siit0"), or what
+    `place` makes of the line of `commands` that is complained of. `include` is where included files are sought too.
+    """
+    nft = _bindings()
+    nft.set_dry_run(check)
+    if include is not None:
+        nft.add_include_path(str(include))
+    code, output, error = nft.cmd(commands) if place is None else _from_file(nft, commands)
+    if code != 0:
+        where = what or "nft"
+        if place is not None and (found := re.match(rf"{_MEMORY_FILE}\d+:(\d+):", error)):
+            where = place(int(found[1]))
+        elif place is not None and (found := re.match(r"(\S+:\d+:\d+)-\d+: ", error)):
+            where = found[1]  # an included file
+        raise OperatorError(complaint(error), where=where)
+    return str(output)
+
+
+def _from_file(nft: Any, commands: str) -> tuple[int, str, str]:
+    """Run them from a file in memory: of a buffer libnftables does not tell the line that it complains of."""
+    with open(os.memfd_create("nft", os.MFD_CLOEXEC), "w", encoding="utf-8") as file:
+        file.write(commands)
+        file.flush()
+        found: tuple[int, str, str] = nft.cmd_from_file(f"{_MEMORY_FILE}{file.fileno()}")
+        return found
+
+
+def complaint(error: str) -> str:
+    """libnftables' first line, without the position in a text that the operator has not written."""
+    first = next((line for line in error.splitlines() if line.strip()), "refused without a reason")
+    return re.sub(r"^\S*?:\d+:\d+-\d+: ", "", first).removeprefix("Error: ")
+
+
+def loaded(family: str, table: str) -> bool:
+    """Whether the table exists."""
+    tables = run(f"list tables {family}")
+    return f"table {family} {table}" in tables.splitlines()
+
+
+def unload(family: str, table: str) -> bool:
+    """Delete the table; False where there is none. What waits in any queue of this namespace is lost with it."""
+    if not loaded(family, table):
+        return False
+    run(f"delete table {family} {table}", what=f"rules {family} {table}")
+    return True
+
+
+def queue_expression_available() -> bool:
+    """Whether the kernel takes nft's own `queue` (CONFIG_NFT_QUEUE), asked by a transaction that it only checks."""
+    probe = "add table ip nfxlat_probe; add chain ip nfxlat_probe c; add rule ip nfxlat_probe c queue num 0"
+    try:
+        run(probe, check=True)
+    except OperatorError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Captures translated and packets explained, on the same core and without a network."""

@@ -1,0 +1,65 @@
+"""Link layers of captures: where the IP packet stands in a frame, and the frame around another packet.
+
+    type                  octets before IP   EtherType at
+    RAW 12 14 101         0                  none: the version of the packet decides
+    IPV4 228, IPV6 229    0                  none; there is one link type a family, so results are written as RAW 101
+    Ethernet 1            14                 12
+    Linux cooked 113      16                 14
+    Linux cooked v2 276   20                 0
+
+VLAN tags (802.1Q, 802.1ad) of 4 octets each may stand behind an EtherType that announces them; the last two octets of a
+tag are the next EtherType. Numbers: https://www.tcpdump.org/linktypes.html, which are those of dpkt.pcap.
+"""
+
+from typing import Final, NamedTuple
+
+from dpkt.ethernet import ETH_TYPE_8021AD, ETH_TYPE_8021Q, ETH_TYPE_IP, ETH_TYPE_IP6
+from dpkt.pcap import DLT_EN10MB, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL, DLT_LINUX_SLL2
+
+RAW: Final = 101  # LINKTYPE_RAW; dpkt.pcap.DLT_RAW is the value inside the kernel, which differs by system
+_RAW: Final = frozenset((12, 14, RAW))
+_ONE_FAMILY: Final = {DLT_IPV4: 4, DLT_IPV6: 6}
+_FRAMED: Final = {DLT_EN10MB: (14, 12), DLT_LINUX_SLL: (16, 14), DLT_LINUX_SLL2: (20, 0)}  # length, EtherType at
+_VLAN: Final = frozenset((ETH_TYPE_8021Q, ETH_TYPE_8021AD, 0x9100))
+_TAG_LENGTH: Final = 4
+_VERSIONS: Final = {ETH_TYPE_IP: 4, ETH_TYPE_IP6: 6}
+_ETHERTYPES: Final[dict[int, bytes]] = {4: ETH_TYPE_IP.to_bytes(2, "big"), 6: ETH_TYPE_IP6.to_bytes(2, "big")}
+
+SUPPORTED: Final = _RAW | _ONE_FAMILY.keys() | _FRAMED.keys()
+NAMES: Final = "raw IP (12, 14, 101, 228, 229), Ethernet (1), Linux cooked (113, 276)"
+
+
+class Frame(NamedTuple):
+    """One frame taken apart. `packet` is None where it holds no IP."""
+
+    packet: bytes | None
+    version: int | None  # what the link layer says: 4, 6, or None where it leaves that to the packet
+    header: bytes = b""  # what stands in front of `packet`
+    ethertype_at: int = 0
+
+    def around(self, packet: bytes) -> bytes:
+        """The frame with `packet`, of either family, in place of its own; link addresses and tags stay."""
+        if not self.header:
+            return packet
+        at = self.ethertype_at
+        return self.header[:at] + _ETHERTYPES[packet[0] >> 4] + self.header[at + 2 :] + packet
+
+
+def split(link_type: int, data: bytes) -> Frame:
+    """Takes a frame of a supported link type apart."""
+    if link_type not in _FRAMED:
+        return Frame(data, _ONE_FAMILY.get(link_type))
+    end, at = _FRAMED[link_type]
+    ethertype = int.from_bytes(data[at : at + 2], "big")
+    while ethertype in _VLAN:
+        at, end = end + _TAG_LENGTH - 2, end + _TAG_LENGTH
+        ethertype = int.from_bytes(data[at : at + 2], "big")
+    version = _VERSIONS.get(ethertype)
+    if version is None or len(data) < end:
+        return Frame(None, None)
+    return Frame(data[end:], version, data[:end], at)
+
+
+def written_as(link_type: int) -> int:
+    """The link type of translated frames."""
+    return RAW if link_type in _ONE_FAMILY else link_type

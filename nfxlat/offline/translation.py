@@ -1,0 +1,89 @@
+"""The translation of captures, packet by packet, as `nfxlat translate` shows it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from nfxlat.offline import link
+from nfxlat.offline.record import Record
+from nfxlat.outcome import Action, Outcome, Reason, dropped
+from nfxlat.xlat.translator import Translator
+
+_NO_IP = Outcome(Action.PASSED, Reason.NOT_IP)  # a frame of another protocol never reaches a translator
+DIRECTIONS = {4: "4to6", 6: "6to4"}
+
+
+class Judgement(NamedTuple):
+    """What became of one record. `number` counts from 1; `packet` is its IP packet, None if it has none."""
+
+    number: int
+    record: Record
+    frame: link.Frame
+    packet: bytes | None
+    outcome: Outcome
+
+    @property
+    def direction(self) -> str | None:
+        """`4to6` for IPv4, `6to4` for IPv6 (a hairpin too), None for what is neither."""
+        return DIRECTIONS.get(self.packet[0] >> 4) if self.packet else None
+
+    def frames(self) -> tuple[bytes, ...]:
+        """The frames that come out: translated packets or the ICMP error; the record's own if it passed."""
+        if self.outcome.action is Action.PASSED:
+            return (self.record.data,)
+        return tuple(self.frame.around(packet) for packet in self.outcome.packets)
+
+    def as_json(self) -> str:
+        """One line: n, direction, action, reason, rfc, packets (hex)."""
+        action, reason, packets = self.outcome
+        return json.dumps(
+            {
+                "n": self.number,
+                "direction": self.direction,
+                "action": action.value,
+                "reason": reason.label,
+                "rfc": reason.rfc,
+                "packets": [packet.hex() for packet in packets],
+            }
+        )
+
+
+def judge(translator: Translator, record: Record, number: int = 1, hops: int = 1) -> Judgement:
+    """The outcome of one record."""
+    frame = link.split(record.link_type, record.data)
+    packet = frame.packet
+    if packet is None:
+        outcome = _NO_IP
+    elif frame.version is not None and (not packet or packet[0] >> 4 != frame.version):
+        outcome = dropped(Reason.NOT_IP)  # as the kernel does, net/ipv4/ip_input.c and net/ipv6/ip6_input.c
+    else:
+        outcome = translator.translate(packet, hops)
+    return Judgement(number, record, frame, packet, outcome)
+
+
+def judge_all(translator: Translator, records: Iterable[Record], hops: int = 1) -> Iterator[Judgement]:
+    """The outcomes of `records`, in order."""
+    for number, record in enumerate(records, 1):
+        yield judge(translator, record, number, hops)
+
+
+class Counts:
+    """How many packets met which fate."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str | None, Action, Reason]] = Counter()
+        self.packets = self.results = 0
+
+    def add(self, judgement: Judgement) -> None:
+        """Count one."""
+        action, reason, packets = judgement.outcome
+        self._counts[judgement.direction, action, reason] += 1
+        self.packets += 1
+        self.results += len(packets)
+
+    def rows(self) -> list[tuple[str | None, Action, Reason, int]]:
+        """Direction, action, reason and number, by action in the order of their table, the most frequent first."""
+        order = list(Action)
+        found = [(*key, number) for key, number in self._counts.items()]
+        return sorted(found, key=lambda row: (order.index(row[1]), -row[3], row[2].label, row[0] or ""))

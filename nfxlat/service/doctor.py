@@ -1,0 +1,236 @@
+"""What this kernel and host can do for nfxlat, and what to change: looks, tries in a namespace, changes nothing."""
+
+import fcntl
+import importlib.util
+import os
+import platform
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from nfxlat.errors import OperatorError
+from nfxlat.host import capabilities, device, netns, offload, state, sysctl
+from nfxlat.nft import load
+from nfxlat.service import probes
+
+QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
+_FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
+GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an NFQUEUE message of 64 KB
+
+
+class State(StrEnum):
+    """How it stands with one thing."""
+
+    OK = "ok"
+    NOTE = "note"  # it works; better is possible, or something is worth knowing
+    MISSING = "missing"  # a part of nfxlat does not work
+    FATAL = "fatal"  # nfxlat cannot run
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it stands, what was found, what that means, what to do (if anything)."""
+
+    what: str
+    state: State
+    found: str
+    meaning: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """All findings, about this process, its kernel, and the calling thread's network namespace."""
+    return [*_process(), *_kernel(), *_forwarding(), *_interfaces(), *_neighbours(), *_left_overs()]
+
+
+def can_run(findings: list[Finding]) -> bool:
+    return not any(finding.state is State.FATAL for finding in findings)
+
+
+def _process() -> Iterator[Finding]:
+    lacking = capabilities.missing("CAP_NET_ADMIN", "CAP_NET_RAW")
+    found = f"lacks {', '.join(lacking)}" if lacking else "CAP_NET_ADMIN, CAP_NET_RAW"
+    remedy = "run it as root" if lacking else ""
+    yield Finding("privileges", State.FATAL if lacking else State.OK, found, "to bind queues and inject", remedy)
+    if importlib.util.find_spec("netfilterqueue") is None:
+        meaning = "needed for --source netfilterqueue only"
+        yield Finding("NetfilterQueue", State.OK, "not installed", meaning)
+    else:
+        yield Finding("NetfilterQueue", State.OK, "installed", "for --source netfilterqueue")
+
+
+def _kernel() -> Iterator[Finding]:
+    try:
+        kernel = probes.kernel()
+    except OperatorError as error:
+        meaning = "without a namespace to try things in nothing is known of the kernel; --setup needs one too"
+        yield Finding("kernel", State.UNKNOWN, error.what, meaning, "run it as root")
+        return
+    release = platform.release()
+    if kernel.queue:
+        remedy = "modprobe nfnetlink_queue, or a kernel with CONFIG_NETFILTER_NETLINK_QUEUE"
+        yield Finding("NFQUEUE", State.FATAL, kernel.queue, f"kernel {release} hands no packet to a program", remedy)
+    else:
+        yield Finding("NFQUEUE", State.OK, "works, superframes too", f"kernel {release} hands packets to nfxlat")
+    yield from _rules(kernel)
+    if kernel.veth:
+        remedy = "a kernel with CONFIG_VETH; else --inject ip"
+        yield Finding("veth", State.MISSING, kernel.veth, "no domain device, so no --inject device", remedy)
+    else:
+        yield Finding("veth", State.OK, "works", "the domain device can be made")
+    if kernel.stamp is None:
+        meaning = "superframes are cut to 1280 octets, which costs speed; UDP comes datagram by datagram"
+        remedy = "CAP_BPF, no lockdown, a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF"
+        yield Finding("stamp of gso_size", State.NOTE, "refused", meaning, remedy)
+    else:
+        yield Finding(
+            "stamp of gso_size", State.OK, f"by {kernel.stamp}", "superframes keep their sender's segment size"
+        )
+    if kernel.udp_l4 and kernel.stamp_udp:
+        yield Finding("UDP superframes", State.OK, "UDP_L4 and BTF are there", "UDP is moved many datagrams at a time")
+    else:
+        found = "no stamp of UDP" if kernel.udp_l4 else "the vnet header does not know UDP_L4"
+        remedy = "CAP_PERFMON, CONFIG_DEBUG_INFO_BTF" if kernel.udp_l4 else "Linux 6.2 or later"
+        yield Finding("UDP superframes", State.NOTE, found, "UDP is moved datagram by datagram: slower", remedy)
+
+
+def _rules(kernel: probes.Kernel) -> Iterator[Finding]:
+    if kernel.tables:
+        remedy = "install python3-nftables; a kernel with CONFIG_NF_TABLES and both families"
+        yield Finding("nftables", State.FATAL, kernel.tables, "no rule can be loaded", remedy)
+        return
+    lacking = {name: why for name, why in kernel.expressions.items() if why}
+    found = ", ".join(name for name in kernel.expressions if name not in lacking)
+    yield Finding("nftables", State.OK, found, "rules/ can be loaded")
+    for name, why in lacking.items():
+        state = State.NOTE if name in ("nat", "jhash") else State.MISSING
+        meaning = {"nat": "no masquerading on this box", "jhash": "one worker only"}.get(
+            name, "rules/ cannot be loaded"
+        )
+        yield Finding(f"nft {name}", state, why, meaning, f"modprobe nft_{name}, or build it in")
+    match kernel.rule_path:
+        case "native":
+            yield Finding("queue rule", State.OK, "native (nft_queue)", "nft loads it, and lists it as it is")
+        case "compat":
+            meaning = "as good; nft cannot load its own listing of it"
+            yield Finding("queue rule", State.OK, "compat target NFQUEUE", meaning)
+        case None:
+            meaning = "no rule can send a packet to nfxlat"
+            remedy = "modprobe nft_queue (CONFIG_NFT_QUEUE), or nft_compat and xt_NFQUEUE"
+            yield Finding("queue rule", State.FATAL, "neither nft_queue nor xt_NFQUEUE", meaning, remedy)
+
+
+def _forwarding() -> Iterator[Finding]:
+    for family, key in (("IPv4", sysctl.FORWARD4), ("IPv6", sysctl.FORWARD6)):
+        value = sysctl.read(key)
+        what = f"{family} forwarding"
+        if value is None:
+            yield Finding(what, State.FATAL, f"no {family}", "nothing to translate to or from", f"boot with {family}")
+        elif value == "0":
+            remedy = "nfxlat run --setup turns it on"
+            yield Finding(what, State.NOTE, f"{sysctl.dotted(key)}=0", "a router needs it", remedy)
+        else:
+            yield Finding(what, State.OK, "on", "what is translated can be forwarded")
+    strict = [name for name in _names() if max(_rp_filter("all"), _rp_filter(name)) == 1]
+    found = f"strict on {', '.join(strict)}" if strict else "off or loose"
+    meaning = "the routes of --setup satisfy it; routes of your own must lead back into the domain device"
+    yield Finding("rp_filter", State.OK, found, meaning if strict else "asymmetric routes are no obstacle")
+
+
+def _rp_filter(name: str) -> int:
+    return int(sysctl.read(f"net/ipv4/conf/{name}/rp_filter") or 0)
+
+
+def _names() -> list[str]:
+    with IPRoute() as ipr:
+        return [str(link.get_attr("IFLA_IFNAME")) for link in ipr.get_links()]
+
+
+def _interfaces() -> Iterator[Finding]:
+    for interface in offload.interfaces():
+        what = f"GRO of {interface.name}"
+        if interface.changes:
+            changes = ", ".join(f"{key} is {interface.settings[key]}" for key in interface.changes)
+            remedy = f"nfxlat doctor --tune {interface.name} --apply"
+            what_comes = "nothing arrives" if "rx-gro" in interface.changes else "UDP does not arrive"
+            yield Finding(what, State.NOTE, changes, f"{what_comes} as superframes", remedy)
+        else:
+            yield Finding(what, State.OK, "on, for UDP too", "packets arrive as superframes")
+        if interface.gro_max_size > GRO_LEGACY_MAX_SIZE:
+            meaning = "NFQUEUE cuts what is above 65531 octets, and nfxlat drops it"
+            remedy = f"ip link set {interface.name} gro_max_size 65000 gro_ipv4_max_size 65000"
+            found = f"up to {interface.gro_max_size} octets"
+            yield Finding(f"BIG TCP on {interface.name}", State.MISSING, found, meaning, remedy)
+    if offload.is_tuned():
+        meaning = "the former settings are kept in /run/nfxlat"
+        yield Finding("tuning", State.NOTE, "applied by nfxlat", meaning, "nfxlat doctor --tune --undo takes it back")
+
+
+def _neighbours() -> Iterator[Finding]:
+    """Who else is at work in this namespace."""
+    if flowtables := _flowtables():
+        meaning = "offloaded flows pass by every rule, so translated prefixes leak once they are offloaded"
+        remedy = "keep translated prefixes out of `flow add`"
+        yield Finding("flow offload", State.NOTE, f"flowtable {', '.join(flowtables)}", meaning, remedy)
+    try:
+        bound = [line.split()[:2] for line in QUEUES.read_text().splitlines()]
+    except OSError:
+        bound = []
+    if bound:
+        found = ", ".join(f"{number} by {_holder(port)}" for number, port in bound)
+        yield Finding("queues in use", State.OK, found, "nfxlat run wants others (--queue)")
+
+
+def _flowtables() -> list[str]:
+    if capabilities.missing("CAP_NET_ADMIN"):  # libnftables would complain on stderr
+        return []
+    try:
+        return [line.split()[1] for line in load.run("list flowtables").splitlines() if "flowtable " in line]
+    except OperatorError:  # of the bindings, or nftables, the lack of which is told elsewhere
+        return []
+
+
+def _holder(port: str) -> str:
+    """A netlink port id is mostly a pid."""
+    name = Path("/proc", port, "comm")
+    return f"{name.read_text().strip()} (pid {port})" if name.exists() else f"port id {port}"
+
+
+def _left_overs() -> Iterator[Finding]:
+    inode = netns.own_inode()
+    held = {path.name.removesuffix(f"-{inode}.json"): path for path in state.RUN.glob(f"*-{inode}.json")}
+    for name, path in sorted(held.items()):
+        if name == offload.STATE:
+            continue
+        try:
+            running = _is_locked(path)
+        except OSError:
+            yield Finding(f"domain {name}", State.UNKNOWN, "set up", "whether it runs, root can see", "run it as root")
+            continue
+        if running:
+            yield Finding(f"domain {name}", State.OK, "set up, and running", "nfxlat run --setup of it is at work")
+        else:
+            meaning = "it fails closed: what is translated is dropped until nfxlat runs again"
+            remedy = "nfxlat run --setup takes it over, and down in the end"
+            yield Finding(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
+    for pinned in sorted(netns.RUN.glob(f"{device.PREFIX}*-{inode}")):
+        name = pinned.name.removeprefix(device.PREFIX).removesuffix(f"-{inode}")
+        if name not in held:
+            meaning = "a run without --setup has it, or had"
+            remedy = f"if none runs: ip link del {name}; ip netns del {pinned.name}"
+            yield Finding(f"device {name}", State.NOTE, f"its far end is in {pinned.name}", meaning, remedy)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living process holds the state file (fcntl(2), F_GETLK: asking takes nothing away from anybody)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
+    finally:
+        os.close(descriptor)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)

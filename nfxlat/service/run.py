@@ -1,0 +1,294 @@
+"""`nfxlat run`: queues bound first, then what the host needs, then workers; everything back in reverse order at the
+end.
+
+    bind queues -> device, routes, sysctls, rules (--setup) -> injectors -> workers -> "ready"
+
+A queue that cannot be had therefore fails before anything has been touched. Rules drop until their queue has a
+listener.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any, Literal
+
+from nfxlat.datapath.callback import CallbackQueue
+from nfxlat.datapath.counters import Counters, summary
+from nfxlat.datapath.fastpath import FastPath
+from nfxlat.datapath.inject import DeviceInjector, IpInjector, RouteCache, takes_udp_superframes
+from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.source import Source
+from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.host import capabilities
+from nfxlat.host.addresses import AddressWatch, local_addresses
+from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
+from nfxlat.host.mtu import route_mtu
+from nfxlat.host.stamp import Stamp
+from nfxlat.nft.templates import INJECTED_MARK
+from nfxlat.service.setup import Setup
+from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses
+from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.special import martian4, martian6
+from nfxlat.xlat.translator import Translator
+
+QUEUES_PER_WORKER = 2  # Q: everything; Q+1: TCP, superframes welcome
+_PROC_QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run. Rates are ICMP errors a second."""
+
+    domain: Domain
+    queue: int = 7
+    workers: int = 1
+    source: Literal["netlink", "netfilterqueue"] = "netlink"
+    inject: Literal["device", "ip"] = "device"
+    setup: bool = False
+    role: Literal["router", "host"] = "router"
+    fast_path: bool = True
+    icmp_rate: float = 1000.0
+    icmp_burst: int = 50
+    summary_file: Path | None = None
+    ready_descriptor: int | None = None
+
+
+class Service:
+    """One domain, translated. `run` returns when a signal ended it; raises OperatorError where it cannot begin."""
+
+    def __init__(self, options: Options, report: Report) -> None:
+        self._options = options
+        self._report = report
+        self._counters = [Counters() for _ in range(options.workers)]
+        self._sources: list[list[Source]] = []  # one list a worker
+        self._injectors: list[Injectors] = []  # one a worker
+        self._device: DomainDevice | None = None
+        self._rule_path = "none"
+        self._stamp: Stamp | None = None
+        self._local = local_addresses()
+        self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary)
+        self._started = time.monotonic()
+
+    def run(self) -> dict[str, Any]:
+        """Translate until SIGTERM or SIGINT; the final summary."""
+        capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
+        with ExitStack() as stack:
+            self._open_sources(stack)
+            self._prepare_host(stack)
+            self._injectors = [self._open_injectors(stack, counters) for counters in self._counters]
+            monitor = stack.enter_context(AddressWatch())
+
+            def addresses_changed() -> None:
+                monitor.drain()
+                self._local = local_addresses()
+                self._supervisor.send({"local": pack_addresses(self._local)})
+
+            def interfaces_changed() -> None:
+                if self._stamp is not None:
+                    self._stamp.refresh()
+                    self._supervisor.send({"stamped": sorted(self._stamp.indexes)})
+
+            self._supervisor.watch[monitor.fileno()] = addresses_changed
+            if self._stamp is not None:
+                self._supervisor.watch[self._stamp.fileno()] = interfaces_changed
+            self._local = local_addresses()
+            self._supervisor.run(self._ready)
+            result = self.summary()
+            self.write_summary(result)
+        return result
+
+    def _open_sources(self, stack: ExitStack) -> None:
+        first, count = self._options.queue, self._options.workers
+        for number in range(first, first + QUEUES_PER_WORKER * count, QUEUES_PER_WORKER):
+            self._sources.append([])
+            for source in self._worker_sources(number):
+                stack.callback(source.close)
+                self._sources[-1].append(source)
+        last = first + QUEUES_PER_WORKER * count - 1
+        self._report(f"queues {first} to {last} bound (all, TCP, in turn), source {self._options.source}")
+
+    def _worker_sources(self, number: int) -> Iterator[Source]:
+        """The queues of one worker: `number` takes everything, `number` + 1 TCP."""
+        if self._options.source == "netfilterqueue":
+            yield CallbackQueue(number)
+            yield CallbackQueue(number + 1)
+        else:
+            yield NetlinkQueue(number, superframes=False)
+            # with the ip injector nothing is larger than a segment
+            yield NetlinkQueue(number + 1, superframes=self._options.inject == "device")
+
+    def _prepare_host(self, stack: ExitStack) -> None:
+        options, name = self._options, self._options.domain.name
+        if options.setup:
+            superframes = options.inject == "device" and options.source == "netlink"
+            setup = Setup(
+                options.domain,
+                queue=options.queue,
+                workers=options.workers,
+                role=options.role,
+                report=self._report,
+                superframes=superframes,
+                udp_superframes=superframes and takes_udp_superframes(),
+            )
+            setup.up()
+            stack.callback(setup.down)
+            self._device, self._rule_path, self._stamp = setup.device, setup.rule_path or "none", setup.stamp
+        elif options.inject == "device" or options.role == "host":  # a host's originals die in it
+            self._device, created = create_or_adopt(name, report=self._report)
+            if created:
+                stack.callback(self._remove_device, self._device)
+
+    def _remove_device(self, device: DomainDevice) -> None:
+        remove(device)
+        self._report(f"device {device.name} removed")
+
+    def _open_injectors(self, stack: ExitStack, counters: Counters) -> Injectors:
+        raw = IpInjector(counters.count_other, INJECTED_MARK)
+        stack.callback(raw.close)
+        if self._options.inject == "ip":
+            return Injectors(raw, raw, device=False)
+        assert self._device is not None
+        with in_namespace(self._device.far_namespace):
+            packet_socket = DeviceInjector.open_socket(self._device.far_interface)
+        main = DeviceInjector(packet_socket, self._device.near_mac, self._device.far_mac, counters.count_other)
+        stack.callback(main.close)
+        return Injectors(main, raw, device=True)
+
+    def _ready(self) -> None:
+        self._report(f"ready: translating for {self._options.domain.name}, inject {self._options.inject}")
+        descriptor = self._options.ready_descriptor
+        if descriptor is not None:
+            os.write(descriptor, b"ready\n")
+            os.close(descriptor)
+
+    def _worker(self, number: int, control: socket.socket) -> None:
+        """A worker's life, in its own process."""
+        options = self._options
+        counters = self._counters[number]
+
+        translator = translator_for(options.domain, self._local)
+        routes = mtu_of = None
+        if options.inject == "ip":
+            routes = RouteCache(route_mtu, time.monotonic)
+            mtu_of = routes.mtu
+        paths = PathMtus(time.monotonic)
+        fast = None
+        if options.fast_path:
+            fast = FastPath(
+                translator,
+                near_mac=self._device.near_mac if self._device else bytes(6),
+                far_mac=self._device.far_mac if self._device else bytes(6),
+                local=self._local,
+                mtu_of=mtu_of,
+                narrow=paths.mtus,
+            )
+        worker = Worker(
+            self._sources[number],
+            translator,
+            self._injectors[number],
+            counters,
+            fast=fast,
+            errors=TokenBucket(options.icmp_rate, options.icmp_burst, time.monotonic),
+            paths=paths,
+            learnt=lambda destination, mtu: tell(control, {"path_mtu": [destination.hex(), mtu]}),
+            event=self._limited_report(),
+            routes=routes,
+            device_index=self._device.ifindex if self._device else 0,
+            local=self._local,
+        )
+
+        if self._stamp is not None:
+            worker.trust_stamps(self._stamp.indexes)
+
+        def command() -> None:
+            message = receive(control)
+            if message == "stop":
+                worker.stopped = True
+            elif isinstance(message, dict) and "local" in message:
+                local = unpack_addresses(message["local"])
+                worker.renew(translator_for(options.domain, local), local)
+            elif isinstance(message, dict) and "stamped" in message:
+                worker.trust_stamps(frozenset(message["stamped"]))
+            elif isinstance(message, dict):
+                destination, mtu = message["path_mtu"]
+                paths.set(bytes.fromhex(destination), mtu)
+
+        worker.run(control.fileno(), command)
+
+    def _limited_report(self) -> Report:
+        """Reports of single packets, one a second and five at once; a counter has them all."""
+        bucket = TokenBucket(1, 5, time.monotonic)
+
+        def report(line: str) -> None:
+            if bucket.take():
+                self._report(line)
+
+        return report
+
+    def summary(self) -> dict[str, Any]:
+        """The state of things, ready for JSON."""
+        result: dict[str, Any] = {
+            "domain": self._options.domain.name,
+            "rule_path": self._rule_path,
+            "source": self._options.source,
+            "inject": self._options.inject,
+            "workers": self._options.workers,
+            "stamp": {"how": self._stamp.how, "udp": self._stamp.udp} if self._stamp is not None else None,
+            "seconds": round(time.monotonic() - self._started, 3),
+            "workers_restarted": self._supervisor.restarts,
+            **summary(self._counters),
+            "queues": queue_losses(self._options.queue, QUEUES_PER_WORKER * self._options.workers),
+        }
+        if self._device is not None:
+            result["unexpected"] = self._device.unexpected_packets()
+        return result
+
+    def write_summary(self, result: dict[str, Any] | None = None) -> None:
+        """Write the summary to the file named in the options, if any; the file is never half written."""
+        path = self._options.summary_file
+        if path is None:
+            return
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps(self.summary() if result is None else result) + "\n")
+        partial.rename(path)
+
+
+def translator_for(domain: Domain, local: frozenset[bytes]) -> Translator:
+    """The translator of a domain on a node with the addresses `local`; next-hop MTUs are told packet by packet."""
+    own6 = [address for address in local if len(address) == 16]
+    return Translator(with_own_addresses(replace(domain, mtu4=None, mtu6=None), local), own6)
+
+
+def with_own_addresses(domain: Domain, local: frozenset[bytes]) -> Domain:
+    """The domain with address4 and address6, from which its ICMP errors come, taken from this node where not
+    configured."""
+    address4, address6 = domain.address4, domain.address6
+    usable4 = sorted(a for a in local if len(a) == 4 and not martian4(a))
+    usable6 = sorted(a for a in local if len(a) == 16 and not martian6(a))
+    if address4 is None and usable4:
+        address4 = IPv4Address(usable4[0])
+    if address6 is None and usable6:
+        address6 = IPv6Address(usable6[0])
+    return replace(domain, address4=address4, address6=address6)
+
+
+def queue_losses(first: int, count: int) -> dict[str, dict[str, int]]:
+    """What the kernel itself dropped, by queue: `full` (queue length), `socket` (receive buffer); nfnetlink_queue.c."""
+    losses = {}
+    try:
+        lines = _PROC_QUEUES.read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        fields = [int(field) for field in line.split()]
+        if first <= fields[0] < first + count:
+            losses[str(fields[0])] = {"waiting": fields[2], "full": fields[5], "socket": fields[6]}
+    return losses

@@ -1,0 +1,214 @@
+"""`nfxlat run --setup`: device, routes, sysctls, rules and stamp of one domain, and back to exactly what was there
+before.
+
+The order fails closed: the routes end before anything is forwarded, and the rules drop before they queue. What is about
+to be changed goes into the state file first, so whatever was done when the process was killed, the next `up` takes it
+over and its `down` restores the original.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from pyroute2 import IPRoute
+
+from nfxlat.errors import OperatorError
+from nfxlat.host import addresses, capabilities, device, routes, stamp, sysctl
+from nfxlat.host.routes import Route
+from nfxlat.host.state import State
+from nfxlat.nft import compat, load, templates
+from nfxlat.nft.spread import chain_of
+from nfxlat.xlat import prefixes
+from nfxlat.xlat.domain import Domain
+
+FAMILIES = ("ip", "ip6")
+QUEUES = (("queue_plain", 0), ("queue_tcp", 1))  # a worker's chains, and the distance of their queues from its first
+ROUTES_SHOWN = 16  # more than this are reported as a number
+
+RulePath = Literal["native", "compat"]
+
+
+class Setup:
+    """One domain's set-up in the calling thread's network namespace; `report` gets one line for each step.
+
+    `queue` is the plain queue's number, `queue` + 1 that of TCP, and so on in turn for more `workers`. `rule_path`
+    says, once up, how the queue rules were made: "native" (nft's `queue`) or "compat" (xtables' NFQUEUE target).
+
+    With `superframes`, ingress stamps the gso_size of TCP superframes; with `udp_superframes` that of UDP ones too, and
+    the TCP queue gets them, and single UDP datagrams from outside. `stamp` is readable (poll it) when an interface came
+    or went; then its `refresh` is due.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        queue: int,
+        workers: int = 1,
+        role: str,
+        report: Callable[[str], None],
+        superframes: bool = True,
+        udp_superframes: bool = False,
+    ) -> None:
+        if role not in templates.ROLES:
+            raise OperatorError(f"unknown role {role!r}", where="--role", hint=f"one of {', '.join(templates.ROLES)}")
+        if role == "host" and not len(domain.eamt):
+            raise OperatorError(
+                "the host role needs this host's own addresses",
+                where=f"domain.{domain.name}.eam",
+                hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
+            )
+        self.domain, self.queue, self.workers, self.role, self.report = domain, queue, workers, role, report
+        self.rule_path: RulePath | None = None
+        self.device: device.DomainDevice | None = None
+        self.stamp: stamp.Stamp | None = None
+        self._superframes, self._udp_superframes = superframes, udp_superframes
+        self._state: State | None = None
+
+    def up(self) -> None:
+        """Do it all, or nothing: a step that fails undoes the earlier ones. Raises OperatorError."""
+        capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", what="--setup")
+        self._state = State(self.domain.name)
+        try:
+            if self._state.left_over:
+                self.report(f"taking over what a run that was killed left ({self._state.path})")
+            self._device()
+            self._routes()
+            self._sysctls()
+            self._rules()
+            self._stamp()
+        except BaseException:
+            with contextlib.suppress(OperatorError):  # the first failure is the one to tell
+                self.down()
+            raise
+
+    def down(self) -> None:
+        """Take down what stands, in reverse; safe after a partial `up` and twice. Raises its first failure last."""
+        if self._state is None:
+            return
+        failures: list[OperatorError] = []
+        for step in (self._drop_stamp, self._drop_rules, self._restore_sysctls, self._drop_routes, self._drop_device):
+            try:
+                step(self._state)
+            except OperatorError as error:
+                failures.append(error)
+        self._state.close(remove=not failures)
+        self._state = self.rule_path = self.device = self.stamp = None
+        if failures:
+            raise failures[0]
+
+    def _note(self, **changes: object) -> None:
+        assert self._state is not None
+        self._state.data |= changes
+        self._state.save()
+
+    def _device(self) -> None:
+        self._note(device=self.domain.name)
+        self.device, _ = device.create_or_adopt(self.domain.name, report=self.report)
+        if self.role != "host":
+            return
+        with IPRoute() as ipr:
+            for network in prefixes.clat4(self.domain):
+                if network.prefixlen == network.max_prefixlen:
+                    address = str(network.network_address)
+                    made = addresses.add_address(ipr, self.domain.name, address)
+                    self.report(f"address {address}/32 dev {self.domain.name}{'' if made else ' taken over'}")
+
+    def _routes(self) -> None:
+        assert self._state is not None
+        wanted = routes.wanted(self.domain, self.role)
+        former = [Route(*fields) for fields in self._state.data.get("routes", [])]
+        self._note(routes=[*former, *(route for route in wanted if route not in former)])
+        with IPRoute() as ipr:
+            places = {(route.network, route.metric) for route in wanted}
+            stale = [route for route in former if (route.network, route.metric) not in places]
+            self._tell("removed: of a former configuration", routes.delete(ipr, stale))
+            left_over = routes.ours(ipr)
+            for route in wanted:
+                routes.add(ipr, route, left_over)
+        self._note(routes=wanted)
+        self._tell("", wanted)
+
+    def _tell(self, suffix: str, concerned: list[Route]) -> None:
+        for route in concerned[:ROUTES_SHOWN]:
+            self.report(f"route {route} {suffix}".rstrip())
+        if len(concerned) > ROUTES_SHOWN:
+            self.report(f"route and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
+
+    def _sysctls(self) -> None:
+        assert self._state is not None
+        originals: dict[str, str] = self._state.data.get("sysctls", {})
+        for key, value in sysctl.needed(self.role, self.domain.name).items():
+            now = sysctl.read(key)
+            if now is None or now == value:
+                continue
+            if f"/{self.domain.name}/" not in key:  # the device's own go with it
+                for other, original in (sysctl.side_effects(key) | {key: now}).items():
+                    if f"/{self.domain.name}/" not in other:
+                        originals.setdefault(other, original)
+                self._note(sysctls=originals)
+            sysctl.write(key, value)
+            self.report(f"sysctl {sysctl.dotted(key)} {now} -> {value}")
+
+    def _rules(self) -> None:
+        table = templates.table(self.domain)
+        self._note(table=table)
+        load.run(templates.rules(self.domain, self.role, self.workers), what=f"rules {table}")
+        native = load.queue_expression_available()
+        for family in FAMILIES:
+            for chain, offset in self._queue_chains():
+                comment = f"{self.role}{'6' if family == 'ip6' else '4'}-{chain.replace('_', '-')}"
+                if native:
+                    rule = f'insert rule {family} {table} {chain} queue num {self.queue + offset} comment "{comment}"'
+                    load.run(rule, what=f"rules {family} {table} {chain}")
+                else:
+                    compat.insert_queue_rule(family, table, chain, self.queue + offset, comment)
+            how = "queue natively" if native else "queue by compat target"
+            self.report(f"rules {family} {table} loaded ({how}, {self.queue} to {self.queue + 2 * self.workers - 1})")
+        self.rule_path = "native" if native else "compat"
+
+    def _queue_chains(self) -> Iterator[tuple[str, int]]:
+        """(chain, its queue's distance from the first one)."""
+        for worker in range(self.workers):
+            for chain, offset in QUEUES:
+                yield chain_of(chain, worker), len(QUEUES) * worker + offset
+
+    def _stamp(self) -> None:
+        """Behind the rules, which put back what it writes."""
+        assert self._state is not None
+        left_over: list[int] = self._state.data.get("clsact", [])
+        if not self._superframes:
+            stamp.sweep(self.domain.name, self.report, left_over)
+            return
+        self.stamp = stamp.Stamp(
+            self.domain.name,
+            self.report,
+            udp=self._udp_superframes,
+            left_over=left_over,
+            note=lambda indexes: self._note(clsact=indexes),
+        )
+
+    def _drop_stamp(self, state: State) -> None:
+        if self.stamp is not None:
+            self.stamp.close()
+
+    def _drop_rules(self, state: State) -> None:
+        if (table := state.data.get("table")) is None:
+            return
+        for family in reversed(FAMILIES):
+            if load.unload(family, table):
+                self.report(f"rules {family} {table} removed")
+
+    def _restore_sysctls(self, state: State) -> None:
+        sysctl.restore(state.data.get("sysctls", {}), self.report)
+
+    def _drop_routes(self, state: State) -> None:
+        with IPRoute() as ipr:
+            gone = routes.delete(ipr, [Route(*fields) for fields in state.data.get("routes", [])])
+        self._tell("removed", gone)
+
+    def _drop_device(self, state: State) -> None:
+        if (name := state.data.get("device")) is None:
+            return
+        if device.remove_named(name):
+            self.report(f"device {name} removed")

@@ -1,0 +1,213 @@
+"""The supervisor: owns the bound sockets, forks the workers that use them, and starts a worker again that dies.
+
+Since the sockets are the supervisor's, a worker that dies loses the batch in its hands and nothing that waits in the
+queue. A worker whose supervisor dies reads the end of its control socket and stops; the queues then close, and the
+kernel drops.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+Report = Callable[[str], None]
+Main = Callable[[int, socket.socket], None]  # the worker's life: its number, its control socket
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
+_STOP_SECONDS = 5.0
+_RESTART_SECONDS = 1.0  # a worker that lived shorter is started again only after this
+_CONTROL_BUFFER = 4 << 20
+
+
+@dataclass
+class _Child:
+    number: int
+    pid: int = 0
+    control: socket.socket | None = None
+    started: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Runs `count` workers until SIGTERM or SIGINT.
+
+    `watch` maps descriptors to what is called when they can be read; `on_usr1` is called at SIGUSR1. What a worker
+    sends on its control socket goes to all others. `restarts` counts workers that had to be started again.
+    """
+
+    main: Main
+    count: int
+    report: Report
+    on_usr1: Callable[[], None]
+    watch: dict[int, Callable[[], None]] = field(default_factory=dict)
+    restarts: int = 0
+    _children: list[_Child] = field(default_factory=list)
+    _poll: select.poll = field(default_factory=select.poll)
+
+    def send(self, message: object, but: _Child | None = None) -> None:
+        """Give every worker (`but` one) a message (JSON)."""
+        data = json.dumps(message).encode()
+        for child in self._children:
+            if child.control is not None and child is not but:
+                with contextlib.suppress(OSError):  # a worker that is just dying gets it from its successor's start
+                    child.control.send(data)
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Start the workers, call `ready`, and return when they have stopped after a signal."""
+        wakeup, waker = socket.socketpair()
+        wakeup.setblocking(False)
+        waker.setblocking(False)
+        before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
+        previous = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        try:
+            for number in range(self.count):
+                child = _Child(number)
+                self._children.append(child)
+                self._start(child)
+            ready()
+            self._loop(wakeup)
+        finally:
+            self._stop()
+            signal.set_wakeup_fd(previous)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            wakeup.close()
+            waker.close()
+
+    def _loop(self, wakeup: socket.socket) -> None:
+        for watched in (wakeup.fileno(), *self.watch):
+            self._poll.register(watched, select.POLLIN)
+        while True:
+            for descriptor, _ in self._poll.poll(self._revive()):
+                if descriptor in self.watch:
+                    self.watch[descriptor]()
+                    continue
+                if descriptor != wakeup.fileno():
+                    self._relay(descriptor)
+                    continue
+                signals = wakeup.recv(64)
+                if signal.SIGTERM in signals or signal.SIGINT in signals:
+                    return
+                if signal.SIGUSR1 in signals:
+                    self.on_usr1()
+
+    def _relay(self, descriptor: int) -> None:
+        """Pass on what the worker with this control socket says; a dying worker's is read until `_revive` sees its
+        end."""
+        for child in self._children:
+            if child.control is not None and child.control.fileno() == descriptor:
+                with contextlib.suppress(OSError):
+                    data = child.control.recv(_CONTROL_BUFFER)
+                    if data:
+                        self.send(json.loads(data), but=child)
+                    else:
+                        self._poll.unregister(descriptor)
+
+    def _revive(self) -> int | None:
+        """Start again what has died; milliseconds until there is more to do, None if nothing is due."""
+        due: int | None = None
+        for child in self._children:
+            if child.pid:
+                with contextlib.suppress(ChildProcessError):
+                    pid, status = os.waitpid(child.pid, os.WNOHANG)
+                    if not pid:
+                        continue
+                    self.report(f"worker {child.number} (pid {pid}) died: {_cause(status)}; starting it again")
+                self._forget(child)
+            wait = child.started + _RESTART_SECONDS - time.monotonic()
+            if wait > 0:
+                due = min(due or 1 << 30, int(wait * 1000) + 1)
+                continue
+            self.restarts += 1
+            self._start(child)
+        return due
+
+    def _start(self, child: _Child) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CONTROL_BUFFER)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                ours.close()
+                for sibling in self._children:
+                    if sibling.control is not None:
+                        sibling.control.close()
+                signal.set_wakeup_fd(-1)
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN if number != signal.SIGCHLD else signal.SIG_DFL)
+                self.main(child.number, theirs)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        theirs.close()
+        ours.setblocking(False)
+        self._poll.register(ours, select.POLLIN)
+        child.pid, child.control, child.started = pid, ours, time.monotonic()
+
+    def _forget(self, child: _Child) -> None:
+        if child.control is not None:
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(child.control)
+            child.control.close()
+        child.pid, child.control = 0, None
+
+    def _stop(self) -> None:
+        """Tell the workers to end, and make an end of those that do not."""
+        self.send("stop")
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in self._children:
+            if not child.pid:
+                continue
+            try:
+                ended = os.pidfd_open(child.pid)
+                select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
+                os.close(ended)
+                if os.waitpid(child.pid, os.WNOHANG) == (0, 0):
+                    self.report(f"worker {child.number} (pid {child.pid}) does not stop; killing it")
+                    os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)
+            except (ChildProcessError, ProcessLookupError):
+                pass
+            self._forget(child)
+
+
+def receive(control: socket.socket) -> object:
+    """The message that waits on a worker's control socket; "stop" when the supervisor is gone."""
+    data = control.recv(_CONTROL_BUFFER)
+    return json.loads(data) if data else "stop"
+
+
+def tell(control: socket.socket, message: object) -> None:
+    """Tell all other workers."""
+    with contextlib.suppress(OSError):  # the supervisor is gone, or too busy: each worker learns by itself as well
+        control.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+
+
+def pack_addresses(addresses: Collection[bytes]) -> list[str]:
+    """Packed addresses, fit for a message."""
+    return sorted(address.hex() for address in addresses)
+
+
+def unpack_addresses(message: object) -> frozenset[bytes]:
+    """The inverse of `pack_addresses`."""
+    assert isinstance(message, list)
+    return frozenset(bytes.fromhex(text) for text in message)
+
+
+def _cause(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit {os.waitstatus_to_exitcode(status)}"
+
+
+def _ignore(number: int, frame: object) -> None:
+    """The wakeup descriptor tells the loop."""

@@ -1,0 +1,30 @@
+"""The stamp: what the ingress knows of a packet, in skb->priority, which NFQUEUE hands over as NFQA_PRIORITY.
+
+    31              17  16  15                0
+    | 0x6e66 >> 1     | U |       gso_size     |
+
+gso_size is 0 for what is no superframe. U: if this is UDP, it is one datagram, or a row of datagrams of gso_size octets
+of payload each (gso_type is SKB_GSO_UDP_L4 and nothing else). A superframe's UDP header does not tell that: UDP_TUNNEL
+(VXLAN, Geneve) and UFO look the same and are cut elsewhere. A TCP header does tell.
+
+The high half is no class of any queueing discipline that people make, so a stamp is known for what it is.
+"""
+
+MAGIC, MASK = 0x6E66_0000, 0xFFFE_0000
+UDP = 0x0001_0000
+_SIZE = 0x0000_FFFF
+MAX_GSO_SIZE = 65507  # octets of UDP in the largest IPv4 packet; 65535 is GSO_BY_FRAGS (linux/skbuff.h)
+
+
+def gso_size_of(priority: int) -> int:
+    """Octets of payload a segment, of a GSO packet at prerouting with this NFQA_PRIORITY; 0: it has no stamp.
+
+    Holds for TCP; for UDP only where `is_udp` says so too.
+    """
+    size = priority & _SIZE
+    return size if priority & MASK == MAGIC and size <= MAX_GSO_SIZE else 0
+
+
+def is_udp(priority: int) -> bool:
+    """Whether UDP with this NFQA_PRIORITY is one datagram, or a row of datagrams of `gso_size_of` octets each."""
+    return priority & (MASK | UDP) == MAGIC | UDP

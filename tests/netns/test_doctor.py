@@ -1,0 +1,301 @@
+"""`nfxlat doctor`: it tells what is so, changes nothing unless told to, and puts back what it was told to change.
+
+client 10.9.1.2 --- in [ node ] out --- server 10.9.2.2
+"""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfxlat.datapath.inject import takes_udp_superframes
+from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.host import offload
+from nfxlat.lab.leftovers import remove_remains
+from nfxlat.lab.netns import Namespace, link
+from nfxlat.nft import load
+from nfxlat.service.setup import Setup
+from nfxlat.wire.nfnetlink import SKB_GSO
+from nfxlat.wire.stamp import gso_size_of, is_udp
+from nfxlat.xlat.domain import Domain
+
+pytestmark = pytest.mark.netns
+
+DOMAIN = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("198.51.100.0/24"),))
+SIZE = 36  # octets of payload of a 64-octet packet
+
+KILLED = """
+import sys
+sys.path.insert(0, {path!r})
+from test_doctor import DOMAIN, Setup
+Setup(DOMAIN, queue=7, role="router", report=print).up()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    with Namespace("client") as client, Namespace("node") as node:
+        link(client, "eth0", node, "in")
+        client.ip("address add 10.9.1.2/24 dev eth0")
+        client.ip("route add default via 10.9.1.1")
+        node.ip("address add 10.9.1.1/24 dev in")
+        node.ip("link add bare type veth peer name bare2")
+        node.ip("link set bare up")
+        node.ip("link set bare2 up")
+        for namespace in (client, node):
+            namespace.wait_ready()
+        node.sysctl("net.ipv4.conf.all.rp_filter", 0)
+        node.sysctl("net.ipv4.conf.in.rp_filter", 0)
+        node.sysctl("net.ipv4.ip_forward", 0)
+        try:
+            yield node
+        finally:
+            remove_remains(node.inode)
+
+
+@pytest.fixture
+def client(node: Namespace) -> Namespace:
+    return Namespace("client")  # by name only: `node` made it and removes it
+
+
+def doctor(node: Namespace, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run inside `node`, its own /sys mounted as `ip netns exec` does."""
+    command = ["ip", "netns", "exec", node.name, *prefix, sys.executable, "-m", "nfxlat", "doctor", *arguments]
+    return node.run(command, check=False, timeout=30)
+
+
+def findings(node: Namespace, *, prefix: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
+    """What it says, by subject."""
+    done = doctor(node, "--json", prefix=prefix)
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert result["ok"] == (done.returncode == 0)
+    return {finding["what"]: finding for finding in result["findings"]}
+
+
+def snapshot(node: Namespace) -> dict[str, Any]:
+    inode = str(node.inode)
+    return {
+        "links": node.ip("-d link show"),
+        "addresses": node.ip("address show"),
+        "routes": node.ip("route show table all"),
+        "rules": node.run(["nft", "list", "ruleset"]).stdout,
+        "sysctls": [node.sysctl(key) for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")],
+        "pinned": sorted(name for name in os.listdir("/run/netns") if inode in name),
+        "states": sorted(path.name for path in Path("/run/nfxlat").glob(f"*{inode}*")),
+        "settings": settings(node),
+    }
+
+
+def settings(node: Namespace) -> dict[str, dict[str, str]]:
+    shown = json.loads(doctor(node, "--tune", "in", "bare", "--json").stdout)["interfaces"]
+    return {one["name"]: one["settings"] for one in shown}
+
+
+def test_a_sound_host_can_run_and_nothing_is_changed(node: Namespace) -> None:
+    before = snapshot(node)
+    found = findings(node)
+    assert snapshot(node) == before
+    for what in ("privileges", "NFQUEUE", "nftables", "queue rule", "veth"):
+        assert found[what]["state"] == "ok", found[what]
+    assert not {finding["state"] for finding in found.values()} & {"fatal", "missing", "unknown"}
+
+
+def test_what_the_kernel_can_is_what_a_set_up_gets(node: Namespace) -> None:
+    found = findings(node)
+    with node.entered():
+        udp = takes_udp_superframes()
+        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None, udp_superframes=udp)
+        setup.up()
+        try:
+            assert setup.stamp is not None
+            assert found["queue rule"]["found"].split()[0] == setup.rule_path
+            assert found["stamp of gso_size"]["found"] == f"by {setup.stamp.how}"
+            assert (found["UDP superframes"]["state"] == "ok") == setup.stamp.udp
+        finally:
+            setup.down()
+
+
+def test_the_table_says_what_json_says(node: Namespace) -> None:
+    done = doctor(node)
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    for what, finding in findings(node).items():
+        assert what in text
+        assert finding["state"] in text
+    assert text.endswith("nfxlat can run here")
+
+
+def test_without_capabilities_it_cannot_run_and_says_so(node: Namespace) -> None:
+    found = findings(node, prefix=("setpriv", "--bounding-set", "-all", "--inh-caps", "-all"))
+    assert found["privileges"]["state"] == "fatal"
+    assert found["privileges"]["found"] == "lacks CAP_NET_ADMIN, CAP_NET_RAW"
+    assert found["kernel"]["state"] == "unknown"
+
+
+def test_forwarding_and_rp_filter_are_told(node: Namespace) -> None:
+    assert findings(node)["IPv4 forwarding"]["found"] == "net.ipv4.ip_forward=0"
+    assert findings(node)["rp_filter"]["found"] == "off or loose"
+    node.sysctl("net.ipv4.ip_forward", 1)
+    node.sysctl("net.ipv4.conf.in.rp_filter", 1)
+    found = findings(node)
+    assert found["IPv4 forwarding"]["state"] == "ok"
+    assert found["rp_filter"]["found"] == "strict on in"
+
+
+def test_big_tcp_is_warned_of(node: Namespace) -> None:
+    assert "BIG TCP on in" not in findings(node)
+    node.ip("link set dev in gro_max_size 130000")
+    found = findings(node)["BIG TCP on in"]
+    assert found["state"] == "missing"
+    assert "130000" in found["found"]
+
+
+def test_queues_in_use_are_told_with_their_holder(node: Namespace) -> None:
+    assert "queues in use" not in findings(node)
+    with node.entered(), closing(NetlinkQueue(7, superframes=False)):
+        assert f" (pid {os.getpid()})" in findings(node)["queues in use"]["found"]
+
+
+def test_a_domain_that_runs_and_one_that_was_killed_are_told_apart(node: Namespace) -> None:
+    script = KILLED.format(path=str(Path(__file__).parent))
+    process = node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "up\n":
+            break
+    assert findings(node)["domain siit0"]["found"] == "set up, and running"
+    process.kill()
+    process.wait()
+    assert findings(node)["domain siit0"]["found"] == "left by a run that was killed"
+    with node.entered():
+        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None)
+        setup.up()
+        setup.down()
+    assert "domain siit0" not in findings(node)
+
+
+def test_tune_changes_nothing_until_told_and_undo_puts_everything_back(node: Namespace) -> None:
+    before = settings(node)
+    assert before["in"]["rx-gro"] == "off"
+    assert doctor(node, "--tune").returncode == 0
+    assert settings(node) == before
+    node.run(["ip", "netns", "exec", node.name, "sh", "-c", "echo 7000 > /sys/class/net/in/gro_flush_timeout"])
+    before = settings(node)
+
+    applied = doctor(node, "--tune", "--apply")
+    assert applied.returncode == 0
+    assert "in gro_flush_timeout 7000 -> 50000" in applied.stdout.splitlines()
+    tuned = settings(node)
+    assert tuned["in"] == offload.FEATURES | offload.TIMERS
+    assert tuned["bare"] == before["bare"], "it has no address"
+    found = findings(node)
+    assert found["GRO of in"]["state"] == "ok"
+    assert found["tuning"]["state"] == "note"
+
+    assert "nothing to change" in doctor(node, "--tune", "--apply").stderr
+    assert doctor(node, "--tune", "bare", "--apply").returncode == 0
+    assert settings(node)["bare"] == offload.FEATURES | offload.TIMERS
+
+    assert doctor(node, "--tune", "--undo").returncode == 0
+    assert settings(node) == before
+    assert "tuning" not in findings(node)
+    assert not list(Path("/run/nfxlat").glob(f"{offload.STATE}-{node.inode}*"))
+    assert "nothing to change" in doctor(node, "--tune", "--undo").stderr
+
+
+def test_undo_forgets_interfaces_that_are_gone(node: Namespace) -> None:
+    assert doctor(node, "--tune", "in", "bare", "--apply").returncode == 0
+    node.ip("link del bare")
+    assert doctor(node, "--tune", "--undo").returncode == 0
+    assert json.loads(doctor(node, "--tune", "in", "--json").stdout)["interfaces"][0]["settings"]["rx-gro"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--apply",), "--apply, --undo: only with --tune"),
+        (("--tune", "--apply", "--undo"), "--apply, --undo: the one or the other"),
+        (("--tune", "in", "--undo"), "--undo: puts back all"),
+        (("--tune", "nosuch"), "nosuch: no such interface"),
+    ],
+)
+def test_mistakes_are_one_line(node: Namespace, arguments: tuple[str, ...], told: str) -> None:
+    done = doctor(node, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"nfxlat: {told}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@contextmanager
+def blasting(client: Namespace, flows: int) -> Iterator[None]:
+    """`flows` senders' 64-octet packets to a translated address, as fast as one thread can."""
+    stop = threading.Event()
+    with ExitStack() as stack:
+        with client.entered():
+            senders = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(flows)]
+
+        def blast() -> None:
+            for sender in senders:
+                sender.connect(("198.51.100.9", 4000))
+            while not stop.is_set():
+                for sender in senders:
+                    sender.send(bytes(SIZE))
+
+        thread = threading.Thread(target=blast)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def coalesced(node: Namespace, client: Namespace, wanted: int) -> tuple[int, int]:
+    """(datagrams that came in superframes, all datagrams) of about `wanted`."""
+    with node.entered():
+        queue = NetlinkQueue(8, superframes=True)
+    within = seen = 0
+    deadline = time.monotonic() + 10
+    with closing(queue), blasting(client, 4):
+        while seen < wanted:
+            assert select.select([queue], [], [], max(0.0, deadline - time.monotonic()))[0], f"{seen} of {wanted}"
+            for record in queue.receive():
+                assert is_udp(record.priority)
+                count = (record.length - 28) // SIZE
+                seen += count
+                if record.skb_info & SKB_GSO:
+                    within += count
+                    assert gso_size_of(record.priority) == SIZE
+            queue.conclude(())
+    return within, seen
+
+
+def test_tuned_interfaces_hand_over_udp_superframes(node: Namespace, client: Namespace) -> None:
+    with node.entered():
+        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None, udp_superframes=True)
+        setup.up()
+    try:
+        assert coalesced(node, client, 5000)[0] == 0
+        assert doctor(node, "--tune", "in", "--apply").returncode == 0
+        within, seen = coalesced(node, client, 20000)
+        assert within > seen // 2
+        assert doctor(node, "--tune", "--undo").returncode == 0
+        assert coalesced(node, client, 5000)[0] == 0
+    finally:
+        with node.entered():
+            setup.down()
+            assert "nfxlat" not in load.run("list tables")

@@ -1,0 +1,116 @@
+"""`nfxlat rules check --live`: a host that is prepared has no finding, and each thing that is wrong with it has one.
+
+node: siit0 (a veth, its far end in the namespace too), routes and sysctls as `compile` says them in its comments
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from nfxlat import config
+from nfxlat.lab.netns import Namespace
+from nfxlat.nft import load
+from nfxlat.nft.compile import compile_rules
+from nfxlat.nft.finding import Finding
+from nfxlat.nft.program import Program, program
+from nfxlat.nft.templates import RULES
+from nfxlat.service.rules_live import check_live
+
+pytestmark = pytest.mark.netns
+
+STATEFUL = (
+    "table inet fw { chain f { type filter hook forward priority 0; policy drop; ct state established accept; }; }"
+)
+FLOWTABLE = "table inet fw { flowtable f { hook ingress priority 0; devices = { lo }; }; }"
+SETTINGS = ("ipv4.conf.all.rp_filter", "ipv4.conf.all.accept_local", "ipv4.fwmark_reflect", "ipv6.fwmark_reflect")
+
+
+def program_of(name: str) -> Program:
+    file = RULES / "xlat" / f"{name}.nft"
+    return program(file.read_text(), str(file), config.load(file.with_suffix(".toml")).domains)
+
+
+def prepared(namespace: Namespace, name: str) -> Program:
+    found = program_of(name)
+    for setting in SETTINGS:  # a new namespace may take over the machine's
+        namespace.sysctl(f"net.{setting}", 0)
+    for domain in found.domains:
+        namespace.ip(f"link add {domain} type veth peer name {domain}p")
+        namespace.ip(f"link set {domain} up")
+        namespace.ip(f"link set {domain}p up")
+        namespace.sysctl(f"net.ipv4.conf.{domain}.rp_filter", 0)
+    for line in compile_rules(found).text.splitlines():
+        if line.startswith(("#     ip ", "#     sysctl ")):
+            namespace.run(line.removeprefix("#").split())
+    return found
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    with Namespace("live") as namespace, namespace.entered():
+        yield namespace
+
+
+@pytest.mark.parametrize("name", ["router", "clat", "domains"])
+def test_a_host_prepared_as_compile_says_has_no_finding(node: Namespace, name: str) -> None:
+    assert check_live(prepared(node, name)) == []
+
+
+@pytest.mark.parametrize("name", ["router", "clat"])
+def test_a_bare_host_lacks_device_and_routes(node: Namespace, name: str) -> None:
+    found = {finding.code for finding in check_live(program_of(name))}
+    assert {"device", "terminal-route", "fail-closed"} <= found
+
+
+def places(found: list[Finding]) -> set[tuple[str, str]]:
+    return {(finding.code, finding.where) for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "where"),
+    [
+        ("ip route del 198.51.100.0/24 dev siit0", "terminal-route", "route 198.51.100.0/24"),
+        ("ip -6 route del 2001:db8:64::/96 dev siit0", "terminal-route", "route 2001:db8:64::/96"),
+        ("ip route del 192.0.0.8 dev siit0", "terminal-route", "route 192.0.0.8"),
+        ("ip route replace 203.0.113.2 dev lo", "terminal-route", "route 203.0.113.2"),
+        ("ip route del unreachable 198.51.100.0/24", "fail-closed", "route 198.51.100.0/24"),
+        ("sysctl -w net.ipv4.ip_forward=0", "forwarding", "net.ipv4.ip_forward"),
+        ("sysctl -w net.ipv6.conf.all.forwarding=0", "forwarding", "net.ipv6.conf.all.forwarding"),
+        ("sysctl -w net.ipv4.conf.siit0.forwarding=0", "forwarding", "net.ipv4.conf.siit0.forwarding"),
+        ("sysctl -w net.ipv4.conf.all.rp_filter=1", "rp-filter", "net.ipv4.conf.siit0.rp_filter"),
+        ("sysctl -w net.ipv4.conf.siit0.accept_local=1", "accept-local", "net.ipv4.conf.siit0.accept_local"),
+        ("sysctl -w net.ipv4.fwmark_reflect=1", "fwmark-reflect", "net.ipv4.fwmark_reflect"),
+        ("sysctl -w net.ipv6.fwmark_reflect=1", "fwmark-reflect", "net.ipv6.fwmark_reflect"),
+        ("ip address add 198.51.100.7/32 dev lo", "local-address", "address 198.51.100.7"),
+        ("ip address add 2001:db8:2::2/128 dev lo", "local-address", "address 2001:db8:2::2"),
+        ("ip address add 2001:db8:64::1/128 dev lo", "local-address", "address 2001:db8:64::1"),
+    ],
+)
+def test_what_is_wrong_with_a_host_is_named(node: Namespace, command: str, code: str, where: str) -> None:
+    found = prepared(node, "router")
+    node.run(command.split())
+    assert (code, where) in places(check_live(found))
+
+
+@pytest.mark.parametrize(
+    "command", ["ip address add 2001:db8:64::c633:6407/128 dev lo", "ip address add 192.0.2.1 dev lo"]
+)
+def test_addresses_that_a_node_may_have_are_no_finding(node: Namespace, command: str) -> None:
+    found = prepared(node, "router")
+    node.run(command.split())
+    assert check_live(found) == []
+
+
+def test_a_stateful_ruleset_that_drops_what_is_translated_is_named(node: Namespace) -> None:
+    found = prepared(node, "router")
+    load.run(STATEFUL)
+    [finding] = check_live(found)
+    assert (finding.code, finding.where.split(":")[0]) == ("stateful", "ruleset")
+    load.run('insert rule inet fw f iifname "siit0" accept')
+    assert check_live(found) == []
+
+
+def test_flow_offload_in_the_ruleset_is_named(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = prepared(node, "router")
+    monkeypatch.setattr(load, "run", lambda commands: FLOWTABLE)  # not every kernel has it
+    assert [finding.code for finding in check_live(found)] == ["flowtable"]

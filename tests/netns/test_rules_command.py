@@ -1,0 +1,176 @@
+"""`nfxlat rules load` and `unload` against a kernel."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nfxlat import config
+from nfxlat.cli import main
+from nfxlat.errors import OperatorError
+from nfxlat.lab.netns import Namespace
+from nfxlat.nft import compat, load, ruleset
+from nfxlat.nft.compile import compile_rules, owner_of
+from nfxlat.nft.program import program
+
+pytestmark = pytest.mark.netns
+
+ROUTER = """\
+define pool = { 198.51.100.0/24, 203.0.113.2 }
+
+table ip mine {
+	chain prerouting {
+		type filter hook prerouting priority -450; policy accept;
+		ip daddr $pool xlat to siit0
+	}
+}
+
+table ip6 mine {
+	chain prerouting {
+		type filter hook prerouting priority -450; policy accept;
+		ip6 daddr 2001:db8:64::/96 xlat from siit0
+	}
+}
+
+table ip bystander {
+	set s { type ipv4_addr; elements = { 192.0.2.1 }; }
+}
+"""
+INET = """\
+table inet mine {
+	chain both {
+		ip daddr 198.51.100.0/24 xlat to siit0
+		ip6 daddr 2001:db8:64::/96 xlat from siit0
+	}
+	chain prerouting { type filter hook prerouting priority -450; goto both; }
+	chain output { type filter hook output priority -450; goto both; }
+}
+"""
+COMMANDS = """\
+add table ip mine
+add chain ip mine c { type filter hook prerouting priority -450; }
+add rule ip mine c ip daddr 198.51.100.0/24 xlat to siit0 comment "by command"
+"""
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    with Namespace("rules") as namespace, namespace.entered():
+        yield namespace
+
+
+def write(directory: Path, text: str, name: str = "mine.nft") -> str:
+    file = directory / name
+    file.write_text(text)
+    return str(file)
+
+
+@pytest.mark.parametrize("text", [ROUTER, INET, COMMANDS], ids=["block", "inet", "commands"])
+def test_what_load_loads_unload_removes_and_nothing_else(
+    node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    load.run('table ip other { chain c { type filter hook input priority 0; accept comment "not ours"; }; }')
+    before = load.run("list ruleset")
+    file = write(tmp_path, text)
+    assert main(["rules", "load", file]) == 0
+    tables = load.run("list tables").splitlines()
+    assert {"table ip xlat_siit0", "table ip6 xlat_siit0", "table ip other"} < set(tables)
+    assert sum(" mine" in table for table in tables) == len({line for line in tables if " mine" in line}) > 0
+    assert main(["rules", "unload", file]) == 0
+    assert load.run("list ruleset") == before
+    assert "table ip other" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", [ROUTER, INET, COMMANDS], ids=["block", "inet", "commands"])
+def test_every_queue_chain_queues_first_and_then_drops(node: Namespace, tmp_path: Path, text: str) -> None:
+    file = write(tmp_path, text)
+    assert main(["rules", "load", file, "--queue", "20"]) == 0
+    compiled = compile_rules(program(text, file, config.default().domains))
+    assert len(compiled.queue_chains) >= 6
+    for chain in compiled.queue_chains:
+        rules = [line.split(" comment")[0].strip() for line in listed(chain.family, chain.table, chain.chain)]
+        assert rules == [f"queue num {20 + chain.offset}", "drop"]
+
+
+def listed(family: str, table: str, chain: str) -> list[str]:
+    lines = load.run(f"list chain {family} {table} {chain}").splitlines()
+    return [line for line in lines if "comment" in line and "#" not in line.split("comment")[0]]
+
+
+def test_loading_again_takes_the_place_of_the_former(node: Namespace, tmp_path: Path) -> None:
+    file = write(tmp_path, ROUTER)
+    assert main(["rules", "load", file]) == 0
+    first = load.run("list ruleset")
+    assert main(["rules", "load", file]) == 0
+    assert load.run("list ruleset") == first
+    write(tmp_path, COMMANDS)
+    assert main(["rules", "load", file]) == 0
+    assert "bystander" not in load.run("list tables")
+    assert main(["rules", "unload", file]) == 0
+    assert load.run("list ruleset") == ""
+
+
+def test_a_table_of_somebody_else_is_not_added_to(
+    node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load.run("table ip mine { chain theirs { }; }")
+    before = load.run("list ruleset")
+    file = write(tmp_path, ROUTER)
+    assert main(["rules", "load", file]) == 2
+    assert "table ip mine: the table exists already" in capsys.readouterr().err
+    assert load.run("list ruleset") == before
+    write(tmp_path, "table ip mine\ndelete table ip mine\n" + ROUTER)
+    assert main(["rules", "load", file]) == 0
+    assert "theirs" not in load.run("list ruleset")
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_a_complaint_of_nft_names_the_line_of_the_file_and_changes_nothing(
+    node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], former: bool
+) -> None:
+    file = write(tmp_path, ROUTER)
+    if former:
+        assert main(["rules", "load", file]) == 0
+    before = load.run("list ruleset")
+    broken = ROUTER.replace("table ip bystander {", "table ip bystander {\n\tset { }")
+    line = broken.splitlines().index("\tset { }") + 1
+    write(tmp_path, broken)
+    assert main(["rules", "load", file]) == 2
+    assert f"{file}:{line}: syntax error" in capsys.readouterr().err
+    assert load.run("list ruleset") == before
+
+
+def test_a_load_that_cannot_open_its_queues_leaves_nothing(
+    node: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def refuse(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise OperatorError("no target")
+
+    monkeypatch.setattr(compat, "insert_queue_rule", refuse)
+    compiled = compile_rules(program(ROUTER, "x", config.default().domains), native=False)
+    with pytest.raises(OperatorError, match="no target"):
+        ruleset.install(compiled, "x", {"siit0": 7}, closed=True)
+    assert len(calls) == 3
+    assert load.run("list ruleset") == ""
+
+
+def test_included_files_are_found_beside_the_file(node: Namespace, tmp_path: Path) -> None:
+    write(tmp_path, "define pool = { 198.51.100.0/24 }\n", "addresses.nft")
+    file = write(tmp_path, ROUTER.replace(ROUTER.splitlines()[0], 'include "addresses.nft"'))
+    assert os.getcwd() != str(tmp_path)
+    assert main(["rules", "load", file]) == 0
+    assert "198.51.100.0/24" in load.run("list chain ip mine prerouting")
+
+
+def test_unloading_what_is_not_loaded_says_so(
+    node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, ROUTER)
+    assert main(["rules", "unload", file]) == 0
+    assert "nothing is loaded from" in capsys.readouterr().err
+    assert ruleset.loaded_from(owner_of(file)) == []

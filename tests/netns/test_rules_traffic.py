@@ -1,0 +1,265 @@
+"""Traffic by the rules of rules/xlat, loaded by `nfxlat rules load` beside an `nfxlat run` that sets nothing up.
+
+host4 --- router4 --- translator --- router6 --- host6
+"""
+
+import contextlib
+import io
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nfxlat.cli import main
+from nfxlat.lab.capture import Capture
+from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
+from nfxlat.lab.probe import ping, traceroute
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import (
+    HOST4_6,
+    HOST6,
+    HOST6_4,
+    HOST6_EAM4,
+    HOST6_NARROW,
+    HOST6_NARROW_4,
+    HOST6_PREFIX,
+    NARROW_MTU,
+    PREFIX6,
+    ROUTER6,
+    TRANSLATOR,
+    Lab,
+)
+from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.nft.templates import RULES
+
+pytestmark = pytest.mark.netns
+
+BLOCKS = """\
+define pool = { 198.51.100.0/24, 203.0.113.2 }
+
+table ip mine {
+	chain prerouting {
+		type filter hook prerouting priority -450; policy accept;
+		ip daddr $pool xlat to siit0
+	}
+}
+
+table ip6 mine {
+	chain prerouting {
+		type filter hook prerouting priority -450; policy accept;
+		ip6 daddr 2001:db8:64::/96 xlat from siit0
+	}
+}
+"""
+
+
+XLAT = RULES / "xlat"
+
+
+def write(directory: Path, text: str, name: str = "mine.nft") -> str:
+    file = directory / name
+    file.write_text(text)
+    return str(file)
+
+
+def prepare(lab: Lab, commands: str) -> None:
+    """Do what the compiled rules say in their comments about the host."""
+    lines = [line.removeprefix("#").split() for line in commands.splitlines() if line.startswith("#     ")]
+    wanted = [words for words in lines if words[0] in ("ip", "sysctl")]
+    assert len(wanted) >= 4
+    for words in wanted:
+        lab.translator.run(words)
+
+
+def nfxlat(lab: Lab, *arguments: str) -> str:
+    """The command, without a process of its own; what it prints."""
+    output = io.StringIO()
+    with lab.translator.entered(), contextlib.redirect_stdout(output):
+        assert main(arguments) == 0, output.getvalue()
+    return output.getvalue()
+
+
+@pytest.fixture(params=["router.nft", "blocks.nft"])
+def loaded(bare_lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, TranslatorProcess]]:
+    """The lab with rules from `nfxlat rules load` and a translator that sets nothing up."""
+    file, toml = str(XLAT / request.param), str(XLAT / "router.toml")
+    if request.param == "blocks.nft":  # no output hook, so that the added ones are at work
+        file = write(tmp_path, BLOCKS)
+    nfxlat(bare_lab, "rules", "load", file, "--config", toml)
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, "--config", toml, setup=False) as process:
+        prepare(bare_lab, nfxlat(bare_lab, "rules", "compile", file, "--config", toml))
+        assert "0 errors, 0 warnings" in nfxlat(bare_lab, "rules", "check", "--live", file, "--config", toml)
+        yield bare_lab, process
+
+
+def test_traffic_crosses_by_the_rules_of_a_file(loaded: tuple[Lab, TranslatorProcess]) -> None:
+    lab, process = loaded
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    assert lab.host6.call(ping, HOST4_6, HOST6).ok
+    with UdpEcho(lab.host6, "::") as echo:
+        assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
+    servers = [ServerProcess(namespace, 8 << 20) for namespace in (lab.host4, lab.host6)]
+    try:
+        server4, server6 = (server.ready() for server in servers)
+        assert lab.host4.call(download, HOST6_4, server6).intact
+        assert lab.host6.call(download, HOST4_6, server4, HOST6).intact
+    finally:
+        for server in servers:
+            server.close()
+    summary = process.summary()
+    assert summary["totals"]["superframes"] > 0
+    assert not set(summary["reasons"]) - {"translated", "fragmented", "packet_too_big"}
+
+
+def test_kernel_errors_about_translated_packets_reach_their_sender(loaded: tuple[Lab, TranslatorProcess]) -> None:
+    lab, _ = loaded
+    hops = [hop.address for hop in lab.host4.call(traceroute, HOST6_4)]
+    assert None not in hops
+    assert TRANSLATOR[0] in hops
+    with UdpEcho(lab.host6, HOST6_NARROW) as echo:
+        assert lab.host4.call(path_mtu, HOST6_NARROW_4, echo.port).mtu == NARROW_MTU - 20
+
+
+def test_the_node_itself_is_translated_too(loaded: tuple[Lab, TranslatorProcess]) -> None:
+    lab, _ = loaded
+    assert lab.translator.call(ping, HOST6_4, TRANSLATOR[0]).ok
+
+
+def test_nothing_leaks_without_a_translator(loaded: tuple[Lab, TranslatorProcess]) -> None:
+    lab, process = loaded
+    lab.translator.ip("route add default via 192.0.2.17")
+    process.stop()
+
+    def leaks() -> bool:
+        with Capture(lab.translator, "to-r4") as capture:
+            assert not lab.host4.call(ping, HOST6_4, count=1, timeout=0.3).rtts
+            packets = capture.drain()
+        asked = [packet for packet in packets if packet[:1] == b"\x45" and packet[16:20] == socket.inet_aton(HOST6_4)]
+        assert asked  # the request as it comes in
+        return len(asked) > 1
+
+    assert not leaks()  # for want of the device: the unreachable routes
+    lab.translator.ip("route del unreachable 198.51.100.0/24")
+    assert not leaks()  # for want of a listener: the rules
+    lab.translator.run(["nft", "flush", "ruleset"])
+    assert leaks()
+
+
+CLAT4, CLAT6 = "192.0.0.1", "2001:db8:1::64"
+
+
+LAB = {"2001:db8:2::2": CLAT6, "2001:db8:12:34::1": CLAT6, "192.0.2.1": "203.0.113.9", "2001:db8:46::/96": str(PREFIX6)}
+
+
+def in_lab(name: str, addresses: dict[str, str]) -> str:
+    """A file of rules/xlat with other addresses."""
+    text = (XLAT / name).read_text()
+    for theirs, ours in addresses.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+@pytest.fixture(params=["clat", "netdev", "edge-relay"])
+def clat(bare_lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The translator's node as an IPv4 host on an IPv6-only network; host6 is the IPv4 Internet.
+
+    host4 --- router4 --- [ clat ] --- router6 --- host6
+    """
+    bare_lab.router6.ip(f"route add {CLAT6}/128 via {TRANSLATOR[1]}")
+    text = in_lab(f"{request.param}.nft", LAB)
+    toml = in_lab("clat.toml" if request.param == "netdev" else f"{request.param}.toml", LAB)
+    if request.param == "netdev":  # the lab's prefix, and a domain as the statement makes it
+        text, toml = text.replace("64:ff9b::/96", str(PREFIX6)), toml.replace("clat0", "xlat0")
+    file, configuration = write(tmp_path, text), write(tmp_path, toml, "clat.toml")
+    arguments = () if request.param == "netdev" else ("--config", configuration)
+    nfxlat(bare_lab, "rules", "load", file, *arguments)
+    run = TranslatorProcess(
+        bare_lab.translator, bare_lab.directory, "--config", configuration, "--role", "host", setup=False
+    )
+    with run:
+        prepare(bare_lab, nfxlat(bare_lab, "rules", "compile", file, *arguments))
+        assert "0 errors, 0 warnings" in nfxlat(bare_lab, "rules", "check", "--live", file, *arguments)
+        yield bare_lab
+
+
+def test_ipv4_of_a_host_on_an_ipv6_only_network_crosses(clat: Lab) -> None:
+    assert clat.translator.call(ping, HOST6_4).ok
+    with UdpEcho(clat.host6, HOST6_PREFIX) as echo:
+        assert clat.translator.call(exchange, HOST6_4, echo.port, 3000).ok
+    server = ServerProcess(clat.host6, 1 << 20)
+    try:
+        assert clat.translator.call(download, HOST6_4, server.ready()).intact
+    finally:
+        server.close()
+
+
+def test_routers_outside_the_prefix_are_heard(clat: Lab) -> None:
+    with UdpEcho(clat.host6, HOST6_NARROW) as echo:
+        assert clat.translator.call(path_mtu, HOST6_NARROW_4, echo.port).mtu == NARROW_MTU - 20
+    assert clat.translator.call(traceroute, HOST6_4)[-1].address == HOST6_4
+
+
+@pytest.mark.parametrize("clat", ["clat"], indirect=True)
+def test_hosts_behind_it_share_its_address(clat: Lab) -> None:
+    clat.translator.sysctl("net.ipv4.ip_forward", 1)
+    assert clat.host4.call(ping, HOST6_4).ok
+    with UdpEcho(clat.host6, HOST6_PREFIX) as echo:
+        assert clat.host4.call(exchange, HOST6_4, echo.port, 100).ok
+
+
+def test_a_server_behind_an_edge_relay_is_reached(clat: Lab) -> None:
+    assert clat.host6.call(ping, CLAT6, HOST6_PREFIX).ok
+
+
+def test_a_border_relay_leads_from_the_internet_to_services(bare_lab: Lab, tmp_path: Path) -> None:
+    lab = bare_lab
+    places = {
+        "192.0.2.": "203.0.113.",
+        "2001:db8:12:34::": "2001:db8:2::",
+        "2001:db8:46::/96": str(PREFIX6),
+        '"eth0"': '"to-r4"',
+        '"eth1"': '"to-r6"',
+    }
+    file = write(tmp_path, in_lab("border-relay.nft", places))
+    toml = write(tmp_path, in_lab("border-relay.toml", places), "br.toml")
+    nfxlat(lab, "rules", "load", file, "--config", toml)
+    with TranslatorProcess(lab.translator, lab.directory, "--config", toml, setup=False):
+        prepare(lab, nfxlat(lab, "rules", "compile", file, "--config", toml))
+        assert "0 errors, 0 warnings" in nfxlat(lab, "rules", "check", "--live", file, "--config", toml)
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        assert lab.host6.call(ping, HOST4_6, HOST6).ok
+        # a service that comes later is an element more, and no reload
+        lab.translator.run(["nft", "delete element ip relay services { 203.0.113.2 }"])
+        assert not lab.host4.call(ping, HOST6_EAM4, count=1, timeout=0.5).ok
+        lab.translator.run(["nft", "add element ip relay services { 203.0.113.2 }"])
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+
+
+BLUE6 = "2001:db8:64:2::c633:6482"
+BLUE6_4 = "198.51.100.130"
+
+
+def test_two_domains_on_one_box_each_translate_their_own(bare_lab: Lab, tmp_path: Path) -> None:
+    lab = bare_lab
+    # red has the lab's own prefix6; blue's host is host6 too, by another address
+    text, toml = (in_lab(name, {"2001:db8:64:1::/96": str(PREFIX6)}) for name in ("domains.nft", "domains.toml"))
+    lab.host6.ip(f"address add {BLUE6}/128 dev to-r6")
+    lab.router6.ip(f"route add {BLUE6}/128 via {HOST6}")
+    lab.translator.ip(f"route add {BLUE6}/128 via {ROUTER6[0]}")
+    file, configuration = write(tmp_path, text), write(tmp_path, toml, "domains.toml")
+    nfxlat(lab, "rules", "load", file, "--config", configuration)
+    with contextlib.ExitStack() as stack:
+        processes = {}
+        for name, queue in (("red", 7), ("blue", 9)):
+            directory = tmp_path / name
+            directory.mkdir()
+            arguments = ("--config", configuration, "--domain", name)
+            process = TranslatorProcess(lab.translator, directory, *arguments, queue=queue, setup=False)
+            processes[name] = stack.enter_context(process)
+        prepare(lab, nfxlat(lab, "rules", "compile", file, "--config", configuration))
+        assert "0 errors, 0 warnings" in nfxlat(lab, "rules", "check", "--live", file, "--config", configuration)
+        assert lab.host4.call(ping, HOST6_4, count=3).ok
+        assert lab.host4.call(ping, BLUE6_4, count=5).ok
+        taken = {name: process.summary()["totals"]["packets"] for name, process in processes.items()}
+    assert taken == {"red": 6, "blue": 10}

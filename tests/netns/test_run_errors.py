@@ -1,0 +1,73 @@
+"""Mistakes of the operator: one line, what and where and what to do, exit status 2, nothing half-applied."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import Lab
+
+RUN = [sys.executable, "-m", "nfxlat", "run"]
+
+
+def refused(lab: Lab, *command: str) -> str:
+    """The one line that the command prints before it exits with 2."""
+    before = lab.translator.ip("-o link"), lab.translator.run(["nft", "list", "ruleset"]).stdout
+    result: subprocess.CompletedProcess[str] = lab.translator.run(command, timeout=20, check=False)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert (lab.translator.ip("-o link"), lab.translator.run(["nft", "list", "ruleset"]).stdout) == before
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_queue_that_another_process_holds(lab: Lab, process: TranslatorProcess) -> None:
+    line = refused(lab, *RUN, "--queue", "7", "--domain", "siit1", "--prefix6", "2001:db8:65::/96", "--setup")
+    assert line.startswith("nfxlat: queue 7: held by another process")
+    assert str(process.pid) in line
+    assert "--queue" in line
+
+
+def test_the_second_queue_being_held_gives_the_first_back(lab: Lab) -> None:
+    assert refused(lab, *RUN, "--queue", "6", "--setup").startswith("nfxlat: queue 7: held by another process")
+    assert " 6 " not in lab.translator.run(["cat", "/proc/net/netfilter/nfnetlink_queue"]).stdout
+
+
+@pytest.mark.parametrize("arguments", [("--setup",), ()], ids=["setup", "plain"])
+@pytest.mark.parametrize("source", ["netlink", "netfilterqueue"])
+def test_a_missing_capability(bare_lab: Lab, source: str, arguments: tuple[str, ...]) -> None:
+    without = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--"]
+    assert "CAP_NET_ADMIN" in refused(bare_lab, *without, *RUN, "--source", source, *arguments)
+
+
+def test_a_missing_raw_capability(bare_lab: Lab) -> None:
+    without = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", "--"]
+    assert "CAP_NET_RAW" in refused(bare_lab, *without, *RUN, "--inject", "ip")
+    assert "CAP_NET_RAW" in refused(bare_lab, *without, *RUN)
+
+
+def test_an_unknown_configuration_key_is_named_with_its_path(bare_lab: Lab, tmp_path: Path) -> None:
+    config = tmp_path / "siit.toml"
+    config.write_text('[domain.siit0]\nprefix6 = "2001:db8:64::/96"\npool = ["198.51.100.0/24"]\n')
+    line = refused(bare_lab, *RUN, "--setup", "--config", str(config))
+    assert line.startswith(f"nfxlat: {config}: domain.siit0.pool:")
+    assert "pool4" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--config", "/nonexistent.toml"), "/nonexistent.toml"),
+        (("--config", "/dev/null", "--prefix6", "::/96"), "--config"),
+        (("--prefix6", "2001:db8::/95"), "prefix6"),
+        (("--prefix6", "2001:db8::/96", "--eam", "192.0.2.1"), "192.0.2.1"),
+        (("--domain", "elsewhere"), "elsewhere"),
+        (("--queue", "65535"), "--queue"),
+        (("--icmp-rate", "-1"), "--icmp-rate"),
+        (("--role", "host", "--prefix6", "2001:db8::/96", "--setup"), "eam"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_arguments_that_make_no_sense(bare_lab: Lab, arguments: tuple[str, ...], told: str) -> None:
+    assert told in refused(bare_lab, *RUN, *arguments)

@@ -1,0 +1,473 @@
+"""The stamp: a superframe's gso_size arrives with it in the queue, and nobody else sees a trace of it.
+
+    client 10.9.1.2, 2001:db8:9:1::2 --- in [ node: Setup of siit0 ] out --- server 10.9.2.2, 2001:db8:9:2::2
+
+The client's superframes cross the veth whole.
+"""
+
+import itertools
+import json
+import os
+import platform
+import re
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.host import bpf, stamp
+from nfxlat.host.stamp import How, Stamp
+from nfxlat.lab.netns import Namespace, link
+from nfxlat.nft import load
+from nfxlat.service.setup import Setup
+from nfxlat.wire import bpf as code
+from nfxlat.wire import vnet
+from nfxlat.wire.checksum import internet_checksum
+from nfxlat.wire.nfnetlink import SKB_GSO
+from nfxlat.wire.stamp import MAGIC, MASK, gso_size_of, is_udp
+from nfxlat.xlat.domain import Domain
+
+pytestmark = pytest.mark.netns
+
+DOMAIN = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("198.51.100.0/24"),))
+POOL4, PREFIX6 = "198.51.100.9", "2001:db8:64::a09:202"
+OTHER = {socket.AF_INET: "10.9.2.2", socket.AF_INET6: "2001:db8:9:2::2"}
+ORIGIN = {socket.AF_INET: "10.9.1.2", socket.AF_INET6: "2001:db8:9:1::2"}
+PORT = 4000
+UDP_SEGMENT = 103  # linux/udp.h
+SOL_PACKET, PACKET_VNET_HDR = 263, 15  # linux/socket.h, linux/if_packet.h
+INGRESS = 0xFFFFFFF2  # of clsact (linux/pkt_sched.h)
+# tcx came with 6.6
+WAYS: tuple[How, ...] = stamp.HOW if tuple(map(int, platform.release().split(".")[:2])) >= (6, 6) else ("cls_bpf",)
+
+KILLED = """
+import sys
+sys.path.insert(0, {path!r})
+from test_stamp import DOMAIN, Setup, stamp
+stamp.HOW = ("cls_bpf",)
+Setup(DOMAIN, queue=7, role="router", report=print).up()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+def family_of(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+@dataclass
+class Net:
+    client: Namespace
+    node: Namespace
+    server: Namespace
+
+    def send_datagrams(self, destination: str, count: int, size: int) -> None:
+        """One UDP superframe of `count` datagrams of `size` octets."""
+        with self.client.entered(), socket.socket(family_of(destination), socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, size)
+            sender.sendto(b"".join(number.to_bytes(size, "big") for number in range(count)), (destination, PORT))
+
+    def send_datagram(self, destination: str, payload: bytes) -> None:
+        with self.client.entered(), socket.socket(family_of(destination), socket.SOCK_DGRAM) as sender:
+            sender.sendto(payload, (destination, PORT))
+
+    def send_tcp(self, destination: str, length: int, gso_size: int) -> None:
+        """One TCP superframe of `length` octets of payload, of no connection."""
+        packet = tcp_superframe(ORIGIN[family_of(destination)], destination, length, gso_size)
+        self.send_frame("eth0", hardware_address(self.node, "in"), packet, gso_size)
+
+    def send_frame(self, device: str, mac: bytes, packet: bytes, gso_size: int) -> None:
+        v6 = packet[0] >> 4 == 6
+        kind, header = (vnet.GSO_TCPV6, 40) if v6 else (vnet.GSO_TCPV4, 20)
+        head = vnet.pack(vnet.NEEDS_CSUM, kind, 14 + header + 20, gso_size, 14 + header, 16)
+        with self.client.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+            sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            sender.bind((device, 0))
+            sender.send(
+                head + mac + hardware_address(self.client, device) + (b"\x86\xdd" if v6 else b"\x08\0") + packet
+            )
+
+
+def hardware_address(namespace: Namespace, device: str) -> bytes:
+    entry = json.loads(namespace.ip(f"-j link show dev {device}"))[0]
+    return bytes.fromhex(entry["address"].replace(":", ""))
+
+
+def tcp_superframe(source: str, destination: str, length: int, gso_size: int) -> bytes:
+    """A TCP packet whose checksum field holds the folded pseudo-header sum."""
+    family = family_of(source)
+    addresses = socket.inet_pton(family, source) + socket.inet_pton(family, destination)
+    tcp_length = 20 + length
+    pseudo = 0xFFFF - internet_checksum(addresses + struct.pack("!II", tcp_length, socket.IPPROTO_TCP))
+    tcp = struct.pack("!HHIIBBHHH", 9, PORT, 1, 1, 5 << 4, 0x10, 65535, pseudo, 0) + bytes(length)
+    if family == socket.AF_INET6:
+        return struct.pack("!IHBB", 6 << 28, tcp_length, socket.IPPROTO_TCP, 64) + addresses + tcp
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + tcp_length, 1, 0x4000, 64, socket.IPPROTO_TCP, 0) + addresses
+    return head[:10] + struct.pack("!H", internet_checksum(head)) + head[12:] + tcp
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    with Namespace("client") as client, Namespace("node") as node, Namespace("server") as server:
+        link(client, "eth0", node, "in")
+        link(node, "out", server, "eth0")
+        for namespace, device, subnet, host in (
+            (client, "eth0", 1, 2),
+            (node, "in", 1, 1),
+            (node, "out", 2, 1),
+            (server, "eth0", 2, 2),
+        ):
+            namespace.ip(f"address add 10.9.{subnet}.{host}/24 dev {device}")
+            namespace.ip(f"-6 address add 2001:db8:9:{subnet}::{host}/64 dev {device} nodad")
+        for namespace, subnet in ((client, 1), (server, 2)):
+            namespace.ip(f"route add default via 10.9.{subnet}.1")
+            namespace.ip(f"-6 route add default via 2001:db8:9:{subnet}::1")
+        node.sysctl("net.ipv4.ip_forward", 1)
+        node.sysctl("net.ipv6.conf.all.forwarding", 1)
+        for namespace in (client, node, server):
+            namespace.wait_ready()
+        yield Net(client, node, server)
+
+
+@contextmanager
+def set_up(net: Net, monkeypatch: pytest.MonkeyPatch, how: How, *, udp: bool = True) -> Iterator[Setup]:
+    """The router's set-up on the node, with the stamp attached in this way."""
+    monkeypatch.setattr(stamp, "HOW", (how,))
+    with net.node.entered():
+        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None, udp_superframes=udp)
+        setup.up()
+    try:
+        assert setup.stamp is not None
+        assert setup.stamp.how == how
+        yield setup
+    finally:
+        with net.node.entered():
+            setup.down()
+
+
+def queue(net: Net, number: int) -> NetlinkQueue:
+    with net.node.entered():
+        return NetlinkQueue(number, superframes=number == 8)
+
+
+def take(source: NetlinkQueue, count: int = 1) -> list[tuple[int, int, bytes]]:
+    """(priority, skb_info, packet) of the next `count` packets of the queue, dropped there."""
+    found: list[tuple[int, int, bytes]] = []
+    deadline = time.monotonic() + 5
+    while len(found) < count:
+        assert select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0], f"{len(found)} of {count}"
+        for record in source.receive():
+            packet = bytes(source.buffer[record.start : record.start + record.length])
+            found.append((record.priority, record.skb_info, packet))
+        source.conclude(())
+    return found
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("destination", [POOL4, PREFIX6])
+def test_gso_size_of_a_udp_superframe_arrives_in_the_queue(
+    net: Net, monkeypatch: pytest.MonkeyPatch, how: How, destination: str
+) -> None:
+    with set_up(net, monkeypatch, how), closing(queue(net, 8)) as superframes:
+        net.send_datagrams(destination, 9, 500)
+        priority, info, packet = take(superframes)[0]
+    assert info & SKB_GSO
+    assert len(packet) == (40 if ":" in destination else 20) + 8 + 9 * 500
+    assert gso_size_of(priority) == 500
+    assert is_udp(priority)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("destination", [POOL4, PREFIX6])
+@pytest.mark.parametrize("udp", [True, False])
+def test_gso_size_of_a_tcp_superframe_arrives_in_the_queue(
+    net: Net, monkeypatch: pytest.MonkeyPatch, how: How, destination: str, udp: bool
+) -> None:
+    with set_up(net, monkeypatch, how, udp=udp), closing(queue(net, 8)) as superframes:
+        net.send_tcp(destination, 20000, 1234)
+        priority, info, packet = take(superframes)[0]
+    assert info & SKB_GSO
+    assert len(packet) == (40 if ":" in destination else 20) + 20 + 20000
+    assert gso_size_of(priority) == 1234
+    assert not is_udp(priority)
+
+
+@pytest.mark.parametrize("destination", [POOL4, PREFIX6])
+def test_udp_superframes_and_single_datagrams_keep_their_order_in_one_queue(
+    net: Net, monkeypatch: pytest.MonkeyPatch, destination: str
+) -> None:
+    with set_up(net, monkeypatch, WAYS[0]), closing(queue(net, 8)) as superframes, closing(queue(net, 7)) as plain:
+        for number in range(10):
+            net.send_datagrams(destination, 3, 100)
+            net.send_datagram(destination, b"%d" % number)
+        taken = take(superframes, 20)
+        assert not select.select([plain], [], [], 0)[0]
+    assert [bool(info & SKB_GSO) for _, info, _ in taken] == [True, False] * 10
+    assert [packet[-1:] for _, _, packet in taken[1::2]] == [b"%d" % number for number in range(10)]
+    assert [gso_size_of(priority) for priority, _, _ in taken] == [100, 0] * 10
+    assert all(is_udp(priority) for priority, _, _ in taken)
+
+
+def test_udp_superframes_are_segmented_on_the_plain_queue_unless_udp_is_asked_for(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with set_up(net, monkeypatch, WAYS[0], udp=False), closing(queue(net, 7)) as plain:
+        net.send_datagrams(PREFIX6, 4, 700)
+        taken = take(plain, 4)
+    assert [int.from_bytes(packet[48:], "big") for _, _, packet in taken] == [0, 1, 2, 3]
+
+
+def test_superframe_of_a_udp_tunnel_is_not_taken_for_a_row_of_datagrams(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.client.ip(f"link add vx type vxlan id 7 remote {POOL4} dstport 4789 dev eth0 udpcsum")
+    net.client.sysctl("net.ipv6.conf.vx.disable_ipv6", 1)  # no multicast of its own
+    net.client.ip("link set vx up")
+    inner = tcp_superframe("10.9.7.1", "10.9.7.2", 6000, 1000)
+    with set_up(net, monkeypatch, WAYS[0]), closing(queue(net, 7)) as plain, closing(queue(net, 8)) as superframes:
+        net.send_frame("vx", bytes.fromhex("020000000007"), inner, 1000)
+        taken = take(plain, 6)
+        assert not select.select([superframes], [], [], 0)[0]
+    assert {gso_size_of(priority) for priority, _, _ in taken} == {1000}, "it came as one superframe"
+    assert not any(is_udp(priority) for priority, _, _ in taken)
+    # each is a whole VXLAN packet around one segment: the kernel has cut it
+    assert [len(packet) for _, _, packet in taken] == [20 + 8 + 8 + 14 + 20 + 20 + 1000] * 6
+
+
+WITNESS = """
+table inet witness {
+    chain before {
+        type filter hook prerouting priority -451
+        meta priority & 0xfffe0000 == 0x6e660000 udp dport 4000 counter
+    }
+    chain after {
+        type filter hook prerouting priority -448
+        meta priority PRIORITY udp dport 4000 counter
+    }
+    chain post {
+        type filter hook postrouting priority 0
+        meta priority PRIORITY udp dport 4000 counter
+    }
+}
+"""
+
+
+def counters(net: Net, namespace: Namespace | None = None) -> dict[str, int]:
+    """Packets that each of the witness's chains has seen, on the node unless told otherwise."""
+    with (namespace or net.node).entered():
+        listed = load.run("list table inet witness")
+    return {name: int(n) for name, n in re.findall(r"chain (\w+) {.*?counter packets (\d+)", listed, re.DOTALL)}
+
+
+@contextmanager
+def receiver(net: Net, family: int) -> Iterator[socket.socket]:
+    with net.server.entered():
+        found = socket.socket(family, socket.SOCK_DGRAM)
+    with found:
+        found.bind((OTHER[family], PORT))
+        found.settimeout(5)
+        yield found
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_transit_gets_its_priority_0_back_and_keeps_its_order(
+    net: Net, monkeypatch: pytest.MonkeyPatch, how: How, family: socket.AddressFamily
+) -> None:
+    with set_up(net, monkeypatch, how), receiver(net, family) as server:
+        with net.node.entered():
+            load.run(WITNESS.replace("PRIORITY", "0"))
+        for number in range(20):
+            if number % 2:
+                net.send_datagram(OTHER[family], number.to_bytes(100, "big"))
+            else:
+                net.send_datagrams(OTHER[family], 5, 100)
+        arrived = [int.from_bytes(server.recv(1000), "big") for _ in range(10 * 5 + 10)]
+        assert arrived == list(itertools.chain(*([0, 1, 2, 3, 4, n] for n in range(1, 20, 2))))
+        assert counters(net) == {"before": 20, "after": 20, "post": 20}  # a superframe is one packet to netfilter
+
+
+@contextmanager
+def somebody_else(net: Net, how: How) -> Iterator[None]:
+    """A program of another's, at the node's ingress before ours, that gives every packet the class 1:3."""
+    program_of_theirs = code.assemble(
+        code.move_value(code.R2, 0x10003),
+        code.store(code.R1, bpf.SKB_PRIORITY, code.R2),
+        code.move_value(code.R0, stamp.NEXT),
+        code.EXIT,
+    )
+    with ExitStack() as stack:
+        with net.node.entered():
+            program = bpf.load(program_of_theirs, "classify")
+            stack.callback(os.close, program)
+            index = socket.if_nametoindex("in")
+            if how == "tcx":
+                stack.callback(os.close, bpf.link_tcx_ingress(program, index))
+            else:
+                with IPRoute() as ipr:
+                    ipr.tc("add", "clsact", index=index)
+                    ipr.tc("add-filter", "bpf", index, 0, fd=program, name="theirs", parent=INGRESS, direct_action=True)
+        yield
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_transit_keeps_a_priority_that_somebody_else_has_set(
+    net: Net, monkeypatch: pytest.MonkeyPatch, how: How, family: socket.AddressFamily
+) -> None:
+    with somebody_else(net, how), set_up(net, monkeypatch, how), receiver(net, family) as server:
+        with net.node.entered():
+            load.run(WITNESS.replace("PRIORITY", "1:3"))
+        net.send_datagrams(OTHER[family], 5, 100)
+        net.send_datagram(OTHER[family], b"alone")
+        for _ in range(6):
+            server.recv(1000)
+        # IPv4 forwarding rewrites it by TOS (ip_forward.c), stamp or no stamp
+        kept = 2 if family == socket.AF_INET6 else 0
+        assert counters(net) == {"before": 0, "after": 2, "post": kept}
+
+
+def test_what_the_queue_accepts_gets_its_priority_0_back(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    with set_up(net, monkeypatch, WAYS[0]), closing(queue(net, 8)) as superframes:
+        with net.node.entered():
+            load.run(WITNESS.replace("PRIORITY", "0"))
+        net.send_datagrams(PREFIX6, 5, 100)
+        assert select.select([superframes], [], [], 5)[0]
+        (record,) = superframes.receive()
+        assert record.priority & MASK == MAGIC
+        superframes.conclude([0])
+        deadline = time.monotonic() + 5
+        while not counters(net)["after"]:
+            assert time.monotonic() < deadline, counters(net)
+        assert counters(net)["before"] == 1
+
+
+def test_what_passes_by_to_a_macvlan_in_another_namespace_is_not_stamped(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.node.ip(f"link add mv link in netns {net.server.name} type macvlan mode bridge")
+    net.server.ip("address add 10.9.1.9/24 dev mv")
+    net.server.ip("link set mv up")
+    net.server.wait_ready()
+    with net.server.entered():
+        load.run(WITNESS.replace("PRIORITY", "0"))
+        receiving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiving.bind(("10.9.1.9", PORT))
+    with receiving, set_up(net, monkeypatch, WAYS[0]):
+        receiving.settimeout(5)
+        net.send_datagrams("10.9.1.9", 5, 100)
+        for _ in range(5):
+            receiving.recv(1000)
+        assert counters(net, net.server) == {"before": 0, "after": 1, "post": 0}
+
+
+def test_what_is_not_ip_is_not_stamped(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    with set_up(net, monkeypatch, WAYS[0]):
+        with net.node.entered():
+            load.run("table netdev witness { chain c { type filter hook ingress device in priority 0; }; }")
+            for protocol in ("0x88b5", "ip"):
+                load.run(f"add rule netdev witness c meta protocol {protocol} meta priority 0 counter")
+        mac = hardware_address(net.node, "in")
+        with net.client.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+            sender.bind(("eth0", 0))
+            sender.send(mac + bytes(6) + b"\x88\xb5" + bytes(46))
+        net.send_datagram(OTHER[socket.AF_INET], b"stamped")
+        with net.node.entered():
+            listed = load.run("list table netdev witness")
+    assert re.findall(r"counter packets (\d+)", listed) == ["1", "0"]
+
+
+def ingress(net: Net, device: str) -> tuple[bool, str]:
+    """Whether the device has a clsact, and what tc lists of its filters."""
+    listed = net.node.run(["tc", "filter", "show", "dev", device, "ingress"]).stdout
+    return "clsact" in net.node.run(["tc", "qdisc", "show", "dev", device]).stdout, listed
+
+
+def test_interfaces_that_come_later_are_stamped_and_those_that_go_forgotten(net: Net) -> None:
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append)) as found:
+        named = {socket.if_nametoindex(name) for name in ("in", "out")}
+        assert found.indexes == named
+        net.node.ip("link add late type veth peer name later")
+        net.node.ip("link set late up")
+        net.node.ip("link set later up")
+        assert select.select([found], [], [], 5)[0]
+        found.refresh()
+        assert found.indexes == named | {socket.if_nametoindex(name) for name in ("late", "later")}
+        assert lines[-1] == "stamp on later, late too"
+        net.node.ip("link del late")
+        assert select.select([found], [], [], 5)[0]
+        found.refresh()
+        assert found.indexes == named
+
+
+def test_ports_of_a_bridge_are_left_to_the_bridge(net: Net) -> None:
+    net.node.ip("link add br0 type bridge")
+    net.node.ip("link set br0 up")
+    net.node.ip("link set out master br0")
+    with net.node.entered(), closing(Stamp("in", lambda line: None)) as found:  # "in": as if it were the domain device
+        assert found.indexes == {socket.if_nametoindex("br0")}
+
+
+def test_close_leaves_an_ingress_as_it_was(net: Net) -> None:
+    net.node.run(["tc", "qdisc", "add", "dev", "out", "clsact"])
+    before = ingress(net, "in"), ingress(net, "out")
+    assert before == ((False, ""), (True, ""))
+    with net.node.entered():
+        found = Stamp("siit0", lambda line: None, how=("cls_bpf",))
+        assert "nfxlat-siit0" in ingress(net, "in")[1]
+        assert "nfxlat-siit0" in ingress(net, "out")[1]
+        found.close()
+    assert (ingress(net, "in"), ingress(net, "out")) == before
+
+
+def test_cls_bpf_is_taken_where_tcx_is_refused(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(program: int, ifindex: int) -> int:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(bpf, "link_tcx_ingress", refuse)  # as kernels before 6.6 do
+    with net.node.entered(), closing(Stamp("siit0", lambda line: None)) as found:
+        assert found.how == "cls_bpf"
+        assert found.indexes == {socket.if_nametoindex(name) for name in ("in", "out")}
+
+
+def test_filters_of_a_killed_run_are_removed_by_the_next(net: Net) -> None:
+    script = KILLED.format(path=str(Path(__file__).parent))
+    process = net.node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "up\n":
+            break
+    process.kill()
+    process.wait()
+    assert "nfxlat-siit0" in ingress(net, "in")[1]
+    lines: list[str] = []
+    with net.node.entered():
+        setup = Setup(DOMAIN, queue=7, role="router", report=lines.append, superframes=False)
+        setup.up()
+        try:
+            assert "stamp of a former run removed from in" in lines
+            assert setup.stamp is None
+            assert ingress(net, "in") == (False, "")
+        finally:
+            setup.down()
+
+
+def test_filters_of_others_are_left_alone(net: Net) -> None:
+    with net.node.entered(), closing(Stamp("siit1", lambda line: None, how=("cls_bpf",))):
+        Stamp("siit0", lambda line: None, how=("cls_bpf",)).close()
+        has_clsact, filters = ingress(net, "in")
+        assert has_clsact
+        assert "nfxlat-siit1" in filters
+        assert "nfxlat-siit0" not in filters

@@ -1,0 +1,114 @@
+"""The stamp where the kernel refuses: one line, and nothing is left attached. Else: test_stamp.py."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nfxlat.host import bpf, stamp
+from nfxlat.host.stamp import Stamp
+from nfxlat.lab.netns import Namespace
+
+CUT = "; the segments of superframes are cut to 1280 octets"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere() -> Iterator[None]:
+    """Whatever goes wrong here, this machine's interfaces are not stamped."""
+    with Namespace("stamp") as namespace:
+        namespace.ip("link add one type veth peer name two")
+        namespace.ip("link set one up")
+        with namespace.entered():
+            yield
+
+
+def refuse(code: int) -> object:
+    def refused(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return refused
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EINVAL])
+def test_a_refusal_of_bpf_is_one_line_and_no_stamp(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    monkeypatch.setattr(bpf, "load", refuse(code))
+    lines: list[str] = []
+    found = Stamp("siit0", lines.append, udp=True)
+    assert lines == [f"no stamp: the kernel refuses the BPF program ({os.strerror(code)}){CUT}"]
+    assert (found.how, found.indexes) == (None, frozenset())
+    found.refresh()
+    found.close()
+    assert len(lines) == 1
+
+
+def test_a_machine_whose_system_call_is_not_known_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpf.platform, "machine", lambda: "vax")
+    lines: list[str] = []
+    Stamp("siit0", lines.append).close()
+    assert lines == [f"no stamp: the number of bpf(2) on vax is not known{CUT}"]
+
+
+def test_refusal_of_every_way_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpf, "link_tcx_ingress", refuse(errno.EINVAL))
+    monkeypatch.setattr(stamp.clsact, "attach", refuse(errno.EOPNOTSUPP))
+    lines: list[str] = []
+    noted: list[list[int]] = []
+    before = len(os.listdir("/proc/self/fd"))
+    found = Stamp("siit0", lines.append, note=noted.append)
+    found.close()
+    assert [line.partition(" (")[0] for line in lines] == ["no stamp: the kernel refuses the BPF program"]
+    assert len(noted) == 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_without_cap_perfmon_tcp_is_stamped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = bpf.load
+
+    def no_probe_read(instructions: bytes, name: str) -> int:
+        if bpf.PROBE_READ_KERNEL.to_bytes(4, "little") in instructions:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return loaded(instructions, name)
+
+    monkeypatch.setattr(bpf, "load", no_probe_read)
+    lines: list[str] = []
+    found = Stamp("siit0", lines.append, udp=True)
+    try:
+        assert not found.udp
+        assert lines == [f"stamp of gso_size by {found.how} for TCP on one"]
+        assert found.how in stamp.HOW
+    finally:
+        found.close()
+
+
+def test_without_btf_udp_is_not_stamped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamp, "BTF", Path("/nonexistent"))
+    found = Stamp("siit0", lambda line: None, udp=True)
+    assert found.how is not None
+    assert not found.udp
+    found.close()
+
+
+def test_an_interface_that_refuses_later_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    found = Stamp("siit0", lines.append)
+    try:
+        monkeypatch.setattr(bpf, "link_tcx_ingress", refuse(errno.ENOMEM))
+        monkeypatch.setattr(stamp.clsact, "attach", refuse(errno.ENOMEM))
+        Namespace("stamp").ip("link add three type veth peer name four")
+        Namespace("stamp").ip("link set three up")
+        found.refresh()
+        found.refresh()
+        assert lines[1:] == ["no stamp on three: the kernel refuses the BPF program (Cannot allocate memory)"]
+    finally:
+        found.close()
+
+
+def test_this_kernel_tells_where_gso_type_lies() -> None:
+    offsets = stamp.gso_type_offsets()
+    if stamp.BTF.exists():
+        assert offsets is not None
+        assert all(0 < offset < 4096 for offset in offsets)
+    else:
+        assert offsets is None

@@ -1,0 +1,85 @@
+"""Several workers: both work, a flow keeps its order, fragments stay together, and what one learns the others know."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
+from nfxlat.lab.netns import Namespace
+from nfxlat.lab.probe import ping
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, Lab
+from nfxlat.lab.transfer import ServerProcess, download
+
+TWO = pytest.mark.parametrize("run_arguments", [("--workers", "2")], ids=["two"])
+COUNT = 400
+
+
+def cpu_of_workers(process: TranslatorProcess) -> list[int]:
+    """Clock ticks that each worker has used."""
+    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return [int(f[11]) + int(f[12]) for f in fields]
+
+
+def received_in_order(receiver: Namespace, sender: Namespace, target: str, flows: int) -> list[list[int]]:
+    """Numbered datagrams over `flows` source ports, as they arrive, flow by flow."""
+    with receiver.entered():
+        sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with sink:
+        sink.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        sink.bind(("::", 0))
+        sink.settimeout(5)
+        port = sink.getsockname()[1]
+        with sender.entered():
+            sources = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(flows)]
+        for number in range(COUNT):
+            for index, source in enumerate(sources):
+                source.sendto(index.to_bytes(2, "big") + number.to_bytes(4, "big"), (target, port))
+        arrived: list[list[int]] = [[] for _ in sources]
+        for _ in range(COUNT * flows):
+            data = sink.recv(16)
+            arrived[int.from_bytes(data[:2], "big")].append(int.from_bytes(data[2:], "big"))
+        for source in sources:
+            source.close()
+    return arrived
+
+
+@TWO
+def test_flows_keep_their_order_and_both_workers_work(lab: Lab, process: TranslatorProcess) -> None:
+    assert received_in_order(lab.host6, lab.host4, HOST6_4, 16) == [list(range(COUNT))] * 16
+    assert all(cpu_of_workers(process))
+    assert process.summary()["reasons"]["translated"]["4to6"] == 16 * COUNT
+
+
+@TWO
+def test_everything_else_crosses_as_with_one(lab: Lab, process: TranslatorProcess) -> None:
+    assert lab.host4.call(ping, HOST6_4).ok
+    assert lab.host6.call(ping, HOST4_6, HOST6).ok
+    with UdpEcho(lab.host6, "::") as echo:
+        for size in (10, 1400, 5000):
+            assert lab.host4.call(exchange, HOST6_4, echo.port, size).ok
+    server = ServerProcess(lab.host6, 8 << 20)
+    try:
+        ready = server.ready()
+        for _ in range(4):
+            assert lab.host4.call(download, HOST6_4, ready).intact
+    finally:
+        server.close()
+    summary = process.summary()
+    assert summary["workers_restarted"] == 0
+    assert set(summary["queues"]) == {"7", "8", "9", "10"}
+
+
+@TWO
+def test_a_path_mtu_that_one_worker_learns_is_held_by_the_other(lab: Lab) -> None:
+    """Errors go to the first worker, flows to either."""
+    for namespace in (lab.host4, lab.router4):
+        namespace.ip("link set narrow mtu 576")
+    assert lab.host6.call(path_mtu, HOST4_NARROW_6, 9, HOST6).mtu == 1280
+    rule = f"ip daddr {HOST4_NARROW} ip length > 576 drop"
+    lab.router4.run(["nft", f"table ip strict {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}"])
+    with UdpEcho(lab.host4, HOST4_NARROW) as echo:
+        for _ in range(8):  # as many source ports
+            assert lab.host6.call(exchange, HOST4_NARROW_6, echo.port, 1200, HOST6).ok

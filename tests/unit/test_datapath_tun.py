@@ -1,0 +1,115 @@
+"""The TUN's vnet header, both ways; a pair of sockets that keeps boundaries stands in for the device."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from nfxlat.datapath.fastpath import LINK_SIZE
+from nfxlat.datapath.source import HEADROOM
+from nfxlat.datapath.tun import ETHERNET, INDEV, TunInjector, TunSource
+from nfxlat.outcome import Reason
+from nfxlat.wire import stamp, vnet
+from nfxlat.wire.nfnetlink import LOCAL_OUT, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+
+SOURCE4 = bytes((192, 0, 2, 1))
+PACKET4 = b"\x45" + bytes(11) + SOURCE4 + bytes(4) + b"payload"
+PACKET6 = b"\x60" + bytes(7) + b"\x20\x01" + bytes(30) + b"payload"
+
+
+@pytest.fixture
+def kernel() -> Iterator[tuple[socket.socket, TunSource]]:
+    """The kernel's side of the device, and ours."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    theirs.settimeout(5)
+    source = TunSource(ours.detach(), slots=4, local={SOURCE4})
+    with theirs:
+        yield theirs, source
+        source.close()
+
+
+def header(flags: int, kind: int = 0, gso_size: int = 0) -> bytes:
+    return vnet.pack(flags, kind, 40, gso_size, 20, 16)
+
+
+def test_a_packet_comes_with_room_in_front(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    device.send(vnet.NOTHING + PACKET6)
+    (record,) = source.receive()
+    assert source.buffer[record.start : record.start + record.length] == PACKET6
+    assert record.start >= HEADROOM
+    assert (record.hook, record.skb_info, record.whole) == (LOCAL_OUT, 0, True)
+    assert list(source.receive()) == []
+
+
+def test_a_batch_holds_no_more_than_there_are_slots(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    for _ in range(5):
+        device.send(vnet.NOTHING + PACKET6)
+    assert [len(source.receive()) for _ in range(3)] == [4, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "priority"),
+    [
+        (vnet.GSO_TCPV4, stamp.MAGIC | 1000),
+        (vnet.GSO_TCPV6 | vnet.GSO_ECN, stamp.MAGIC | 1000),
+        (vnet.GSO_UDP_L4, stamp.MAGIC | stamp.UDP | 1000),
+        (3, 0),  # UFO is cut elsewhere
+    ],
+)
+def test_a_superframe_s_size_is_a_stamp(kernel: tuple[socket.socket, TunSource], kind: int, priority: int) -> None:
+    device, source = kernel
+    device.send(header(vnet.NEEDS_CSUM, kind, 1000) + PACKET6)
+    (record,) = source.receive()
+    assert record.skb_info == SKB_GSO | SKB_CSUMNOTREADY
+    assert (record.hook, record.indev, record.priority) == (PREROUTING, INDEV, priority)
+
+
+def test_an_unfinished_checksum_is_told(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    device.send(header(vnet.NEEDS_CSUM) + PACKET6)
+    (record,) = source.receive()
+    assert record.skb_info == SKB_CSUMNOTREADY
+
+
+def test_this_node_s_own_superframe_is_no_forgery(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    device.send(header(vnet.NEEDS_CSUM, vnet.GSO_TCPV4, 1000) + PACKET4)
+    (record,) = source.receive()
+    assert record.hook == LOCAL_OUT
+
+
+def test_a_result_leaves_without_the_ethernet_header(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    injector = TunInjector(source, lambda reason: pytest.fail(str(reason)))
+    begin = HEADROOM
+    link = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV6, 14 + 60, 1000, 14 + 40, 16) + bytes(ETHERNET)
+    for _ in range(2):
+        source.buffer[begin : begin + LINK_SIZE + len(PACKET6)] = link + PACKET6
+        injector.put(source.base + begin + injector.skip, LINK_SIZE + len(PACKET6) - injector.skip, b"")
+        assert device.recv(4096) == vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV6, 60, 1000, 40, 16) + PACKET6
+
+
+def test_a_whole_packet_leaves_as_it_is(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    TunInjector(source, lambda reason: pytest.fail(str(reason))).put_packet(PACKET4)
+    assert device.recv(4096) == vnet.NOTHING + PACKET4
+
+
+def test_what_the_device_refuses_is_counted() -> None:
+    refused: list[Reason] = []
+    full, other = os.pipe()
+    os.set_blocking(other, False)
+    while True:
+        try:
+            os.write(other, bytes(65536))
+        except BlockingIOError:
+            break
+    writer = TunInjector(TunSource(other, slots=1), refused.append)
+    writer.put_packet(PACKET4)
+    assert refused == [Reason.INJECT_NO_BUFFER]
+    os.close(full)
+    os.close(other)

@@ -1,0 +1,86 @@
+"""The doctor's judgement of kernels that this machine does not have."""
+
+from dataclasses import replace
+
+import pytest
+
+from nfxlat.errors import OperatorError
+from nfxlat.service import doctor, probes
+from nfxlat.service.doctor import Finding, State
+from nfxlat.service.probes import Kernel
+
+SOUND = Kernel(
+    queue="",
+    tables="",
+    rule_path="native",
+    expressions=dict.fromkeys(probes.EXPRESSIONS, ""),
+    veth="",
+    udp_l4=True,
+    stamp="tcx",
+    stamp_udp=True,
+)
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> dict[str, Finding]:
+    monkeypatch.setattr(probes, "kernel", lambda: kernel)
+    return {finding.what: finding for finding in doctor._kernel()}
+
+
+def test_a_sound_kernel_has_nothing_to_be_said_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, SOUND)
+    assert {finding.state for finding in found.values()} == {State.OK}
+    assert not any(finding.remedy for finding in found.values())
+    assert doctor.can_run(list(found.values()))
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "state", "remedy"),
+    [
+        ({"queue": "the kernel has no NFQUEUE"}, "NFQUEUE", State.FATAL, "modprobe nfnetlink_queue"),
+        ({"tables": "no bindings"}, "nftables", State.FATAL, "python3-nftables"),
+        ({"rule_path": None}, "queue rule", State.FATAL, "nft_queue"),
+        ({"veth": "Operation not supported"}, "veth", State.MISSING, "--inject ip"),
+        ({"expressions": {"fib": "no"}}, "nft fib", State.MISSING, "modprobe nft_fib"),
+        ({"expressions": {"jhash": "no"}}, "nft jhash", State.NOTE, "modprobe nft_jhash"),
+        ({"stamp": None, "stamp_udp": False}, "stamp of gso_size", State.NOTE, "CAP_BPF"),
+        ({"udp_l4": False}, "UDP superframes", State.NOTE, "Linux 6.2"),
+        ({"stamp_udp": False}, "UDP superframes", State.NOTE, "CAP_PERFMON"),
+    ],
+)
+def test_each_lack_is_told_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, object], what: str, state: State, remedy: str
+) -> None:
+    found = judged(monkeypatch, replace(SOUND, **change))  # type: ignore[arg-type]
+    assert found[what].state == state
+    assert remedy in found[what].remedy
+    assert doctor.can_run(list(found.values())) == (state is not State.FATAL)
+
+
+def test_the_compat_target_is_as_good_as_the_native_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, replace(SOUND, rule_path="compat"))["queue rule"]
+    assert (found.state, found.found) == (State.OK, "compat target NFQUEUE")
+
+
+def test_without_a_namespace_to_try_in_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Kernel:
+        raise OperatorError("cannot make a network namespace: Operation not permitted")
+
+    monkeypatch.setattr(probes, "kernel", refuse)
+    (found,) = doctor._kernel()
+    assert found.state is State.UNKNOWN
+
+
+def test_flow_offload_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = "table inet f {\n\tflowtable fast {\n\t\thook ingress priority filter\n\t}\n}\n"
+    monkeypatch.setattr(doctor.capabilities, "missing", lambda *names: [])
+    monkeypatch.setattr(doctor.load, "run", lambda commands: listed)
+    found = {finding.what: finding for finding in doctor._neighbours()}["flow offload"]
+    assert (found.state, found.found) == (State.NOTE, "flowtable fast")
+
+
+@pytest.mark.parametrize(("family", "key"), [("IPv4", "net/ipv4/ip_forward"), ("IPv6", "net/ipv6/conf/all/forwarding")])
+def test_a_host_with_one_family_only_cannot_translate(monkeypatch: pytest.MonkeyPatch, family: str, key: str) -> None:
+    present = doctor.sysctl.read
+    monkeypatch.setattr(doctor.sysctl, "read", lambda asked: None if asked == key else present(asked))
+    found = {finding.what: finding for finding in doctor._forwarding()}[f"{family} forwarding"]
+    assert (found.state, found.found) == (State.FATAL, f"no {family}")

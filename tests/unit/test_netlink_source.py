@@ -1,0 +1,177 @@
+"""The netlink source against a socket of the test's own: what arrives, what is answered, and errors of the kernel."""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from nfxlat.datapath import netlink
+from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.errors import OperatorError
+from nfxlat.wire import nfnetlink as nl
+
+
+class Kernel:
+    """The other end: answers configuration with `errors` (0 when they run out) and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.errors: list[int] = []
+        self.asked: list[bytes] = []
+
+    def answer(self, message: bytes) -> int:
+        self.asked.append(message)
+        if message[6:8] == struct.pack("=H", nl.NLM_F_REQUEST | nl.NLM_F_ACK):
+            code = self.errors.pop(0) if self.errors else 0
+            self.ours.send(struct.pack("=IHHIIi", 36, nl.NLMSG_ERROR, 0, 0, 0, -code) + message[:16])
+        return len(message)
+
+    def deliver(self, *attributes: bytes, kind: int = nl.TYPE_PACKET) -> None:
+        body = bytes(4) + b"".join(attributes)
+        self.ours.send(struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body)
+
+    def verdicts(self) -> list[tuple[str, int, int]]:
+        """(single or batch, verdict, id) of all verdicts so far."""
+        found = []
+        for message in self.asked:
+            (kind,) = struct.unpack_from("=H", message, 4)
+            if kind & 0xFF in (nl.MSG_VERDICT, nl.MSG_VERDICT_BATCH):
+                name = "batch" if kind & 0xFF == nl.MSG_VERDICT_BATCH else "single"
+                found.append((name, *struct.unpack_from("!II", message, 24)))
+        return found
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    kernel = Kernel()
+
+    class Socket:
+        """AF_NETLINK as the source uses it."""
+
+        def __init__(self, *_: object) -> None: ...
+        def bind(self, _: object) -> None: ...
+        def setsockopt(self, *_: object) -> None: ...
+        def setblocking(self, flag: bool) -> None: ...
+        def send(self, message: bytes) -> int:
+            return kernel.answer(message)
+
+        def recv(self, size: int) -> bytes:
+            return kernel.theirs.recv(size)
+
+        def fileno(self) -> int:
+            return kernel.theirs.fileno()
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(netlink.socket, "socket", Socket)
+    yield kernel
+    kernel.ours.close()
+    kernel.theirs.close()
+
+
+def header(packet_id: int, hook: int = nl.PREROUTING) -> bytes:
+    return nl.attribute(nl.NFQA_PACKET_HDR, struct.pack("!IHB", packet_id, 0x800, hook))
+
+
+def u32(kind: int, value: int) -> bytes:
+    return nl.attribute(kind, struct.pack("!I", value))
+
+
+def test_the_queue_is_configured_before_packets_are_asked_for(kernel: Kernel) -> None:
+    NetlinkQueue(9, superframes=True)
+    assert kernel.asked == [
+        nl.config(9, nl.config_command(nl.CMD_BIND)),
+        nl.config(9, nl.config_maxlen(4096)),
+        nl.config(9, nl.config_flags(nl.F_GSO, nl.F_GSO | nl.F_FAIL_OPEN)),
+        nl.config(9, nl.config_copy(65531)),
+    ]
+
+
+def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
+    source = NetlinkQueue(9, superframes=False)
+    kernel.deliver(header(5, nl.LOCAL_OUT), nl.attribute(nl.NFQA_PAYLOAD, b"payload"))
+    kernel.deliver(
+        header(6),
+        u32(nl.NFQA_IFINDEX_INDEV, 4),
+        u32(nl.NFQA_MARK, 99),
+        u32(nl.NFQA_PRIORITY, 1348),
+        nl.attribute(9, bytes(12)),
+        u32(nl.NFQA_SKB_INFO, nl.SKB_GSO | nl.SKB_CSUMNOTREADY),
+        nl.attribute(nl.NFQA_PAYLOAD, b"odd"),
+    )
+    kernel.deliver(header(7), u32(nl.NFQA_CAP_LEN, 70000), nl.attribute(nl.NFQA_PAYLOAD, b"cut"))
+    first, second, third = source.receive()
+    assert bytes(source.buffer[first.start : first.start + first.length]) == b"payload"
+    assert (first.packet_id, first.hook, first.indev, first.skb_info, first.whole) == (5, nl.LOCAL_OUT, 0, 0, True)
+    assert bytes(source.buffer[second.start : second.start + second.length]) == b"odd"
+    assert (second.packet_id, second.indev, second.priority) == (6, 4, 1348)
+    assert second.skb_info == nl.SKB_GSO | nl.SKB_CSUMNOTREADY
+    assert not third.whole
+
+
+def test_messages_that_are_no_packets_are_passed_over(kernel: Kernel) -> None:
+    source = NetlinkQueue(9, superframes=False)
+    kernel.deliver(kind=nl.NLMSG_ERROR)
+    kernel.deliver(header(1), nl.attribute(nl.NFQA_PAYLOAD, b"x"))
+    assert [record.packet_id for record in source.receive()] == [1]
+    assert list(source.receive()) == []
+
+
+@pytest.mark.parametrize(
+    ("accepted", "verdicts"),
+    [
+        ([], [("batch", nl.NF_DROP, 14)]),
+        ([4], [("batch", nl.NF_DROP, 13), ("single", nl.NF_ACCEPT, 14)]),
+        ([0], [("single", nl.NF_ACCEPT, 10), ("batch", nl.NF_DROP, 14)]),
+        ([0, 1], [("single", nl.NF_ACCEPT, 10), ("single", nl.NF_ACCEPT, 11), ("batch", nl.NF_DROP, 14)]),
+        (
+            [1, 3],
+            [
+                ("batch", nl.NF_DROP, 10),
+                ("single", nl.NF_ACCEPT, 11),
+                ("batch", nl.NF_DROP, 12),
+                ("single", nl.NF_ACCEPT, 13),
+                ("batch", nl.NF_DROP, 14),
+            ],
+        ),
+    ],
+)
+def test_a_batch_verdict_is_flushed_wherever_the_verdict_changes(
+    kernel: Kernel, accepted: list[int], verdicts: list[tuple[str, int, int]]
+) -> None:
+    source = NetlinkQueue(9, superframes=False)
+    for packet_id in range(10, 15):
+        kernel.deliver(header(packet_id), nl.attribute(nl.NFQA_PAYLOAD, b"x"))
+    assert len(source.receive()) == 5
+    source.conclude(accepted)
+    source.conclude([])  # there is nothing left to judge
+    assert kernel.verdicts() == verdicts
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.EBUSY, "held by another process"),
+        (errno.EPERM, "CAP_NET_ADMIN"),
+        (errno.EINVAL, "the kernel has no NFQUEUE"),
+        (errno.EOPNOTSUPP, "the kernel has no NFQUEUE"),
+        (errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_refusal_of_the_kernel_is_one_line(kernel: Kernel, code: int, told: str) -> None:
+    kernel.errors = [code]
+    with pytest.raises(OperatorError) as caught:
+        NetlinkQueue(9, superframes=False)
+    assert str(caught.value).startswith("queue 9: ")
+    assert told in str(caught.value)
+
+
+def test_a_kernel_without_netfilter_netlink_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPROTONOSUPPORT, "")
+
+    monkeypatch.setattr(netlink.socket, "socket", refuse)
+    with pytest.raises(OperatorError, match="queue 9: the kernel has no netfilter netlink"):
+        NetlinkQueue(9, superframes=False)

@@ -1,0 +1,29 @@
+"""What libnftables complains of, in one line."""
+
+import sys
+
+import pytest
+
+from nfxlat.errors import OperatorError
+from nfxlat.nft import load
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("internal:0:0-0: Error: Could not process rule: File exists\n", "Could not process rule: File exists"),
+        ("<cmdline>:1:6-6: Error: syntax error\nbogus\n^^\n", "syntax error"),
+        ("netlink: Error: cache initialization failed: Operation not permitted\n", "netlink: Error: cache init"),
+        ("", "refused without a reason"),
+    ],
+)
+def test_a_complaint_is_its_first_line_without_position(error: str, line: str) -> None:
+    assert load.complaint(error).startswith(line)
+    assert "\n" not in load.complaint(error)
+
+
+def test_missing_bindings_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nftables", None)
+    with pytest.raises(OperatorError, match="not installed") as caught:
+        load.run("list tables")
+    assert "python3-nftables" in str(caught.value)

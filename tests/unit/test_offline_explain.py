@@ -1,0 +1,489 @@
+"""What `nfxlat explain` says about packets, word for word where it matters."""
+
+from ipaddress import ip_address
+from struct import pack
+
+import pytest
+
+from nfxlat import config
+from nfxlat.offline.packet import PacketExplanation, explain_packet
+from nfxlat.offline.summary import brief
+from nfxlat.outcome import Action, Outcome, Reason
+from nfxlat.wire import fragment, icmp, ipv4, ipv6
+from nfxlat.wire.checksum import internet_checksum, word_sum
+from nfxlat.xlat.translator import Translator
+
+TOML = """
+prefix6 = "2001:db8:64::/96"
+eam = [["203.0.113.2", "2001:db8:2::2"], ["203.0.113.64/27", "2001:db8:5:a0::/60"]]
+denylist4 = ["10.0.0.0/8"]
+"""
+P = "2001:db8:64::"
+A, B, EAM4, EAM6 = "198.51.100.7", "203.0.113.80", "203.0.113.2", "2001:db8:2::2"
+UDP = pack("!HHHH", 1000, 2000, 12, 0x1234) + b"data"
+
+
+def v4(
+    source: str, destination: str, protocol: int, payload: bytes, *, word: int = 0, ttl: int = 64, options: bytes = b""
+) -> bytes:
+    addresses = ip_address(source).packed + ip_address(destination).packed
+    length = 20 + len(options) + len(payload)
+    header = bytearray(ipv4.build(0, length, 0x3039, word, ttl, protocol, addresses) + options)
+    header[0] = 0x45 + len(options) // 4
+    header[10:12] = b"\0\0"
+    header[10:12] = internet_checksum(bytes(header)).to_bytes(2, "big")
+    return bytes(header) + payload
+
+
+def v6(source: str, destination: str, next_header: int, payload: bytes, *, hop_limit: int = 64) -> bytes:
+    addresses = ip_address(source).packed + ip_address(destination).packed
+    return ipv6.build(0, len(payload), next_header, hop_limit, addresses) + payload
+
+
+def error4(source: str, destination: str, icmp_type: int, code: int, rest: int, quote: bytes) -> bytes:
+    return v4(source, destination, 1, icmp.build4(icmp_type, code, rest, quote))
+
+
+def error6(source: str, destination: str, icmp_type: int, code: int, rest: int, quote: bytes) -> bytes:
+    addresses = word_sum(ip_address(source).packed + ip_address(destination).packed)
+    return v6(source, destination, 58, icmp.build6(icmp_type, code, rest, quote, addresses))
+
+
+def told(packet: bytes, toml: str = TOML, hops: int = 1) -> PacketExplanation:
+    translator = Translator(config.parse(f"[domain.siit0]\n{toml}", "test").domain())
+    return explain_packet(translator.addresses, packet, None, translator.translate(packet, hops))
+
+
+def lines(packet: bytes, toml: str = TOML, hops: int = 1) -> list[str]:
+    return [line.strip() for line in told(packet, toml, hops).lines(1)]
+
+
+SYN = bytes.fromhex("4528002c303940004006a3dfc6336407cb0071509c4101bb11223344000000006002faf054470000020405b4")
+
+
+def test_tcp_to_ipv6_field_by_field() -> None:
+    assert told(SYN).lines(3) == [
+        "packet 3  198.51.100.7 port 40001 > 203.0.113.80 port 443 TCP, 44 octets",
+        "  translated (RFC 7915 4, 5)",
+        "  => 2001:db8:64::c633:6407 port 40001 > 2001:db8:5:a8:: port 443 TCP, 64 octets",
+        "    version 4 -> 6: the other family (RFC 7915 4.1)",
+        "    ihl 5 -> gone: an IPv6 header has 40 octets (RFC 7915 4.1)",
+        "    tos 0x28 -> traffic_class 0x28: copied (RFC 7915 4.1)",
+        "    flow_label 0x00000: set to zero (RFC 7915 4.1)",
+        "    total_length 44 -> payload_length 24: 44 - 20 of IPv4 header (RFC 7915 4.1)",
+        "    identification 0x3039 -> gone: the packet goes whole, without a Fragment Header (RFC 7915 4.1)",
+        "    df 1 -> gone: IPv6 has no such flag: its routers never fragment (RFC 7915 4.1)",
+        "    ttl 64 -> hop_limit 63: one hop is taken off (RFC 7915 4.1)",
+        "    protocol 6 -> next_header 6: copied: TCP (RFC 7915 4.1)",
+        "    header_checksum 0xa3df -> gone: IPv6 has none (RFC 7915 4.1)",
+        (
+            "    source 198.51.100.7 -> 2001:db8:64::c633:6407: prefix6 2001:db8:64::/96: octets c6 33 64 07 "
+            "(198.51.100.7) put at octets 12-15, behind 2001:db8:64::/96 (RFC 6052 2.3)"
+        ),
+        (
+            "    destination 203.0.113.80 -> 2001:db8:5:a8::: eam 203.0.113.64/27 2001:db8:5:a0::/60: suffix bits "
+            "10000 behind 203.0.113.64/27 put directly behind 2001:db8:5:a0::/60, then 63 zero bits (RFC 7757 3.3)"
+        ),
+        "    tcp.checksum 0x5447 -> 0x3415: pseudo-header changed, updated incrementally (RFC 7915 4.5, RFC 1624)",
+        "    payload 24 octets: TCP header and data, otherwise unchanged",
+    ]
+
+
+def test_df_by_the_length_of_the_ipv4_packet() -> None:
+    long, short = (v6(EAM6, P + A, 17, UDP + bytes(more)) for more in (1240, 1228))
+    assert "df 1: DF is set because 1272 > 1260 (RFC 7915 5.1)" in lines(long)
+    assert "df 0: DF is not set because 1260 <= 1260: routers may fragment it (RFC 7915 5.1)" in lines(short)
+    assert "identification 0x0000: zero: a packet with DF set needs none (RFC 6864 4.1)" in lines(long)
+
+
+def test_hops_zero_keeps_the_hop_limit() -> None:
+    packet = v6(EAM6, P + A, 17, UDP, hop_limit=1)
+    assert "hop_limit 1 -> ttl 1: kept: forwarding takes the hop off (RFC 7915 5.1)" in lines(packet, hops=0)
+
+
+def test_dropped_options_and_extension_headers_are_named() -> None:
+    options = v4(A, EAM4, 17, UDP, options=b"\x94\x04\0\0")
+    assert "options 94 04 00 00 -> gone: IPv4 options are not translated (RFC 7915 4.1)" in lines(options)
+    assert "total_length 36 -> payload_length 12: 36 - 24 of IPv4 header (RFC 7915 4.1)" in lines(options)
+    extension = lines(v6(EAM6, P + A, 60, b"\x11\0\x01\x04\0\0\0\0" + UDP))
+    assert (
+        "destination_options 11 00 01 04 00 00 00 00 -> gone: extension headers are not translated (RFC 7915 5.1)"
+        in (extension)
+    )
+    assert "payload_length 20 -> total_length 32: 20 - 8 of extension headers + 20 of IPv4 header (RFC 7915 5.1)" in (
+        extension
+    )
+    assert "next_header 60 -> protocol 17: UDP: what the extension headers led to (RFC 7915 5.1)" in extension
+
+
+def test_fragments_of_ipv4_get_a_fragment_header() -> None:
+    assert {
+        "identification 0x3039 -> fragment.identification 0x00003039: 16 zero bits in front (RFC 7915 4.1)",
+        "mf 1 -> fragment.more 1: copied (RFC 7915 4.1)",
+        "fragment_offset 2 -> fragment.offset 2: copied (RFC 7915 4.1)",
+        "protocol 17 -> next_header 44: a Fragment Header comes next, then UDP (RFC 7915 4.1)",
+        "total_length 36 -> payload_length 24: 36 - 20 of IPv4 header + 8 of Fragment Header (RFC 7915 4.1)",
+        "payload 16 octets: octets 16 to 31 of the datagram, unchanged: no UDP header here",
+    } <= set(lines(v4(A, EAM4, 17, bytes(16), word=0x2002)))
+
+
+def test_fragments_of_ipv6_lose_it() -> None:
+    header = fragment.build(17, 2, False, 0xABCD1234)
+    assert {
+        "fragment.identification 0xabcd1234 -> identification 0x1234: the low 16 bits (RFC 7915 5.1.1)",
+        "fragment.more 0 -> mf 0: copied (RFC 7915 5.1.1)",
+        "fragment.offset 2 -> fragment_offset 2: copied (RFC 7915 5.1.1)",
+        "df 0: a fragment may be fragmented again (RFC 7915 5.1.1)",
+        "payload_length 28 -> total_length 40: 28 - 8 of extension headers + 20 of IPv4 header (RFC 7915 5.1)",
+    } <= set(lines(v6(EAM6, P + A, 44, header + bytes(20))))
+
+
+def test_fragments_made_here_differ_in_few_fields() -> None:
+    found = lines(v4(A, EAM4, 17, UDP + bytes(1400)))
+    first, second = (at for at, line in enumerate(found) if line.startswith("=>"))
+    assert "mf 0 -> fragment.more 1: fragmented here (RFC 7915 4.1)" in found[first:second]
+    assert found[second + 1 :] == [
+        "total_length 1432 -> payload_length 188: 8 of Fragment Header + 180 of payload (RFC 7915 4.1)",
+        "mf 0 -> fragment.more 0: copied (RFC 7915 4.1)",
+        "fragment_offset 0 -> fragment.offset 154: fragmented here (RFC 7915 4.1)",
+        "payload 180 octets: octets 1232 to 1411 of the datagram, unchanged: no UDP header here",
+    ]
+
+
+def test_echo() -> None:
+    found = lines(v4(A, EAM4, 1, icmp.build4(8, 0, 0x0A0B0007, b"ping")))
+    assert "icmp.type 8 -> icmpv6.type 128: echo request of ICMPv6 (RFC 7915 4.2)" in found
+    assert "icmp.code 0 -> icmpv6.code 0: copied (RFC 7915 4.2)" in found
+    assert any(
+        line.startswith("icmp.checksum") and "has a pseudo-header, so it gains that; updated incrementally" in line
+        for line in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("toml", "protocol", "payload", "words"),
+    [
+        ("", 50, bytes(24), "payload 24 octets: ESP unchanged: no checksum over addresses is known"),
+        (
+            "",
+            51,
+            bytes(24),
+            "payload 24 octets: AH unchanged, but it protects the addresses too: the receiver will refuse it",
+        ),
+        ('udp-zero-checksum = "compute"', 17, UDP[:6] + b"\0\0" + UDP[8:], "computed: IPv6 asks for a UDP checksum"),
+        ('udp-zero-checksum = "forward"', 17, UDP[:6] + b"\0\0" + UDP[8:], "absent, and stays absent"),
+    ],
+)
+def test_transport(toml: str, protocol: int, payload: bytes, words: str) -> None:
+    assert any(words in line for line in lines(v4(A, EAM4, protocol, payload), TOML + toml))
+
+
+def test_neutral_addresses_keep_the_checksum() -> None:
+    toml = 'prefix6 = "64:ff9b::/96"'
+    found = lines(v4("8.8.8.8", "9.9.9.9", 17, UDP), toml)
+    assert "udp.checksum 0x1234: kept: old and new addresses have the same sum (RFC 6052 4.1)" in found
+
+
+QUOTE6 = v6(P + A, P + B, 17, pack("!HHHH", 53124, 5060, 1460, 0x024F) + bytes(1452))[:104]
+
+
+def test_packet_too_big_with_its_mtu_quote_and_node_identification() -> None:
+    found = lines(error6("2001:db8:fe::1", P + A, 2, 0, 1400, QUOTE6))
+    assert {
+        "icmpv6.type 2 -> icmp.type 3: packet too big (2/0) is fragmentation needed (3/4) (RFC 7915 5.2)",
+        "icmpv6.code 0 -> icmp.code 4: goes with the type (RFC 7915 5.2)",
+        "icmpv6.mtu 1400 -> icmp.mtu 1380: 1400 - 20, the difference of the headers (RFC 7915 5.2)",
+        "quote.payload_length 1460 -> quote.total_length 1480: 1460 + 20 of IPv4 header (RFC 7915 5.1)",
+        "quote.df 1: DF is set because 1480 > 1260 (RFC 7915 5.1)",
+        "quote.hop_limit 64 -> quote.ttl 64: copied: the quote tells how far the packet had come (RFC 7915 5.3)",
+        (
+            "quote.udp.checksum 0x024f -> 0x5e89: pseudo-header changed, updated incrementally, as the packet may be "
+            "quoted in part (RFC 1624)"
+        ),
+        "extension 28 octets: a Node Identification Object with the IPv6 address of the node is added (RFC 4884 7)",
+    } <= set(found)
+    source = next(line for line in found if line.startswith("source 2001:db8:fe::1 -> 192.0.0.8: "))
+    assert "stands in for a node without a mapping (the error arrived with 64 hops left)" in source
+
+
+@pytest.mark.parametrize(
+    ("rest", "total_length", "words"),
+    [
+        (1300, 1500, "icmp.mtu 1300 -> icmpv6.mtu 1320: 1300 + 20, the difference of the headers"),
+        (576, 1500, "icmp.mtu 576 -> icmpv6.mtu 1280: never below 1280, which every IPv6 link takes"),
+        (1500, 1500, "icmp.mtu 1500 -> icmpv6.mtu 1500: mtu6 (1500) allows no more"),
+        (0, 4400, "icmp.mtu 0 -> icmpv6.mtu 1500: mtu6 (1500) allows no more"),
+        (0, 1400, "icmp.mtu 0 -> icmpv6.mtu 1280: never below 1280, which every IPv6 link takes"),
+    ],
+)
+def test_mtu_from_fragmentation_needed(rest: int, total_length: int, words: str) -> None:
+    quote = bytearray(v4(EAM4, A, 17, UDP))
+    quote[2:4] = total_length.to_bytes(2, "big")
+    assert any(line.startswith(words) for line in lines(error4("192.0.2.9", EAM4, 3, 4, rest, bytes(quote))))
+
+
+def test_mtu_by_plateau() -> None:
+    quote = bytearray(v4(EAM4, A, 17, UDP))
+    quote[2:4] = (4400).to_bytes(2, "big")
+    found = lines(error4("192.0.2.9", EAM4, 3, 4, 0, bytes(quote)), TOML + "mtu4 = 9000\nmtu6 = 9000")
+    assert (
+        "icmp.mtu 0 -> icmpv6.mtu 4372: the router did not tell; 4352 of mtu-plateaus is next below the quoted length, "
+        "+ 20, the difference of the headers (RFC 7915 4.2)" in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("mtu", "words"),
+    [
+        (9000, "icmpv6.mtu 9000 -> icmp.mtu 1480: mtu6 (1500) allows no more"),
+        (600, "icmpv6.mtu 600 -> icmp.mtu 1260: 600 is no IPv6 MTU, so as if it said 1280, - 20"),
+    ],
+)
+def test_mtu_from_packet_too_big(mtu: int, words: str) -> None:
+    assert any(line.startswith(words) for line in lines(error6(P + B, P + A, 2, 0, mtu, QUOTE6)))
+
+
+def test_pointer_and_extension() -> None:
+    quote = v4(EAM4, A, 17, UDP + bytes(108))
+    objects = b"\x20\0\xca\x0d\0\x08\1\1\x03\xe8\x11\1"
+    pointer = lines(error4("192.0.2.9", EAM4, 12, 0, 8 << 24, quote))
+    assert "icmp.pointer 8 -> icmpv6.pointer 7: the same field of the other header (RFC 7915 4.2)" in pointer
+    kept = lines(error4("192.0.2.9", EAM4, 11, 0, 35 << 16, quote + objects))
+    assert "extension 12 octets: unchanged (RFC 7915 4.2, 5.2)" in kept
+    assert any(line.startswith("icmp.length 35 -> icmpv6.length 20: octets of the quote") for line in kept)
+    gone = lines(error4("192.0.2.9", EAM4, 12, 0, 8 << 24 | 35 << 16, quote + objects))
+    assert any(line.startswith("extension 12 octets -> gone: left out") for line in gone)
+    assert "icmp.length 35 -> gone: this message has no such field (RFC 4884 4)" in gone
+
+
+def test_quote_cut_to_the_size_of_an_icmp_error() -> None:
+    found = lines(error6(P + B, P + A, 1, 4, 0, v6(P + A, P + B, 17, UDP + bytes(1000))))
+    assert any("octets are cut off the end to keep the error small (RFC 1812 4.3.2.3)" in line for line in found)
+
+
+def test_hairpin_tells_both_mappings() -> None:
+    toml = 'prefix6 = "2001:db8:64::/96"\neam = [["192.0.2.1", "2001:db8:a::1"], ["192.0.2.2", "2001:db8:a::2"]]'
+    found = lines(v6("2001:db8:a::1", P + "192.0.2.2", 17, UDP), toml)
+    assert (
+        "source 2001:db8:a::1 -> 2001:db8:64::c000:201: 2001:db8:a::1 stands for 192.0.2.1, and that for "
+        "2001:db8:64::c000:201 by 2001:db8:64::/96 (RFC 7757 4.2.2)" in found
+    )
+    assert (
+        "destination 2001:db8:64::c000:202 -> 2001:db8:a::2: 2001:db8:64::c000:202 stands for 192.0.2.2, and that for "
+        "2001:db8:a::2 by its EAM (RFC 7757 4.2.2)" in found
+    )
+    assert "udp.checksum 0x1234 -> 0x1234" not in found
+
+
+def test_simple_hairpin_maps_sources_by_prefix6() -> None:
+    found = lines(v4(EAM4, A, 17, UDP), TOML + 'hairpin = "simple"')
+    assert (
+        "source 203.0.113.2 -> 2001:db8:64::cb00:7102: by 2001:db8:64::/96 and not by the EAM, so that the reply comes "
+        "back here (RFC 7757 4.2.1)" in found
+    )
+
+
+def test_traffic_class_as_configured() -> None:
+    found = lines(SYN, TOML + 'traffic-class = "zero"')
+    assert "tos 0x28 -> traffic_class 0x00: written as configured: traffic-class = zero (RFC 7915 4.1)" in found
+
+
+ROUTING = b"\x11\0\0\1\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason", "failed", "words"),
+    [
+        (b"", Reason.NOT_IP, [], "no octets at all"),
+        (b"\x50" + bytes(30), Reason.NOT_IP, [], "version 5 is neither 4 nor 6"),
+        (SYN[:12], Reason.TRUNCATED, [], "12 octets are fewer than the header has"),
+        (SYN[:30], Reason.TRUNCATED, [], "the header says 44 octets, 30 are there"),
+        (b"\x4f" + SYN[1:], Reason.TRUNCATED, [], "total_length 44 is less than the header's own 60"),
+        (b"\x44" + SYN[1:], Reason.TRUNCATED, [], "ihl 4 is less than 5"),
+        (SYN[:10] + b"\0\0" + SYN[12:], Reason.HEADER_CHECKSUM, [], "header_checksum is 0x0000, 0xa3df is right"),
+        (
+            v6(EAM6, "2001:db8:9::1", 6, b""),
+            Reason.NOT_OURS,
+            ["destination"],
+            "neither 2001:db8:64::/96 nor an EAM covers",
+        ),
+        (v6(EAM6, "ff02::1", 58, b""), Reason.NOT_OURS, ["destination"], "ff00::/8 (multicast)"),
+        (v4("127.0.0.1", A, 17, UDP), Reason.MARTIAN_SOURCE, ["source"], "127.0.0.0/8 (loopback)"),
+        (v4(A, "224.0.0.1", 17, UDP), Reason.MARTIAN_DESTINATION, ["destination"], "224.0.0.0/4 (multicast)"),
+        (v4("10.1.1.1", A, 17, UDP), Reason.DENYLISTED, ["source"], "10.1.1.1 lies in 10.0.0.0/8 of denylist4"),
+        (v4(A, "10.1.1.1", 17, UDP), Reason.DENYLISTED, ["destination"], "10.1.1.1 lies in 10.0.0.0/8 of denylist4"),
+        (v6("2001:db8:9::1", P + A, 17, UDP), Reason.NO_MAPPING_SOURCE, ["source"], "nor an EAM covers 2001:db8:9::1"),
+        (v4(A, EAM4, 17, UDP, ttl=1), Reason.HOP_LIMIT_EXCEEDED, [], "ttl is 1, and one hop is taken off here"),
+        (
+            v4(A, EAM4, 17, UDP + bytes(1460), word=0x4000),
+            Reason.PACKET_TOO_BIG,
+            [],
+            "1492 octets would become 1512, and DF",
+        ),
+        (
+            v4(A, EAM4, 17, UDP, options=b"\x83\x07\x04\1\2\3\4\0"),
+            Reason.SOURCE_ROUTE,
+            [],
+            "options 83 07 04 01 02 03 04 00",
+        ),
+        (v4(A, EAM4, 17, UDP, options=b"\x94\1\0\0"), Reason.BAD_OPTIONS, [], "options 94 01 00 00"),
+        (v6(EAM6, P + A, 43, ROUTING + UDP), Reason.ROUTING_HEADER, [], "Segments Left is 1"),
+        (
+            v6(EAM6, P + A, 44, fragment.build(51, 0, False, 1) + bytes(8)),
+            Reason.EXTENSION_AFTER_FRAGMENT,
+            [],
+            "the Fragment Header leads to AH",
+        ),
+        (v6(EAM6, P + A, 60, b"\x11\xff" + bytes(6)), Reason.BAD_EXTENSION, [], "leads to octet 40 of 48"),
+        (v4(A, EAM4, 17, UDP[:10], word=0x2000), Reason.BAD_FRAGMENT, [], "offset 0, 10 octets, more follow"),
+        (v4(A, EAM4, 17, UDP[:4]), Reason.BAD_TRANSPORT, [], "4 octets of UDP"),
+        (v4(A, EAM4, 1, bytes(8), word=1), Reason.FRAGMENTED_ICMP, [], "offset 8, 8 octets, the last one"),
+        (v4(A, EAM4, 17, UDP[:6] + b"\0\0"), Reason.UDP_ZERO_CHECKSUM, [], "udp-zero-checksum"),
+        (v4(A, EAM4, 43, UDP), Reason.FORBIDDEN_PROTOCOL, [], "protocol 43 is Routing"),
+        (v4(A, EAM4, 1, b"\x08\0\0\0\0\0\0\0"), Reason.ICMP_CHECKSUM, [], "ICMP checksum is 0x0000, 0xf7ff is right"),
+        (v6(EAM6, P + A, 58, b"\x80\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMPv6 checksum is 0x0000, 0x"),
+        (v4(A, EAM4, 1, icmp.build4(13, 0, 0, b"")), Reason.ICMP_TYPE, [], "ICMP type (13/0) has no counterpart"),
+        (error4(A, EAM4, 12, 0, 1 << 30, v4(EAM4, A, 17, UDP)), Reason.ICMP_POINTER, [], "pointer 64 marks a field"),
+        (
+            error4(A, EAM4, 11, 0, 99 << 16, v4(EAM4, A, 17, UDP)),
+            Reason.ICMP_LENGTH,
+            [],
+            "length 99 means 396 octets of quote",
+        ),
+        (error4(A, EAM4, 11, 0, 0, v4(EAM4, A, 17, UDP)[:12]), Reason.INNER_TRUNCATED, [], "12 octets are quoted"),
+        (error4(A, EAM4, 11, 0, 0, b"\x65" + bytes(39)), Reason.INNER_MALFORMED, [], "version 6"),
+        (
+            error4(A, EAM4, 11, 0, 0, error4(EAM4, A, 3, 1, 0, b"")),
+            Reason.INNER_ICMP_ERROR,
+            [],
+            "ICMP unreachable (3/1)",
+        ),
+        (
+            error4(A, EAM4, 11, 0, 0, v4(EAM4, A, 1, icmp.build4(13, 0, 0, b""))),
+            Reason.INNER_ICMP_TYPE,
+            [],
+            "ICMP type (13/0) has no counterpart",
+        ),
+        (
+            error4(A, EAM4, 11, 0, 0, v4(EAM4, A, 44, UDP)),
+            Reason.FORBIDDEN_PROTOCOL,
+            [],
+            "the quoted packet has protocol 44",
+        ),
+        (
+            error4(A, EAM4, 11, 0, 0, v4(EAM4, "127.0.0.1", 17, UDP)),
+            Reason.MARTIAN_INNER,
+            ["quoted destination"],
+            "127.0.0.0/8 (loopback)",
+        ),
+        (
+            error6(EAM6, P + A, 3, 0, 0, v6(P + A, "2001:db8:9::1", 17, UDP)),
+            Reason.INNER_NO_MAPPING,
+            ["quoted destination"],
+            "nor an EAM covers 2001:db8:9::1",
+        ),
+        (
+            error4(A, EAM4, 11, 0, 0, v4(EAM4, "10.9.9.9", 17, UDP)),
+            Reason.DENYLISTED,
+            ["quoted destination"],
+            "10.9.9.9 lies in 10.0.0.0/8 of denylist4",
+        ),
+    ],
+)
+def test_why_not(packet: bytes, reason: Reason, failed: list[str], words: str) -> None:
+    found = told(packet)
+    assert found.outcome.reason is reason
+    assert found.failed == failed
+    assert any(words in line for line in found.why)
+    assert bool(failed) == any(line.endswith("<- this one failed") for line in found.lines(1))
+
+
+def test_well_known_prefix() -> None:
+    found = told(v4("192.168.1.1", "8.8.8.8", 17, UDP), 'prefix6 = "64:ff9b::/96"')
+    assert (found.outcome.reason, found.failed) == (Reason.WELL_KNOWN_PREFIX, ["source"])
+    assert "192.168.1.1 is not global" in found.why[1]
+
+
+def test_hairpin_off() -> None:
+    found = told(v6(EAM6, P + EAM4, 17, UDP), TOML + 'hairpin = "off"')
+    assert found.outcome.reason is Reason.HAIRPIN_OFF
+    assert "2001:db8:64::cb00:7102 stands for an IPv4 address that an EAM covers" in found.why
+
+
+def test_own_error_tells_source_mtu_and_quote() -> None:
+    packet = v4(A, EAM4, 17, UDP + bytes(1460), word=0x4000)
+    assert lines(packet)[-5:] == [
+        "source 192.0.0.8: the domain has no address4, so the dummy address 192.0.0.8 stands in (RFC 7600)",
+        "destination 198.51.100.7: the sender",
+        "icmp.type 3 code 4: fragmentation needed (3/4)",
+        "icmp.mtu 1480: 1500 of the next hop - 20, the difference of the headers",
+        "quoted_octets 548: of 1492, as they were received",
+    ]
+    assert "source 192.0.2.1: address4 of the domain" in lines(packet, TOML + 'address4 = "192.0.2.1"')
+
+
+@pytest.mark.parametrize(
+    ("packet", "toml", "words"),
+    [
+        (
+            v6(EAM6, P + A, 17, UDP + bytes(1460)),
+            "mtu4 = 1400",
+            "1400 of the next hop + 20, the difference of the headers",
+        ),
+        (v6(EAM6, P + A, 17, UDP + bytes(1460)), "mtu4 = 576", "never below 1280, which every IPv6 link takes"),
+        (v6(EAM6, P + EAM4, 17, UDP + bytes(1460)), "mtu6 = 1400", "1400 of the next hop"),
+        (
+            v4(A, EAM4, 17, UDP + bytes(1468), word=0x6000),
+            "",
+            "1500 of the next hop - 28, the difference of the headers and a Fragment Header",
+        ),
+    ],
+)
+def test_mtu_of_own_errors(packet: bytes, toml: str, words: str) -> None:
+    assert any(line.partition(": ")[2].startswith(words) for line in lines(packet, TOML + toml) if "mtu " in line)
+
+
+def test_pointer_of_own_error() -> None:
+    found = lines(v6(EAM6, P + A, 43, ROUTING + UDP))
+    assert "icmpv6.pointer 43: the octet in question, from the start of the IPv6 header (RFC 7915 5.1)" in found
+
+
+def test_silence_is_explained() -> None:
+    found = told(v4(A, EAM4, 17, bytes(8), word=5, ttl=1))
+    assert found.outcome == Outcome(Action.DROPPED, Reason.HOP_LIMIT_EXCEEDED)
+    assert found.why[-1].startswith("no ICMP error is sent: not about ICMP errors, fragments other than the first")
+
+
+def test_frame_without_ip() -> None:
+    translator = Translator(config.default().domain())
+    found = explain_packet(translator.addresses, None, None, Outcome(Action.PASSED, Reason.NOT_IP))
+    assert found.lines(2)[0] == "packet 2  no IP packet"
+    assert found.as_json(2)["fields"] == []
+
+
+def test_brief() -> None:
+    assert brief(SYN) == "198.51.100.7 port 40001 > 203.0.113.80 port 443 TCP, 44 octets"
+    assert brief(v4(A, EAM4, 99, b"")) == "198.51.100.7 > 203.0.113.2 protocol 99, 20 octets"
+    assert brief(v4(A, EAM4, 17, bytes(8), word=0x2001)) == (
+        "198.51.100.7 > 203.0.113.2 UDP fragment at 8 and more, 28 octets"
+    )
+    assert brief(b"abc") == "3 octets that are no IP packet"
+
+
+def test_explanation_tells_what_came_out_and_not_what_should_have() -> None:
+    """A broken core would show: nothing is called unchanged, or mapped by a rule, that is not."""
+    translator = Translator(config.parse(f"[domain.siit0]\n{TOML}", "test").domain())
+    right = translator.translate(SYN).packets[0]
+
+    def explained(packet: bytes) -> list[str]:
+        outcome = Outcome(Action.TRANSLATED, Reason.TRANSLATED, (packet,))
+        return [line.strip() for line in explain_packet(translator.addresses, SYN, None, outcome).lines(1)]
+
+    data = explained(right[:-3] + b"\xff\xff" + right[-1:])
+    assert "payload 24 octets: octets 21-22 changed" in data
+    longer = explained(right[:4] + (26).to_bytes(2, "big") + right[6:] + b"xx")
+    assert "payload 24 octets -> 26 octets: 2 octets longer" in longer
+    address = explained(right[:8] + bytes(15) + b"\x07" + right[24:])
+    assert "source 198.51.100.7 -> ::7: mapped by the domain" in address
+    hops = explained(right[:7] + b"\x3d" + right[8:])
+    assert "ttl 64 -> hop_limit 61: 3 hops are taken off (RFC 7915 4.1)" in hops

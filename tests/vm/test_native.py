@@ -1,0 +1,102 @@
+"""nfxlat on a stock Debian kernel with nft's own `queue` (nft_queue), booted once for all tests of this file."""
+
+import json
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Guest = Any  # see conftest.py
+
+pytestmark = pytest.mark.timeout(400)
+SECONDS = 345  # from power on to power off
+MIB = 8
+LINES = [
+    "ping (prefix6)",
+    "ping (EAM)",
+    "UDP small",
+    "UDP in fragments",
+    "traceroute",
+    "path MTU discovery",
+    "closed UDP port",
+    "unreachable host",
+    "HTTP download, SHA-256",
+    "TCP bulk",
+]
+PASSES = [  # in the guest, too; few, since each builds a lab, ten seconds there
+    "test_failing_closed.py::test_after_kill_nothing_leaves_untranslated_and_the_next_start_takes_over",
+    "test_failing_closed.py::test_a_kill_of_the_supervisor_alone_ends_its_worker_too",
+    "test_superframes.py::test_segments_of_tcp_have_the_size_that_their_sender_gave_them",
+]
+
+
+@pytest.fixture(scope="module")
+def guest(booted: Callable[..., Guest]) -> Guest:
+    """The demo, small, then tests of this suite, in the guest."""
+    python = [sys.executable, "-m"]
+    demo = [*python, "nfxlat", "demo", "--json", "--size", str(MIB), "--seconds", "0.3", "--rounds", "1"]
+    # everything takes ten times as long there
+    tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "--timeout=150", "--junitxml=/run/results/tests.xml"]
+    tests += [f"tests/netns/{name}" for name in PASSES]
+    return booted({"demo": (demo, 120), "tests": (tests, 210)}, SECONDS)
+
+
+@pytest.fixture(scope="module")
+def demo(guest: Guest) -> dict[str, Any]:
+    """What the demo says in JSON."""
+    try:
+        result: dict[str, Any] = json.loads(guest.output("demo"))
+    except ValueError:
+        pytest.fail(guest.tail("demo"), pytrace=False)
+    return result
+
+
+@pytest.mark.parametrize("direction", ["4to6", "6to4"])
+@pytest.mark.parametrize("what", LINES)
+def test_line_of_the_demo_holds(demo: dict[str, Any], what: str, direction: str) -> None:
+    lines = [line for line in demo["lines"] if line["what"] == what and (":" in line["from"]) == (direction == "6to4")]
+    assert len(lines) == 1
+    assert lines[0]["ok"], lines[0]["figure"]
+
+
+def test_rules_queue_natively(guest: Guest, demo: dict[str, Any]) -> None:
+    assert demo["rule_path"] == "native"
+    assert "nft_queue" in guest.results["modules"]
+    assert "nft_compat" not in guest.results["modules"]
+
+
+def test_tcp_superframes_are_stamped_at_ingress(guest: Guest, demo: dict[str, Any]) -> None:
+    version = tuple(int(number) for number in guest.results["kernel"].split(".")[:2])
+    how = "tcx" if version >= (6, 6) else "cls_bpf"
+    assert any(line.startswith(f"stamp of gso_size by {how}") for line in demo["setup"]), demo["setup"]
+
+
+def test_downloads_both_ways_are_whole(demo: dict[str, Any]) -> None:
+    downloads = [line["values"] for line in demo["lines"] if line["what"].startswith("HTTP download")]
+    assert [(values["octets"], values["intact"]) for values in downloads] == [(MIB << 20, True)] * 2
+
+
+def test_demo_exits_0(guest: Guest) -> None:
+    assert guest.results["steps"]["demo"]["status"] == 0, guest.tail("demo")
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_passes_in_the_guest(guest: Guest, name: str) -> None:
+    report = guest.folder / "tests.xml"
+    assert report.exists(), guest.tail("tests")
+    function = name.partition("::")[2]
+    cases = [case for case in ElementTree.parse(report).iter("testcase") if case.get("name", "").startswith(function)]
+    assert cases, guest.tail("tests")
+    # a case that failed, broke or was skipped has a child that says so
+    assert [child.tag for case in cases for child in case] == [], guest.tail("tests")
+
+
+def test_nothing_is_left_in_the_guest(guest: Guest) -> None:
+    assert guest.results["left"] == {"namespaces": [], "rules": [], "files": [], "devices": ["lo"]}
+
+
+def test_guest_ran_the_downloaded_kernel(guest: Guest, demo: dict[str, Any]) -> None:
+    assert demo["kernel"] == guest.results["kernel"]
+    assert guest.results["kernel"].endswith("-amd64")
