@@ -12,11 +12,12 @@ from nfxlat.lab.netns import Namespace
 from nfxlat.lab.probe import family_of
 
 _ETH_P_ALL = 3
+_IP = (0x0800, 0x86DD)  # linux/if_ether.h: IPv4, IPv6
 _LARGEST = 1 << 17
 
 
 class Capture:
-    """Every packet on `interface` of `namespace`, either way, without its link header; from its making on."""
+    """Every IP packet on `interface` of `namespace`, either way, without its link header; from its making on."""
 
     def __init__(self, namespace: Namespace, interface: str) -> None:
         with namespace.entered():
@@ -36,8 +37,13 @@ class Capture:
     def drain(self) -> list[bytes]:
         """All that has been seen so far."""
         while select.select([self._socket], [], [], 0)[0]:
-            self.packets.append(self._socket.recv(_LARGEST))
+            self._take()
         return self.packets
+
+    def _take(self) -> None:
+        packet, (_, protocol, *_) = self._socket.recvfrom(_LARGEST)
+        if protocol in _IP:  # ARP is not to be taken for IP by an octet that happens to fit
+            self.packets.append(packet)
 
     def wait(self, wanted: Callable[[bytes], bool], timeout: float = 15.0) -> bytes:
         """The first packet, seen already or to come, that is `wanted`. Raises TimeoutError."""
@@ -51,7 +57,12 @@ class Capture:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._socket], [], [], left)[0]:
                 raise TimeoutError("no such packet came")
-            self.packets.append(self._socket.recv(_LARGEST))
+            self._take()
+
+
+def icmp4(packet: bytes) -> bool:
+    """For `Capture.wait`: whether it is ICMP in IPv4."""
+    return packet[0] >> 4 == 4 and packet[9] == 1
 
 
 def send_packet(packet: bytes, towards: str, mark: int = 0) -> None:

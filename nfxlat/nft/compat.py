@@ -25,9 +25,14 @@ from nfxlat.errors import OperatorError
 NETLINK_NETFILTER = 12
 NFNL_SUBSYS_NFTABLES = 10
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
-NFT_MSG_NEWRULE = 6
-NLMSG_ERROR = 2
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 0x1, 0x4, 0x400  # without NLM_F_APPEND: in front of the chain
+NFT_MSG_NEWRULE, NFT_MSG_GETRULE = 6, 7
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_CREATE = (
+    0x1,
+    0x4,
+    0x300,
+    0x400,
+)  # without NLM_F_APPEND: in front of the chain
 NLA_F_NESTED = 0x8000
 
 NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
@@ -85,8 +90,7 @@ def queue_rule(family: str, table: str, chain: str, queue: int, comment: str) ->
 
 def insert_queue_rule(family: str, table: str, chain: str, queue: int, comment: str) -> None:
     """Put the rule in front of the chain. Raises OperatorError where there is no such chain, or no NFQUEUE target."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER) as netlink:
-        netlink.bind((0, 0))
+    with _open() as netlink:
         netlink.send(queue_rule(family, table, chain, queue, comment))
         errno = _answer(netlink.recv(65536))
     if errno:
@@ -95,6 +99,35 @@ def insert_queue_rule(family: str, table: str, chain: str, queue: int, comment: 
             where=f"rules {family} {table} {chain}",
             hint="it needs nft_queue, or nft_compat and xt_NFQUEUE (CONFIG_NETFILTER_XT_TARGET_NFQUEUE)",
         )
+
+
+def queues(family: str, table: str, chain: str) -> list[int]:
+    """The queues of the chain's NFQUEUE targets, in order; none where there is no such chain.
+
+    libnftables lists such a rule only where iptables' extensions are installed, and with an empty text elsewhere.
+    """
+    body = _string(NFTA_RULE_TABLE, table) + _string(NFTA_RULE_CHAIN, chain)
+    kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE
+    found: list[int] = []
+    with _open() as netlink:
+        netlink.send(_message(kind, NLM_F_REQUEST | NLM_F_DUMP, 1, FAMILIES[family], 0, body))
+        while True:
+            answer = netlink.recv(1 << 17)
+            at = 0
+            while at < len(answer):
+                length, kind, *_ = _HEADER.unpack_from(answer, at)
+                if kind in (NLMSG_DONE, NLMSG_ERROR):
+                    return found
+                info = answer.find(_string(NFTA_TARGET_NAME, "NFQUEUE"), at, at + length)
+                if info >= 0:  # behind the name: the revision, then the target's own structure
+                    found.append(int(struct.unpack_from("=H", answer, info + 12 + 8 + 4)[0]))
+                at += (length + 3) & ~3
+
+
+def _open() -> socket.socket:
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
+    netlink.bind((0, 0))
+    return netlink
 
 
 def _answer(answer: bytes) -> int:

@@ -11,7 +11,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, frag
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
-from nfxlat.lab.capture import Capture, send_packet
+from nfxlat.lab.capture import Capture, icmp4, send_packet
 from nfxlat.lab.datagram import UdpEcho, exchange
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
@@ -135,7 +135,7 @@ def test_a_packet_too_big_for_the_next_hop_is_told_to_its_sender(lab: Lab) -> No
     with Capture(lab.host4, "to-r4") as capture:
         packet = IP(src=HOST4, dst=HOST6_EAM4, flags="DF") / UDP(sport=9, dport=9) / Raw(bytes(1500 - 28))
         lab.host4.call(send_packet, bytes(packet), HOST6_EAM4)
-        error = IP(capture.wait(lambda seen: seen[9] == 1))
+        error = IP(capture.wait(icmp4))
     assert (error[ICMP].type, error[ICMP].code, error[ICMP].nexthopmtu) == (3, 4, 1480)
     assert error.dst == HOST4
 
@@ -146,7 +146,7 @@ def test_without_a_route_the_ip_injector_says_so(lab: Lab) -> None:
     with Capture(lab.host4, "to-r4") as capture:
         packet = IP(src=HOST4, dst=HOST6_EAM4) / UDP(sport=9, dport=9) / Raw(PAYLOAD)
         lab.host4.call(send_packet, bytes(packet), HOST6_EAM4)
-        error = IP(capture.wait(lambda seen: seen[9] == 1))
+        error = IP(capture.wait(icmp4))
     assert (error[ICMP].type, error[ICMP].code, error.src) == (3, 0, TRANSLATOR[0])
 
 

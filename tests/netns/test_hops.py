@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 
-from nfxlat.lab.capture import Capture, send_packet
+from nfxlat.lab.capture import Capture, icmp4, send_packet
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
@@ -64,7 +64,7 @@ def test_a_hop_limit_that_runs_out_at_the_translator_is_told_to_the_sender(lab: 
     with Capture(lab.host4, "to-r4") as capture:
         packet = IP(src=HOST4, dst=HOST6_EAM4, ttl=2) / UDP(sport=4000, dport=4001) / PAYLOAD
         lab.host4.call(send_packet, bytes(packet), HOST6_EAM4)
-        error = IP(capture.wait(lambda seen: seen[9] == 1 and PAYLOAD[:8] in seen))
+        error = IP(capture.wait(lambda seen: icmp4(seen) and PAYLOAD[:8] in seen))
     assert (error.payload.type, error.payload.code, error.dst) == (11, 0, HOST4)
 
 
