@@ -178,6 +178,15 @@ class Hook(_Process):
             yield
 
 
+class HookTwo(Hook):
+    name = "workers2"
+    title = "hook model, two workers"
+    arguments = ("--workers", "2")
+
+    def __init__(self, workers: int = 1) -> None:
+        super().__init__(1)  # its own number, whatever the others have
+
+
 class HookCallback(Hook):
     name = "netfilterqueue"
     title = "hook model, NetfilterQueue source"
@@ -281,11 +290,11 @@ class Tayga(Model):
 
 
 MODELS: dict[str, Callable[[int], Model]] = {
-    model.name: model for model in (Hook, Device, Tayga, Plain, Null, HookCallback, HookIp)
+    model.name: model for model in (Hook, Device, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)
 }
-TITLES = {model.name: model.title for model in (Hook, Device, Tayga, Plain, Null, HookCallback, HookIp)}
+TITLES = {model.name: model.title for model in (Hook, Device, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)}
 DEFAULT = ("hook", "device", "tayga", "plain", "null")
-FULL = (*DEFAULT, "netfilterqueue", "ip")
+FULL = (*DEFAULT, "workers2", "netfilterqueue", "ip")
 
 
 def _mac(namespace: Namespace, interface: str) -> str:

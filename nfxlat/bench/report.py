@@ -110,7 +110,8 @@ class Report:
             verdict = standing.verdict + (
                 f" ({GENERATOR} in {', '.join(standing.limited)})" if standing.limited else ""
             )
-            rows.append([standing.title, goal.against, *bounds, measured, verdict])
+            what = standing.title if goal.subject == SUBJECT else f"{goal.subject}: {standing.title}"
+            rows.append([what, goal.against, *bounds, measured, verdict])
         return rows
 
     def markdown(self) -> str:
@@ -170,6 +171,7 @@ def _standing(standing: Standing) -> dict[str, Any]:
     return {
         "figure": standing.goal.figure,
         "title": standing.title,
+        "subject": standing.goal.subject,
         "against": standing.goal.against,
         "floor": standing.goal.floor,
         "moonshot": standing.goal.moonshot,

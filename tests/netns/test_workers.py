@@ -23,8 +23,10 @@ def cpu_of_workers(process: TranslatorProcess) -> list[int]:
     return [int(f[11]) + int(f[12]) for f in fields]
 
 
-def received_in_order(receiver: Namespace, sender: Namespace, target: str, flows: int) -> list[list[int]]:
-    """Numbered datagrams over `flows` source ports, as they arrive, flow by flow."""
+def received_in_order(
+    receiver: Namespace, sender: Namespace, target: str, flows: int, count: int = COUNT, size: int = 6
+) -> list[list[int]]:
+    """`count` numbered datagrams of `size` octets from each of `flows` source ports, as they arrive, flow by flow."""
     with receiver.entered():
         sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     with sink:
@@ -34,13 +36,15 @@ def received_in_order(receiver: Namespace, sender: Namespace, target: str, flows
         port = sink.getsockname()[1]
         with sender.entered():
             sources = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(flows)]
-        for number in range(COUNT):
+        for number in range(count):
             for index, source in enumerate(sources):
-                source.sendto(index.to_bytes(2, "big") + number.to_bytes(4, "big"), (target, port))
+                data = index.to_bytes(2, "big") + number.to_bytes(4, "big")
+                source.sendto(data.ljust(size, b"."), (target, port))
         arrived: list[list[int]] = [[] for _ in sources]
-        for _ in range(COUNT * flows):
-            data = sink.recv(16)
-            arrived[int.from_bytes(data[:2], "big")].append(int.from_bytes(data[2:], "big"))
+        for _ in range(count * flows):
+            data = sink.recv(1 << 16)
+            assert len(data) == size
+            arrived[int.from_bytes(data[:2], "big")].append(int.from_bytes(data[2:6], "big"))
         for source in sources:
             source.close()
     return arrived
@@ -51,6 +55,11 @@ def test_flows_keep_their_order_and_both_workers_work(lab: Lab, process: Transla
     assert received_in_order(lab.host6, lab.host4, HOST6_4, 16) == [list(range(COUNT))] * 16
     assert all(cpu_of_workers(process))
     assert process.summary()["reasons"]["translated"]["4to6"] == 16 * COUNT
+
+
+@TWO
+def test_flows_of_fragmented_datagrams_keep_their_order(lab: Lab) -> None:
+    assert received_in_order(lab.host6, lab.host4, HOST6_4, 8, 40, 4000) == [list(range(40))] * 8
 
 
 @TWO
