@@ -33,6 +33,7 @@ from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remo
 from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.templates import INJECTED_MARK
+from nfxlat.service.notify import notify
 from nfxlat.service.setup import Setup
 from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses
 from nfxlat.xlat.domain import Domain
@@ -164,6 +165,7 @@ class Service:
 
     def _ready(self) -> None:
         self._report(f"ready: translating for {self._options.domain.name}, inject {self._options.inject}")
+        notify("READY=1")
         descriptor = self._options.ready_descriptor
         if descriptor is not None:
             os.write(descriptor, b"ready\n")
