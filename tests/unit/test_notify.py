@@ -1,11 +1,16 @@
 """The service manager hears that the service is ready."""
 
+import re
+import shlex
 import socket
 from pathlib import Path
 
 import pytest
 
+from nfxlat.cli import parser
 from nfxlat.service.notify import notify
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -25,3 +30,15 @@ def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch, path
     if path is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", path)
     assert not notify("READY=1")
+
+
+def test_the_unit_starts_a_command_that_there_is() -> None:
+    unit = (ROOT / "contrib/systemd/nfxlat@.service").read_text()
+    options = re.findall(r'NFXLAT_OPTIONS=([^"]*)"', unit)
+    (command,) = re.findall(r"^ExecStart=(.*)", unit, re.MULTILINE)
+    for given in options:
+        arguments = shlex.split(command.replace("%i", "siit0").replace("$NFXLAT_OPTIONS", given))
+        parsed = parser().parse_args(arguments[1:])
+        assert (parsed.domain, parsed.setup, parsed.queue) == ("siit0", True, 7)
+    assert len(options) == 2
+    assert "Type=notify\n" in unit
