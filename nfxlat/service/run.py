@@ -35,6 +35,7 @@ from nfxlat.host.stamp import Stamp
 from nfxlat.nft.templates import INJECTED_MARK
 from nfxlat.service.notify import notify
 from nfxlat.service.setup import Setup
+from nfxlat.service.status import StatusSocket
 from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.special import martian4, martian6
@@ -97,6 +98,9 @@ class Service:
                     self._stamp.refresh()
                     self._supervisor.send({"stamped": sorted(self._stamp.indexes)})
 
+            status = StatusSocket(self._options.domain.name, self.summary)
+            stack.callback(status.close)
+            self._supervisor.watch[status.fileno()] = status.answer
             self._supervisor.watch[monitor.fileno()] = addresses_changed
             if self._stamp is not None:
                 self._supervisor.watch[self._stamp.fileno()] = interfaces_changed

@@ -1,0 +1,109 @@
+"""`nfxlat stats` and `nfxlat top`: the counters of a running translator, once or as they change."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from nfxlat.cli.run import summary_lines
+from nfxlat.errors import OperatorError
+from nfxlat.service.status import Running, ask, running
+
+SHORTEST = 0.1  # seconds
+TOTALS = {
+    "packets": "packets taken from the queues",
+    "injected": "packets injected",
+    "superframes": "superframes",
+    "fast": "translated by the fast path",
+    "errors_sent": "ICMP errors sent",
+}
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare both commands."""
+    stats = commands.add_parser(
+        "stats", help="counters of what runs", description="The counters of the translators on this network namespace."
+    )
+    stats.add_argument("--json", action="store_true", help="one JSON object a translator, on its own line")
+    stats.set_defaults(run=_stats)
+    top = commands.add_parser("top", help="counters as they change", description="Rates, by reason; Ctrl-C ends it.")
+    top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between looks (default 1)")
+    top.add_argument("--count", type=int, default=0, metavar="N", help="looks, then end (default: until Ctrl-C)")
+    top.set_defaults(run=_top)
+    for parser in (stats, top):
+        parser.add_argument("--domain", metavar="NAME", help="of this domain only")
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Running]:
+    found = [one for one in running() if arguments.domain in (None, one.domain)]
+    if not found:
+        what = f"no translator of {arguments.domain} runs here" if arguments.domain else "no translator runs here"
+        raise OperatorError(what, where="this network namespace", hint="nfxlat run starts one; see ip netns exec too")
+    return found
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    for one in _chosen(arguments):
+        result = ask(one)
+        if arguments.json:
+            print(json.dumps({"pid": one.pid, **result}))
+        else:
+            print("\n".join(summary_lines(result)))
+    return 0
+
+
+def _top(arguments: argparse.Namespace) -> int:
+    if arguments.interval < SHORTEST or arguments.count < 0:
+        raise OperatorError("too short, or no number", where="--interval, --count", hint=f"at least {SHORTEST:g} s")
+    console = Console()
+    before = _look(arguments)
+    with Live(_table(before, before), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        number = 0
+        while not arguments.count or number < arguments.count:
+            time.sleep(arguments.interval)
+            now = _look(arguments)
+            live.update(_table(before, now), refresh=True)
+            before, number = now, number + 1
+    return 0
+
+
+Looks = dict[Running, tuple[float, dict[str, Any]]]
+
+
+def _look(arguments: argparse.Namespace) -> Looks:
+    return {one: (time.monotonic(), ask(one)) for one in _chosen(arguments)}
+
+
+def _table(before: Looks, now: Looks) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("domain", "what"):
+        table.add_column(name)
+    for name in ("a second", "in all"):
+        table.add_column(name, justify="right")
+    for one, (when, result) in now.items():
+        then, former = before.get(one, (when, result))
+        for index, (what, number, past) in enumerate(_rows(result, former)):
+            rate = (number - past) / (when - then) if when > then else 0.0
+            table.add_row("" if index else one.domain, what, f"{rate:,.0f}", f"{number:,}")
+    return table
+
+
+def _rows(result: dict[str, Any], former: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """(what, the number now, the number then)."""
+    for key, title in TOTALS.items():
+        yield title, result["totals"][key], former["totals"][key]
+    for reason, row in result["reasons"].items():
+        for direction, number in row.items():
+            yield f"{direction} {reason}", number, former["reasons"].get(reason, {}).get(direction, 0)
+    for queue, losses in result["queues"].items():
+        past = former["queues"].get(queue, {})
+        for kind in ("full", "socket"):
+            if losses[kind]:
+                yield f"queue {queue}: dropped by the kernel ({kind})", losses[kind], past.get(kind, 0)
+        yield f"queue {queue}: waiting", losses["waiting"], losses["waiting"]
