@@ -3,7 +3,8 @@
 host4 --- router4 --- translator --- router6 --- host6      (nfxlat.lab.topology)
 
 hook     nfxlat run --setup                           203.0.113.2 <-> 2001:db8:2::2 by EAM, prefix6 for the rest
-device   nfxlat.bench.device, the same core on a TUN  the same addresses
+device   nfxlat run --setup --model device, on a TUN  the same addresses
+route    nfxlat run --setup --model route             the same addresses
 tayga    TAYGA, as the distribution has it            the same addresses
 plain    the kernel forwards IPv4                     198.18.1.2: the limit of the lab
 null     nfxlat.bench.null: hook without translation  198.18.1.2: the limit of the model
@@ -25,9 +26,9 @@ from typing import Self
 
 from nfxlat.bench import flowhash
 from nfxlat.bench.agent import Agent
-from nfxlat.bench.device import QUEUE_LENGTH
 from nfxlat.bench.procs import session
 from nfxlat.errors import OperatorError
+from nfxlat.host.tun import QUEUE_LENGTH
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, PREFIX6, Lab, in_prefix6
@@ -199,15 +200,16 @@ class HookIp(Hook):
     arguments = ("--inject", "ip")
 
 
-class Device(_Process):
+class Device(Hook):
     name = "device"
-    title = "device model: the same core on a TUN with vnet headers"
+    title = "device model: nfxlat run --setup --model device, a TUN with vnet headers"
+    arguments = ("--model", "device")
 
-    @contextlib.contextmanager
-    def _running(self) -> Iterator[None]:
-        self._forward()
-        with self._own_process("nfxlat.bench.device", "--workers", str(self.workers)):
-            yield
+
+class Route(Hook):
+    name = "route"
+    title = "route model: nfxlat run --setup --model route, netlink source, device injector"
+    arguments = ("--model", "route")
 
 
 class Plain(Model):
@@ -289,12 +291,11 @@ class Tayga(Model):
         return "" if self.leader() else "TAYGA has ended"
 
 
-MODELS: dict[str, Callable[[int], Model]] = {
-    model.name: model for model in (Hook, Device, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)
-}
-TITLES = {model.name: model.title for model in (Hook, Device, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)}
+_ALL = (Hook, Device, Route, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)
+MODELS: dict[str, Callable[[int], Model]] = {model.name: model for model in _ALL}
+TITLES = {model.name: model.title for model in _ALL}
 DEFAULT = ("hook", "device", "tayga", "plain", "null")
-FULL = (*DEFAULT, "workers2", "netfilterqueue", "ip")
+FULL = (*DEFAULT, "route", "workers2", "netfilterqueue", "ip")
 
 
 def _mac(namespace: Namespace, interface: str) -> str:

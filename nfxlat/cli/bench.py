@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--rounds", type=int, metavar="N", help="default 3")
     parser.add_argument("--models", type=_words, metavar="NAME,...", help=f"of {', '.join(models.FULL)}")
     parser.add_argument("--only", type=_words, default=(), metavar="WORD,...", help="measurements whose key has a WORD")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of hook and device (default 1)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of hook, device and route (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout; the rest goes to stderr")
     parser.add_argument("--markdown", action="store_true", help="the report in Markdown on stdout, the rest to stderr")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots, one file, to FILE")

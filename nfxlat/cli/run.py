@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from nfxlat.cli.domain import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
-from nfxlat.service.run import QUEUES_PER_WORKER, Options, Service
+from nfxlat.service.device_model import service
+from nfxlat.service.run import QUEUES_PER_WORKER, Options
 
+QUEUE = 7
 MAX_QUEUE = 65535
 MAX_WORKERS = 256
 
@@ -17,12 +19,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "run",
-        help="translate what nftables rules send to a queue",
-        description="Translate what nftables rules send to queue Q, and TCP on queue Q+1, until SIGTERM or SIGINT. "
-        "SIGUSR1 writes the summary file.",
+        help="translate what nftables rules send to a queue, or what is routed into a device",
+        description="Translate what nftables rules send to queue Q, and TCP on queue Q+1, or what is routed into the "
+        "domain device, until SIGTERM or SIGINT. SIGUSR1 writes the summary file.",
     )
     add_domain_arguments(parser)
-    parser.add_argument("--queue", type=int, default=7, metavar="Q", help="first queue number (default 7)")
+    parser.add_argument(
+        "--model",
+        choices=("hook", "device", "route"),
+        default="hook",
+        help="what selects packets. hook: rules (default); device: routes into the domain device, which hands them "
+        "over itself; route: rules that take what is routed into the domain device",
+    )
+    parser.add_argument("--queue", type=int, metavar="Q", help=f"first queue number (default {QUEUE})")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="worker processes; N of them own queues Q to Q+2N-1 (1)"
     )
@@ -31,13 +40,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="make device, routes, rules and sysctls, and take exactly those down at the end",
     )
-    parser.add_argument("--role", choices=("router", "host"), default="router", help="which rules --setup loads")
+    parser.add_argument("--role", choices=("router", "host"), help="which rules --setup loads (router); hook model")
     parser.add_argument(
         "--inject",
         choices=("device", "ip"),
         help="device (default for a router): through the domain device; ip (default for a host): raw IP sockets",
     )
-    parser.add_argument("--source", choices=("netlink", "netfilterqueue"), default="netlink", help="packet source")
+    parser.add_argument("--source", choices=("netlink", "netfilterqueue"), help="packet source (netlink)")
     parser.add_argument("--no-fast-path", action="store_true", help="give every packet to the core")
     parser.add_argument("--icmp-rate", type=float, default=1000.0, metavar="N", help="own ICMP errors a second (1000)")
     parser.add_argument("--icmp-burst", type=int, default=50, metavar="N", help="and at once (50)")
@@ -50,30 +59,49 @@ def run(arguments: argparse.Namespace) -> int:
     """The command."""
     if not 1 <= arguments.workers <= MAX_WORKERS:
         raise OperatorError(f"no number of workers: {arguments.workers}", where="--workers", hint=f"1 to {MAX_WORKERS}")
+    _refuse_what_the_model_lacks(arguments)
+    queue = QUEUE if arguments.queue is None else arguments.queue
     last = MAX_QUEUE + 1 - QUEUES_PER_WORKER * arguments.workers
-    if not 0 <= arguments.queue <= last:
-        raise OperatorError(f"no queue number: {arguments.queue}", where="--queue", hint=f"0 to {last}")
+    if not 0 <= queue <= last:
+        raise OperatorError(f"no queue number: {queue}", where="--queue", hint=f"0 to {last}")
     if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
         raise OperatorError("must not be negative, and the burst at least 1", where="--icmp-rate, --icmp-burst")
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
     options = Options(
         domain=chosen_domain(arguments),
-        queue=arguments.queue,
+        queue=queue,
         workers=arguments.workers,
-        source=arguments.source,
+        source="tun" if arguments.model == "device" else arguments.source or "netlink",
         inject=arguments.inject or default,
         setup=arguments.setup,
-        role=arguments.role,
+        model=arguments.model,
+        role=arguments.role or "router",
         fast_path=not arguments.no_fast_path,
         icmp_rate=arguments.icmp_rate,
         icmp_burst=arguments.icmp_burst,
         summary_file=arguments.summary,
         ready_descriptor=arguments.ready_fd,
     )
-    result = Service(options, _report).run()
+    result = service(options, _report).run()
     for line in summary_lines(result):
         print(line)
     return 0
+
+
+def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:
+    model = arguments.model
+    if model != "hook" and arguments.role == "host":
+        raise OperatorError(f"the {model} model has no host role", where="--role", hint="--model hook")
+    if model != "device":
+        return
+    for flag, given in (
+        ("--queue", arguments.queue is not None),
+        ("--source", arguments.source is not None),
+        ("--inject", arguments.inject == "ip"),
+    ):
+        if given:
+            what = "packets come from the domain device and go back into it: the device model has no such choice"
+            raise OperatorError(what, where=flag, hint="leave it out, or --model hook")
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:

@@ -106,4 +106,5 @@ def _rows(result: dict[str, Any], former: dict[str, Any]) -> Iterator[tuple[str,
         for kind in ("full", "socket"):
             if losses[kind]:
                 yield f"queue {queue}: dropped by the kernel ({kind})", losses[kind], past.get(kind, 0)
-        yield f"queue {queue}: waiting", losses["waiting"], losses["waiting"]
+        if "waiting" in losses:  # a TUN does not tell
+            yield f"queue {queue}: waiting", losses["waiting"], losses["waiting"]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from nfxlat.datapath.source import Record
 from nfxlat.datapath.superframe import safe_gso_size, stamp_of
 from nfxlat.wire import vnet
-from nfxlat.wire.nfnetlink import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfnetlink import FORWARD, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.xlat.template import identification
 from nfxlat.xlat.translator import Translator
@@ -141,7 +141,8 @@ class FastPath:
         flow = self._young.get(pair) or self._flow(pair)
         if flow is None or fragment & ~_DF or total > length or (flow.local_source and hook == PREROUTING):
             return None
-        hops |= flow.extra_hop
+        if flow.extra_hop and (hook != FORWARD or flow.local_source):
+            hops = 1
         at = start + 20
         size = total - 20
         if protocol == _TCP:
@@ -183,7 +184,8 @@ class FastPath:
         flow = self._young.get(pair) or self._flow(pair)
         if flow is None or size + 40 > length or (flow.local_source and hook == PREROUTING):
             return None
-        hops |= flow.extra_hop
+        if flow.extra_hop and (hook != FORWARD or flow.local_source):
+            hops = 1
         at = start + 40
         total = size + 20
         if total > 0xFFFF or (hops and hop_limit <= hops):

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Collection, Iterator
 
 from nfxlat.datapath.source import Record
-from nfxlat.wire.nfnetlink import PREROUTING
+from nfxlat.wire.nfnetlink import FORWARD, PREROUTING
 from nfxlat.wire.stamp import gso_size_of, is_udp
 
 TCP, UDP = 6, 17
@@ -59,11 +59,12 @@ def safe_gso_size(transport_header: int) -> int:
 
 
 def stamp_of(record: Record, stamped: Collection[int]) -> int:
-    """The stamp of a superframe, 0 if it has none that counts: `ip_forward` writes skb->priority anew later, and a
+    """The stamp of a superframe, 0 if it has none that counts: at output and postrouting it is not the ingress's, and a
 
-    priority that came in on an interface which is not `stamped` (by index) is somebody else's.
+    priority that came in on an interface which is not `stamped` (by index) is somebody else's. (At forward a TUN gives
+    one; in a queue `ip_forward` has written a priority without the stamp's magic.)
     """
-    return record.priority if record.hook == PREROUTING and record.indev in stamped else 0
+    return record.priority if record.hook in (PREROUTING, FORWARD) and record.indev in stamped else 0
 
 
 def segments(packet: bytes, stamp: int = 0) -> Iterator[bytes]:

@@ -10,28 +10,19 @@ Offsets in that header count from the IP header, while those of the fast path co
 Rules
 - The header tells gso_size and gso_type, so a record carries them as a stamp of the interface `INDEV`.
 - There is no verdict: what was read is gone. What is not ours cannot be let through, so it is dropped.
-- Forwarding has already decremented TTL or Hop Limit on the way in, and does so again behind the device.
+- The hook is `FORWARD`: what others have sent has been forwarded into the device, one hop taken off, and is forwarded
+  again behind it. This node's own packets come the same way; their source tells them.
 """
 
 import contextlib
-import errno
-import fcntl
 import os
-import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from nfxlat.datapath.inject import Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.datapath.source import HEADROOM, Record
-from nfxlat.errors import OperatorError
 from nfxlat.wire import stamp, vnet
-from nfxlat.wire.nfnetlink import LOCAL_OUT, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
-
-# linux/if_tun.h
-_TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
-_IFF_TUN, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x0100, 0x1000, 0x4000
-_CSUM, _TSO4, _TSO6, _TSO_ECN, _USO4, _USO6 = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
-_TCP_OFFLOADS, _UDP_OFFLOADS = _CSUM | _TSO4 | _TSO6 | _TSO_ECN, _USO4 | _USO6
+from nfxlat.wire.nfnetlink import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
 
 INDEV = 1  # the interface whose stamps count, as far as records of a TUN are concerned
 ETHERNET = 14
@@ -39,40 +30,12 @@ _SLOT_SIZE = 72 * 1024
 _HEADERS_KEPT = 256  # link headers remembered: one for each gso_size and header length that is in use
 
 
-def open_queue(name: str) -> tuple[int, bool]:
-    """One more queue of the TUN `name`, made where it is missing: (descriptor, whether UDP superframes come).
-
-    The device goes with its last descriptor. Raises OperatorError.
-    """
-    try:
-        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise OperatorError(
-            os.strerror(error.errno or 0), where="/dev/net/tun", hint="the kernel needs its TUN driver, and you root"
-        ) from None
-    try:
-        flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags))
-        fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE))
-        try:
-            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS | _UDP_OFFLOADS)  # 6.2 and later
-            udp = True
-        except OSError:
-            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS)
-            udp = False
-    except OSError as error:
-        os.close(descriptor)
-        hint = "another device has that name" if error.errno in (errno.EINVAL, errno.EBUSY) else ""
-        raise OperatorError(f"no TUN device: {os.strerror(error.errno or 0)}", where=name, hint=hint) from None
-    return descriptor, udp
-
-
 class TunSource:
-    """One queue as a packet source. `local`: this node's addresses (packed)."""
+    """One queue as a packet source."""
 
-    def __init__(self, descriptor: int, *, queue: int = 0, slots: int = 64, local: Collection[bytes] = ()) -> None:
+    def __init__(self, descriptor: int, *, queue: int = 0, slots: int = 64) -> None:
         self.queue = queue
-        self._descriptor, self._local = descriptor, local
+        self._descriptor = descriptor
         self.buffer = bytearray(slots * _SLOT_SIZE)
         self.base = address_of(self.buffer)
         view = memoryview(self.buffer)
@@ -93,8 +56,7 @@ class TunSource:
                 if buffer[at - vnet.SIZE + 1]:
                     records.append(self._superframe(at, length, info))
                 else:
-                    # output: this node's own packets, its kernel's errors among them, come the same way
-                    records.append(Record(at, length, 0, LOCAL_OUT, INDEV, info, 0, True))
+                    records.append(Record(at, length, 0, FORWARD, INDEV, info, 0, True))
         return records
 
     def _superframe(self, at: int, length: int, info: int) -> Record:
@@ -107,10 +69,7 @@ class TunSource:
                 priority |= stamp.UDP
             case _:
                 priority = 0
-        # a stamp counts at prerouting, where this node's addresses are no senders: its own superframes do without
-        source = self.buffer[at + 8 : at + 24] if self.buffer[at] >> 4 == 6 else self.buffer[at + 12 : at + 16]
-        hook = LOCAL_OUT if bytes(source) in self._local else PREROUTING
-        return Record(at, length, 0, hook, INDEV, info | SKB_GSO, priority, True)
+        return Record(at, length, 0, FORWARD, INDEV, info | SKB_GSO, priority, True)
 
     def pending(self) -> bool:
         """Never: all that waits is in the device."""
@@ -120,7 +79,7 @@ class TunSource:
         """Nothing: what was read is gone, one way or the other."""
 
     def close(self) -> None:
-        """Give the queue back; with the last one the device goes."""
+        """Give the queue back."""
         os.close(self._descriptor)
 
 

@@ -22,7 +22,7 @@ from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import Record, Source
 from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
 from nfxlat.outcome import Action, Outcome, Reason
-from nfxlat.wire.nfnetlink import POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfnetlink import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.translator import Translator
 
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
@@ -40,7 +40,7 @@ class Injectors:
 
 def hops_of(hook: int, indev: int, *, device: bool, result_is_local: bool) -> int:
     """How much TTL or Hop Limit the translator takes off, so that this node takes off one."""
-    if hook == POSTROUTING and indev:
+    if hook in (FORWARD, POSTROUTING) and indev:
         return 0  # forwarding has taken one off already
     return int(result_is_local) if device else 1
 
@@ -188,8 +188,11 @@ class Worker:
             count(Reason.LOCAL_SOURCE, direction)
             return False
         pieces = [packet]
+        stamp = stamp_of(record, self._stamped)
+        if record.hook == FORWARD and local_source(packet, self._local):
+            record = record._replace(hook=LOCAL_OUT)  # of a TUN: nobody has forwarded what this node sends
         if record.skb_info & SKB_GSO:
-            pieces = list(segments(packet, stamp_of(record, self._stamped)))
+            pieces = list(segments(packet, stamp))
             if not pieces:
                 count(Reason.SUPERFRAME_UNKNOWN, direction)
                 return False

@@ -27,7 +27,19 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import netns
 from nfxlat.host.netns import in_namespace
 
-__all__ = ["FAR_MAC", "MTU", "NEAR_MAC", "DomainDevice", "create_or_adopt", "in_namespace", "remove", "sweep"]
+__all__ = [
+    "FAR_MAC",
+    "MTU",
+    "NEAR_MAC",
+    "DomainDevice",
+    "configure",
+    "create_or_adopt",
+    "in_namespace",
+    "link_of",
+    "remove",
+    "remove_named",
+    "sweep",
+]
 
 MTU = 65535  # ETH_MAX_MTU; the routes carry the real ones
 NEAR_MAC = bytes.fromhex("026e66780001")  # locally administered; a point-to-point link needs no unique ones
@@ -59,7 +71,7 @@ class DomainDevice:
         The kernel's own multicast listener reports, which it sends where IPv6 forwarding is on, are not counted.
         """
         with in_namespace(self.far_namespace), IPRoute() as ipr:
-            link = _link(ipr, self.far_interface)
+            link = link_of(ipr, self.far_interface)
             arrived = int(link.get_attr("IFLA_STATS64")["rx_packets"]) if link is not None else 0
         return max(0, arrived - _multicast_sent(self.name))
 
@@ -82,12 +94,12 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
     far = DomainDevice(name, far_namespace(name), far_interface(name), 0)
     created = False
     with IPRoute() as ipr:
-        near = _link(ipr, name)
+        near = link_of(ipr, name)
         if near is not None and not _is_ours(near):
             raise OperatorError(
                 "a device of that name exists already and is not a domain device",
                 where=name,
-                hint="rename the domain or the device",
+                hint="rename the domain or the device; a TUN of the device model: nfxlat domain del",
             )
         if near is not None and not _is_whole(near, far):
             report(f"device {name} half-made, made anew")
@@ -97,7 +109,7 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
             _create(ipr, far)
             created = True
         _configure_far(far)
-        index = _configure_near(ipr, name)
+        index = configure(ipr, name)
     report(
         f"device {name} {'created' if created else 'taken over'} (far end {far.far_interface} in {far.far_namespace})"
     )
@@ -112,7 +124,7 @@ def remove(device: DomainDevice) -> None:
 def remove_named(name: str) -> bool:
     """The same for the domain `name` of the calling thread's namespace; False where there was no device."""
     with IPRoute() as ipr:
-        near = _link(ipr, name)
+        near = link_of(ipr, name)
         found = near is not None and _is_ours(near)
         if near is not None and found:
             ipr.link("del", index=near["index"])
@@ -127,14 +139,14 @@ def sweep() -> list[str]:
         far = far_interface(path.name.removeprefix(PREFIX).rpartition("-")[0])
         if netns.is_pinned(path.name):
             with in_namespace(path.name), IPRoute() as ipr:
-                if _link(ipr, far) is not None:
+                if link_of(ipr, far) is not None:
                     continue
         netns.unpin(path.name)
         gone.append(path.name)
     return gone
 
 
-def _link(ipr: IPRoute, name: str) -> Any | None:
+def link_of(ipr: IPRoute, name: str) -> Any | None:
     """The RTM_NEWLINK message of interface `name`, or None."""
     try:
         index = socket.if_nametoindex(name)
@@ -154,7 +166,7 @@ def _is_whole(near: Any, device: DomainDevice) -> bool:
     if not netns.is_pinned(device.far_namespace):
         return False
     with in_namespace(device.far_namespace), IPRoute() as ipr:
-        far = _link(ipr, device.far_interface)
+        far = link_of(ipr, device.far_interface)
         return (
             far is not None
             and far["index"] == near.get_attr("IFLA_LINK")
@@ -168,7 +180,7 @@ def _create(ipr: IPRoute, device: DomainDevice) -> None:
         netns.pin_new(device.far_namespace)
     else:
         with in_namespace(device.far_namespace), IPRoute() as far:
-            stray = _link(far, device.far_interface)
+            stray = link_of(far, device.far_interface)
             if stray is not None:
                 far.link("del", index=stray["index"])
     descriptor = os.open(netns.RUN / device.far_namespace, os.O_RDONLY | os.O_CLOEXEC)
@@ -194,7 +206,8 @@ def _configure_far(device: DomainDevice) -> None:
         _set_up(ipr, device.far_interface)
 
 
-def _configure_near(ipr: IPRoute, name: str) -> int:
+def configure(ipr: IPRoute, name: str) -> int:
+    """Make `name` silent, give it the largest MTU and bring it up; its index."""
     _write_sysctl(f"ipv6/conf/{name}/addr_gen_mode", str(ADDR_GEN_MODE_NONE))
     _write_sysctl(f"ipv6/conf/{name}/accept_ra", "0")
     return _set_up(ipr, name)

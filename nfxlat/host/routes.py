@@ -54,7 +54,7 @@ class Route(NamedTuple):
 
 def wanted(domain: Domain, role: str) -> list[Route]:
     """All routes of `domain` in `role`, IPv4 first, in the order in which they are to be made."""
-    return list(_router(domain) if role == "router" else _host(domain))
+    return list(_host(domain) if role == "host" else _router(domain))
 
 
 def _router(domain: Domain) -> Iterator[Route]:

@@ -47,7 +47,7 @@ def dotted(key: str) -> str:
 def needed(role: str, device: str) -> dict[str, str]:
     """What `role` needs with the domain device `device`; a host forwards nothing."""
     keys = {f"net/ipv6/conf/{device}/disable_ipv6": "0"}
-    if role == "router":
+    if role != "host":
         keys |= accept_ra_kept() | {FORWARD4: "1", f"net/ipv4/conf/{device}/forwarding": "1", FORWARD6: "1"}
     return keys
 

@@ -18,19 +18,19 @@ from nfxlat.lab.netns import Namespace, end_processes, wait_for
 
 
 class TranslatorProcess:
-    """`nfxlat run --queue QUEUE [--setup] ARGUMENTS`, ready when the `with` block begins and gone when it ends.
+    """`nfxlat run [--queue QUEUE] [--setup] ARGUMENTS`, ready when the `with` block begins and gone when it ends.
 
     Its output and its summary go to files in `directory`. If it does not get ready: OperatorError with its own reason
     where it gives one (exit status 2), else RuntimeError with its output.
     """
 
     def __init__(
-        self, namespace: Namespace, directory: Path, *arguments: str, queue: int = 7, setup: bool = True
+        self, namespace: Namespace, directory: Path, *arguments: str, queue: int | None = None, setup: bool = True
     ) -> None:
         self.namespace = namespace
         self.log, self._summary = directory / "run.log", directory / "summary.json"
         self._process: subprocess.Popen[str] | None = None
-        self.command = [sys.executable, "-m", "nfxlat", "run", "--queue", str(queue)]
+        self.command = [sys.executable, "-m", "nfxlat", "run", *([] if queue is None else ["--queue", str(queue)])]
         self.command += ["--summary", str(self._summary), *(["--setup"] if setup else []), *arguments]
 
     def __enter__(self) -> TranslatorProcess:

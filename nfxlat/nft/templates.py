@@ -15,7 +15,12 @@ from nfxlat.xlat.domain import Domain
 
 RULES = Path(__file__).resolve().parent.parent / "rules"  # in a checkout a link to the rules/ at its top
 
-ROLES: Mapping[str, tuple[str, ...]] = {"router": ("router4", "router6"), "host": ("host",)}
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "router": ("router4", "router6"),
+    "host": ("host",),
+    "route": ("route4", "route6"),
+    "device": ("device4", "device6"),
+}
 INJECTED_MARK = 0x6E667800  # SO_MARK of the raw sockets, "nfx"; the templates take it off at output
 
 _DEFINE = re.compile(r"^define (\w+) = .*\n", re.MULTILINE)
@@ -54,6 +59,10 @@ def values(template: str, domain: Domain) -> dict[str, Value]:
     """The values of the defines of template `template` for `domain`."""
     common: dict[str, Value] = {"domain_device": domain.name, "injected_mark": INJECTED_MARK}
     match template:
+        case "route4" | "route6":
+            return common
+        case "device4" | "device6":
+            return {"domain_device": domain.name}
         case "router4":
             return common | {"translated": prefixes.texts(prefixes.translated4(domain))}
         case "router6":
@@ -66,5 +75,5 @@ def values(template: str, domain: Domain) -> dict[str, Value]:
 
 
 def rules(domain: Domain, role: str, workers: int = 1) -> str:
-    """All of the domain's rules for `role` (router or host) and so many workers, as one nft input."""
+    """All of the domain's rules for `role` (of `ROLES`) and so many workers, as one nft input."""
     return "\n".join(spread(render(text(name), table(domain), values(name, domain)), workers) for name in ROLES[role])

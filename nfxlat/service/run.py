@@ -47,14 +47,15 @@ _PROC_QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. Rates are ICMP errors a second."""
+    """What to run. Rates are ICMP errors a second. `role` is the hook model's; the device model's source is its TUN."""
 
     domain: Domain
     queue: int = 7
     workers: int = 1
-    source: Literal["netlink", "netfilterqueue"] = "netlink"
+    source: Literal["netlink", "netfilterqueue", "tun"] = "netlink"
     inject: Literal["device", "ip"] = "device"
     setup: bool = False
+    model: Literal["hook", "device", "route"] = "hook"
     role: Literal["router", "host"] = "router"
     fast_path: bool = True
     icmp_rate: float = 1000.0
@@ -85,7 +86,7 @@ class Service:
         with ExitStack() as stack:
             self._open_sources(stack)
             self._prepare_host(stack)
-            self._injectors = [self._open_injectors(stack, counters) for counters in self._counters]
+            self._injectors = [self._open_injectors(stack, number) for number in range(self._options.workers)]
             monitor = stack.enter_context(AddressWatch())
 
             def addresses_changed() -> None:
@@ -138,7 +139,7 @@ class Service:
                 options.domain,
                 queue=options.queue,
                 workers=options.workers,
-                role=options.role,
+                role=options.role if options.model == "hook" else options.model,
                 report=self._report,
                 superframes=superframes,
                 udp_superframes=superframes and takes_udp_superframes(),
@@ -155,7 +156,8 @@ class Service:
         remove(device)
         self._report(f"device {device.name} removed")
 
-    def _open_injectors(self, stack: ExitStack, counters: Counters) -> Injectors:
+    def _open_injectors(self, stack: ExitStack, number: int) -> Injectors:
+        counters = self._counters[number]
         raw = IpInjector(counters.count_other, INJECTED_MARK)
         stack.callback(raw.close)
         if self._options.inject == "ip":
@@ -168,9 +170,11 @@ class Service:
         return Injectors(main, raw, device=True)
 
     def _ready(self) -> None:
-        self._report(f"ready: translating for {self._options.domain.name}, inject {self._options.inject}")
+        options = self._options
+        inject = "" if options.model == "device" else f", inject {options.inject}"
+        self._report(f"ready: translating for {options.domain.name}, {options.model} model{inject}")
         notify("READY=1")
-        descriptor = self._options.ready_descriptor
+        descriptor = options.ready_descriptor
         if descriptor is not None:
             os.write(descriptor, b"ready\n")
             os.close(descriptor)
@@ -211,8 +215,7 @@ class Service:
             local=self._local,
         )
 
-        if self._stamp is not None:
-            worker.trust_stamps(self._stamp.indexes)
+        worker.trust_stamps(self._stamped())
 
         def command() -> None:
             message = receive(control)
@@ -229,6 +232,10 @@ class Service:
 
         worker.run(control.fileno(), command)
 
+    def _stamped(self) -> frozenset[int]:
+        """Interfaces whose stamps of gso_size count."""
+        return frozenset(self._stamp.indexes) if self._stamp is not None else frozenset()
+
     def _limited_report(self) -> Report:
         """Reports of single packets, one a second and five at once; a counter has them all."""
         bucket = TokenBucket(1, 5, time.monotonic)
@@ -243,6 +250,7 @@ class Service:
         """The state of things, ready for JSON."""
         result: dict[str, Any] = {
             "domain": self._options.domain.name,
+            "model": self._options.model,
             "rule_path": self._rule_path,
             "source": self._options.source,
             "inject": self._options.inject,
@@ -251,11 +259,14 @@ class Service:
             "seconds": round(time.monotonic() - self._started, 3),
             "workers_restarted": self._supervisor.restarts,
             **summary(self._counters),
-            "queues": queue_losses(self._options.queue, QUEUES_PER_WORKER * self._options.workers),
+            "queues": self._losses(),
         }
         if self._device is not None:
             result["unexpected"] = self._device.unexpected_packets()
         return result
+
+    def _losses(self) -> dict[str, dict[str, int]]:
+        return queue_losses(self._options.queue, QUEUES_PER_WORKER * self._options.workers)
 
     def write_summary(self, result: dict[str, Any] | None = None) -> None:
         """Write the summary to the file named in the options, if any; the file is never half written."""

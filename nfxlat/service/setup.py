@@ -13,7 +13,7 @@ from typing import Literal
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import addresses, capabilities, device, routes, stamp, sysctl
+from nfxlat.host import addresses, capabilities, device, routes, stamp, sysctl, tun
 from nfxlat.host.routes import Route
 from nfxlat.host.state import State
 from nfxlat.nft import compat, load, templates
@@ -33,6 +33,9 @@ class Setup:
 
     `queue` is the plain queue's number, `queue` + 1 that of TCP, and so on in turn for more `workers`. `rule_path`
     says, once up, how the queue rules were made: "native" (nft's `queue`) or "compat" (xtables' NFQUEUE target).
+
+    `role` is one of `templates.ROLES`: router and host are the hook model's, and there are those of the route model and
+    of the device model, whose device is a TUN (`device` stays None) and whose rules have no queues.
 
     With `superframes`, ingress stamps the gso_size of TCP superframes; with `udp_superframes` that of UDP ones too, and
     the TCP queue gets them, and single UDP datagrams from outside. `stamp` is readable (poll it) when an interface came
@@ -103,8 +106,15 @@ class Setup:
         self._state.save()
 
     def _device(self) -> None:
-        self._note(device=self.domain.name)
-        self.device, _ = device.create_or_adopt(self.domain.name, report=self.report)
+        assert self._state is not None
+        name, other = self.domain.name, device if self.role == "device" else tun
+        if self._state.data.get("device") == name and other.remove_named(name):
+            self.report(f"device {name} of another model removed")
+        self._note(device=name)
+        if self.role == "device":
+            tun.create_or_adopt(name, report=self.report)
+        else:
+            self.device, _ = device.create_or_adopt(name, report=self.report)
         if self.role != "host":
             return
         with IPRoute() as ipr:
@@ -154,6 +164,9 @@ class Setup:
         table = templates.table(self.domain)
         self._note(table=table)
         load.run(templates.rules(self.domain, self.role, self.workers), what=f"rules {table}")
+        if self.role == "device":
+            self.report(f"rules ip and ip6 {table} loaded (no queue)")
+            return
         native = load.queue_expression_available()
         for family in FAMILIES:
             for chain, offset in self._queue_chains():
@@ -210,5 +223,5 @@ class Setup:
     def _drop_device(self, state: State) -> None:
         if (name := state.data.get("device")) is None:
             return
-        if device.remove_named(name):
+        if device.remove_named(name) or tun.remove_named(name):
             self.report(f"device {name} removed")

@@ -49,7 +49,7 @@ def run_arguments() -> tuple[str, ...]:
 
 @pytest.fixture
 def process(bare_lab: Lab, run_arguments: tuple[str, ...]) -> Iterator[TranslatorProcess]:
-    """`nfxlat run --queue 7 --setup`, ready, in the middle of the lab."""
+    """`nfxlat run --setup`, ready, in the middle of the lab."""
     with TranslatorProcess(bare_lab.translator, bare_lab.directory, *run_arguments) as process:
         yield process
 

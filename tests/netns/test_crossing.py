@@ -28,6 +28,10 @@ WAYS = pytest.mark.parametrize(
         ("--inject", "ip"),
         ("--source", "netfilterqueue"),
         ("--source", "netfilterqueue", "--inject", "ip"),
+        ("--model", "device"),
+        ("--model", "device", "--no-fast-path"),
+        ("--model", "route"),
+        ("--model", "route", "--inject", "ip"),
     ],
     ids=" ".join,
 )

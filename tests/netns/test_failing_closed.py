@@ -18,6 +18,9 @@ from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 PAYLOAD = b"this must not leave untranslated"
 
 
+MODELS = pytest.mark.parametrize("run_arguments", [(), ("--model", "device"), ("--model", "route")], ids=" ".join)
+
+
 def workers(process: TranslatorProcess) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
@@ -48,14 +51,17 @@ def state_of(lab: Lab) -> tuple[str, ...]:
     )
 
 
-def test_after_kill_nothing_leaves_untranslated_and_the_next_start_takes_over(bare_lab: Lab) -> None:
+@MODELS
+def test_after_kill_nothing_leaves_untranslated_and_the_next_start_takes_over(
+    bare_lab: Lab, run_arguments: tuple[str, ...]
+) -> None:
     lab = bare_lab
     before = state_of(lab)
-    with TranslatorProcess(lab.translator, lab.directory) as process:
+    with TranslatorProcess(lab.translator, lab.directory, *run_arguments) as process:
         assert lab.host4.call(ping, HOST6_EAM4).ok
         process.kill()
         assert_nothing_leaves(lab)
-    with TranslatorProcess(lab.translator, lab.directory) as process:
+    with TranslatorProcess(lab.translator, lab.directory, *run_arguments) as process:
         assert any("taking over" in line for line in process.output())
         assert lab.host4.call(ping, HOST6_EAM4).ok
         assert lab.host6.call(ping, HOST4_6, HOST6).ok
@@ -63,6 +69,7 @@ def test_after_kill_nothing_leaves_untranslated_and_the_next_start_takes_over(ba
     assert state_of(lab) == before
 
 
+@MODELS
 def test_a_kill_of_the_supervisor_alone_ends_its_worker_too(lab: Lab, process: TranslatorProcess) -> None:
     (worker,) = workers(process)
     os.kill(process.pid, signal.SIGKILL)
@@ -70,6 +77,7 @@ def test_a_kill_of_the_supervisor_alone_ends_its_worker_too(lab: Lab, process: T
     assert_nothing_leaves(lab)
 
 
+@MODELS
 def test_a_worker_that_dies_is_started_again(lab: Lab, process: TranslatorProcess) -> None:
     (first,) = workers(process)
     assert lab.host4.call(ping, HOST6_4).ok
@@ -84,10 +92,13 @@ def test_a_worker_that_dies_is_started_again(lab: Lab, process: TranslatorProces
     assert any("SIGKILL" in line for line in process.output())
 
 
+@MODELS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_with_a_summary(bare_lab: Lab, number: signal.Signals) -> None:
+def test_a_signal_ends_it_cleanly_with_a_summary(
+    bare_lab: Lab, number: signal.Signals, run_arguments: tuple[str, ...]
+) -> None:
     before = state_of(bare_lab)
-    with TranslatorProcess(bare_lab.translator, bare_lab.directory) as process:
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, *run_arguments) as process:
         assert bare_lab.host4.call(ping, HOST6_EAM4).ok
         pid = process.pid
         os.kill(pid, number)
@@ -98,9 +109,10 @@ def test_a_signal_ends_it_cleanly_with_a_summary(bare_lab: Lab, number: signal.S
     assert state_of(bare_lab) == before
 
 
-def test_without_setup_only_queues_and_device_are_touched(bare_lab: Lab) -> None:
+@MODELS
+def test_without_setup_only_queues_and_device_are_touched(bare_lab: Lab, run_arguments: tuple[str, ...]) -> None:
     before = state_of(bare_lab)
-    with TranslatorProcess(bare_lab.translator, bare_lab.directory, setup=False):
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, *run_arguments, setup=False):
         during = state_of(bare_lab)
         changed = {line for a, b in zip(before, during, strict=True) for line in {*a.splitlines()} ^ {*b.splitlines()}}
         assert changed

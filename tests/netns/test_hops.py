@@ -16,7 +16,10 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, TRANSLATOR, Lab, in_prefix6
 
 PAYLOAD = b"how many hops are left?"
-BOTH_INJECTORS = pytest.mark.parametrize("run_arguments", [(), ("--inject", "ip")], ids=["device", "ip"])
+WAYS = pytest.mark.parametrize(
+    "run_arguments", [(), ("--inject", "ip"), ("--model", "route")], ids=["device", "ip", "route model"]
+)
+DEVICE_MODEL = pytest.mark.parametrize("run_arguments", [("--model", "device")], ids=["device model"])
 CLAT4, CLAT6 = "192.0.0.1", "2001:db8:1::64"
 
 
@@ -28,19 +31,19 @@ def hops_left(sender: Namespace, packet: IP | IPv6, towards: str, receiver: Name
     return arrived[8] if arrived[0] >> 4 == 4 else arrived[7]
 
 
-@BOTH_INJECTORS
+@WAYS
 def test_router_takes_one_hop_from_ipv4_to_ipv6(lab: Lab) -> None:
     packet = IP(src=HOST4, dst=HOST6_EAM4, ttl=64)
     assert hops_left(lab.host4, packet, HOST6_EAM4, lab.host6, "to-r6") == 64 - 3
 
 
-@BOTH_INJECTORS
+@WAYS
 def test_router_takes_one_hop_from_ipv6_to_ipv4(lab: Lab) -> None:
     packet = IPv6(src=HOST6, dst=HOST4_6, hlim=64)
     assert hops_left(lab.host6, packet, HOST4_6, lab.host4, "to-r4") == 64 - 3
 
 
-@BOTH_INJECTORS
+@WAYS
 def test_router_takes_one_hop_of_its_own_packets(lab: Lab) -> None:
     packet = IP(src=TRANSLATOR[0], dst=HOST6_EAM4, ttl=64)
     assert hops_left(lab.translator, packet, HOST6_EAM4, lab.host6, "to-r6") == 64 - 2
@@ -50,16 +53,27 @@ def test_router_takes_one_hop_of_its_own_packets(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run_arguments", "arrives_on"), [((), "siit0"), (("--inject", "ip"), "lo")], ids=["device", "ip"]
+    ("run_arguments", "arrives_on"),
+    [((), "siit0"), (("--inject", "ip"), "lo"), (("--model", "device"), "siit0")],
+    ids=["device", "ip", "device model"],
 )
 def test_router_takes_one_hop_of_packets_that_end_at_itself(lab: Lab, arrives_on: str) -> None:
-    """Nobody forwards these, so the translator decrements."""
+    """Nobody forwards these, so the translator decrements; but into the device model's device they were forwarded."""
     own = in_prefix6(TRANSLATOR[0])
     packet = IPv6(src=HOST6, dst=own, hlim=64)
     assert hops_left(lab.host6, packet, own, lab.translator, arrives_on) == 64 - 2
 
 
-@BOTH_INJECTORS
+@DEVICE_MODEL
+def test_device_model_takes_two_hops_of_transit_and_one_of_its_own_packets(lab: Lab) -> None:
+    """Into the device and out of it: the model's own flaw (contrib/dev/DECISIONS.md)."""
+    assert hops_left(lab.host4, IP(src=HOST4, dst=HOST6_EAM4, ttl=64), HOST6_EAM4, lab.host6, "to-r6") == 64 - 4
+    assert hops_left(lab.host6, IPv6(src=HOST6, dst=HOST4_6, hlim=64), HOST4_6, lab.host4, "to-r4") == 64 - 4
+    own = IP(src=TRANSLATOR[0], dst=HOST6_EAM4, ttl=64)
+    assert hops_left(lab.translator, own, HOST6_EAM4, lab.host6, "to-r6") == 64 - 2
+
+
+@WAYS
 def test_a_hop_limit_that_runs_out_at_the_translator_is_told_to_the_sender(lab: Lab) -> None:
     with Capture(lab.host4, "to-r4") as capture:
         packet = IP(src=HOST4, dst=HOST6_EAM4, ttl=2) / UDP(sport=4000, dport=4001) / PAYLOAD

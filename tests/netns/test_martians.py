@@ -18,7 +18,10 @@ from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_EAM4, TRANSLATOR, L
 
 MARTIAN, ORDINARY = b"from mars, unwelcome", b"an ordinary packet"
 PORT = 4001
-BOTH_INJECTORS = pytest.mark.parametrize("run_arguments", [(), ("--inject", "ip")], ids=["device", "ip"])
+OWN_IN_PREFIX6 = in_prefix6("198.51.100.77")
+WAYS = pytest.mark.parametrize(
+    "run_arguments", [(), ("--inject", "ip"), ("--model", "device"), ("--model", "route")], ids=" ".join
+)
 
 EVERYWHERE = (
     ("host4", "to-r4"),
@@ -49,7 +52,7 @@ def quoting(inner: Packet) -> Packet:
     return IPv6(src=HOST6, dst=HOST4_6) / ICMPv6DestUnreach(code=4) / inner
 
 
-@BOTH_INJECTORS
+@WAYS
 @pytest.mark.parametrize(
     ("packet", "reason"),
     [
@@ -89,7 +92,7 @@ def test_martian_from_ipv6_comes_out_nowhere(
     assert process.summary()["reasons"][reason] == {"6to4": 1}
 
 
-@BOTH_INJECTORS
+@WAYS
 @pytest.mark.parametrize("source", ["127.0.0.1", "224.0.0.1", "240.0.0.1", "169.254.1.1"])
 def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProcess, source: str) -> None:
     """From the translator's own neighbour, since a router would have dropped it; the kernel does not at output."""
@@ -102,7 +105,7 @@ def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProces
     assert process.summary()["reasons"]["martian_source"] == {"4to6": 1}
 
 
-@BOTH_INJECTORS
+@WAYS
 def test_a_quoted_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProcess) -> None:
     inner = IP(src=HOST6_EAM4, dst="127.0.0.1") / udp(MARTIAN)
     with Capture(lab.host6, "to-r6") as capture:
@@ -114,12 +117,20 @@ def test_a_quoted_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: Transla
     assert process.summary()["reasons"]["martian_inner"] == {"4to6": 1}
 
 
-@BOTH_INJECTORS
+@WAYS
 def test_this_nodes_address_as_a_source_from_outside_comes_out_nowhere(lab: Lab) -> None:
     forged = IP(src=TRANSLATOR[0], dst=HOST6_EAM4) / udp(MARTIAN)
     with Capture(lab.host6, "to-r6") as capture:
         lab.host4.call(send_packet, bytes(forged), HOST6_EAM4)
         lab.host4.call(send_packet, bytes(IP(src=HOST4, dst=HOST6_EAM4) / udp(ORDINARY)), HOST6_EAM4)
+        capture.wait(lambda seen: ORDINARY in seen)
+        assert not [seen for seen in capture.drain() if MARTIAN in seen]
+    # 2001:db8:64::198.51.100.77 is inside prefix6 and has an IPv4 counterpart, so nothing else would stop it
+    lab.translator.ip(f"address add {OWN_IN_PREFIX6}/128 dev to-r6")
+    forged6 = IPv6(src=OWN_IN_PREFIX6, dst=HOST4_6) / udp(MARTIAN)
+    with Capture(lab.host4, "to-r4") as capture:
+        lab.host6.call(send_packet, bytes(forged6), HOST4_6)
+        lab.host6.call(send_packet, bytes(IPv6(src=HOST6, dst=HOST4_6) / udp(ORDINARY)), HOST4_6)
         capture.wait(lambda seen: ORDINARY in seen)
         assert not [seen for seen in capture.drain() if MARTIAN in seen]
 

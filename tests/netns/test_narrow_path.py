@@ -30,7 +30,11 @@ def narrow_lab(bare_lab: Lab) -> Lab:
     return bare_lab
 
 
-@pytest.mark.parametrize("arguments", [(), ("--no-fast-path",), ("--inject", "ip")], ids=["device", "core", "ip"])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--no-fast-path",), ("--inject", "ip"), ("--model", "device"), ("--model", "route")],
+    ids=" ".join,
+)
 def test_what_an_error_says_is_learnt_and_held(narrow_lab: Lab, arguments: tuple[str, ...]) -> None:
     lab = narrow_lab
     with TranslatorProcess(lab.translator, lab.directory, *arguments), UdpEcho(lab.host4, HOST4_NARROW) as echo:
@@ -43,10 +47,11 @@ def test_what_an_error_says_is_learnt_and_held(narrow_lab: Lab, arguments: tuple
         assert max(sizes) <= NARROW
 
 
-def test_tcp_in_superframes_holds_it_too(narrow_lab: Lab) -> None:
+@pytest.mark.parametrize("arguments", [(), ("--model", "device")], ids=" ".join)
+def test_tcp_in_superframes_holds_it_too(narrow_lab: Lab, arguments: tuple[str, ...]) -> None:
     lab = narrow_lab
-    lab.translator.ip("link set to-r4 gso_max_segs 1")  # router4 judges segments, as behind a real wire
-    with TranslatorProcess(lab.translator, lab.directory) as process:
+    lab.translator.ip("link set to-r4 gso_max_segs 1 gso_max_size 600")  # router4 judges segments, as behind a wire
+    with TranslatorProcess(lab.translator, lab.directory, *arguments) as process:
         assert lab.host6.call(path_mtu, HOST4_NARROW_6, 9, HOST6).mtu == 1280
         server = ServerProcess(lab.host4, 1 << 20)
         try:

@@ -24,22 +24,24 @@ def domain(**changes: object) -> Domain:
     return Domain(**(keys | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("role", ["router", "host"])
+@pytest.mark.parametrize("role", templates.ROLES)
 def test_rules_equal_the_golden_file(role: str) -> None:
     assert templates.rules(domain(), role) == (GOLDEN / f"rules-{role}.nft").read_text()
 
 
-@pytest.mark.parametrize("name", ["router4", "router6", "host"])
-def test_every_rule_has_a_comment_of_its_own(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "rules"), [("router4", 8), ("router6", 8), ("host", 8), ("route4", 8), ("route6", 8), ("device4", 1)]
+)
+def test_every_rule_has_a_comment_of_its_own(name: str, rules: int) -> None:
     lines = [line.strip() for line in templates.text(name).splitlines()]
     verdicts = [x for x in lines if x.split(" comment")[0].rpartition(" ")[2] in ("return", "drop") or "goto" in x]
     comments = [line.rpartition('comment "')[2] for line in verdicts]
-    assert len(verdicts) >= 8
+    assert len(verdicts) >= rules
     assert all('comment "' in line for line in verdicts)
     assert len(set(comments)) == len(comments)
 
 
-@pytest.mark.parametrize("name", ["router4", "router6", "host"])
+@pytest.mark.parametrize("name", ["router4", "router6", "host", "route4", "route6", "device4", "device6"])
 def test_templates_never_bypass_the_queue(name: str) -> None:
     code = [line.partition("#")[0] for line in templates.text(name).splitlines()]
     assert not any("bypass" in line or "type nat" in line for line in code)
@@ -49,6 +51,17 @@ def test_an_empty_list_leaves_its_elements_out_and_keeps_the_set() -> None:
     text = templates.rules(domain(pool4=()), "router")
     native = text.partition("set native {")[2].partition("}")[0]
     assert native.split() == ["type", "ipv6_addr", "flags", "interval", "auto-merge"]
+
+
+def test_in_the_device_model_nothing_is_queued() -> None:
+    assert "queue" not in templates.rules(domain(), "device").replace("so nothing is queued", "")
+
+
+def test_in_the_route_model_no_address_is_named() -> None:
+    text = templates.rules(domain(), "route")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    assert "198.51.100" not in code
+    assert "2001:db8" not in code
 
 
 def test_no_define_and_no_variable_is_left() -> None:

@@ -1,0 +1,107 @@
+"""The domain device of the device model: a TUN that persists, with superframes, and a queue for each worker.
+
+What is routed into it is read from its queues, and what is written to them comes in on it. Since it persists
+(TUNSETPERSIST), device and routes outlive the daemon, as those of the other models do: without a queue it has no
+carrier, and drops whatever is routed into it. A TUN of ours bears the alias `ALIAS`; it has no address to tell it by.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from nfxlat.errors import OperatorError
+from nfxlat.host.device import Report, configure, link_of
+from nfxlat.wire import vnet
+
+ALIAS = "nfxlat device model"
+QUEUE_LENGTH = 4096  # packets, as many as an NFQUEUE of ours holds
+
+# linux/if_tun.h
+_TUNSETIFF, _TUNSETPERSIST, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454CB, 0x400454D0, 0x400454D8
+_IFF_TUN, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x0100, 0x1000, 0x4000
+_CSUM, _TSO4, _TSO6, _TSO_ECN, _USO4, _USO6 = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
+_TCP_OFFLOADS, _UDP_OFFLOADS = _CSUM | _TSO4 | _TSO6 | _TSO_ECN, _USO4 | _USO6
+
+
+def create_or_adopt(name: str, *, report: Report) -> bool:
+    """Make the TUN `name`, or take over the one a dead nfxlat left; whether it was made.
+
+    Raises OperatorError where another device has the name, a living process has its queues, or permission lacks.
+    """
+    with IPRoute() as ipr:
+        there = link_of(ipr, name)
+        if there is not None and not is_ours(there):
+            raise OperatorError(
+                "a device of that name exists already and is not the device model's TUN",
+                where=name,
+                hint="rename the domain or the device; a domain device of the other models: nfxlat domain del",
+            )
+        if there is not None and _queues(there):
+            raise OperatorError("another process translates for it", where=name, hint="stop that one")
+        if there is None:
+            descriptor, _ = open_queue(name)
+            fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+            ipr.link("set", index=socket.if_nametoindex(name), ifalias=ALIAS)
+            os.close(descriptor)
+        ipr.link("set", index=configure(ipr, name), txqlen=QUEUE_LENGTH)
+    report(f"device {name} {'created' if there is None else 'taken over'} (TUN, persistent)")
+    return there is None
+
+
+def open_queue(name: str) -> tuple[int, bool]:
+    """One more queue of the TUN `name`: (descriptor, whether UDP superframes come). Raises OperatorError."""
+    try:
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperatorError(
+            os.strerror(error.errno or 0), where="/dev/net/tun", hint="the kernel needs its TUN driver, and you root"
+        ) from None
+    try:
+        flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags))
+        fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE))
+        try:
+            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS | _UDP_OFFLOADS)  # 6.2 and later
+            udp = True
+        except OSError:
+            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS)
+            udp = False
+    except OSError as error:
+        os.close(descriptor)
+        hint = "another device has that name" if error.errno in (errno.EINVAL, errno.EBUSY) else ""
+        raise OperatorError(f"no TUN device: {os.strerror(error.errno or 0)}", where=name, hint=hint) from None
+    return descriptor, udp
+
+
+def remove_named(name: str) -> bool:
+    """Delete the TUN `name`; False where there is none of ours, or somebody has its queues."""
+    with IPRoute() as ipr:
+        there = link_of(ipr, name)
+        if there is None or not is_ours(there) or _queues(there):
+            return False
+        ipr.link("del", index=there["index"])
+    return True
+
+
+def dropped(name: str) -> int:
+    """Packets that the kernel dropped because no queue of the TUN had room for them, or there was none."""
+    with IPRoute() as ipr:
+        there = link_of(ipr, name)
+        return 0 if there is None else int(there.get_attr("IFLA_STATS64")["tx_dropped"])
+
+
+def is_ours(link: Any) -> bool:
+    """Whether the RTM_NEWLINK message `link` is of a TUN that `create_or_adopt` made."""
+    kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
+    return bool(kind == "tun" and link.get_attr("IFLA_IFALIAS") == ALIAS)
+
+
+def _queues(link: Any) -> int:
+    """How many queues of the TUN are open, in whatever process."""
+    data = link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
+    return int(data.get_attr("IFLA_TUN_NUM_QUEUES") or 0)
