@@ -107,14 +107,15 @@ class Setup:
 
     def _device(self) -> None:
         assert self._state is not None
-        name, other = self.domain.name, device if self.role == "device" else tun
-        if self._state.data.get("device") == name and other.remove_named(name):
-            self.report(f"device {name} of another model removed")
-        self._note(device=name)
+        name = self.domain.name
         if self.role == "device":
+            self._drop_veth(self._state)  # of another model, whose run was killed
+            self._note(tun=name, device=None)
             tun.create_or_adopt(name, report=self.report)
-        else:
-            self.device, _ = device.create_or_adopt(name, report=self.report)
+            return
+        self._drop_tun(self._state)
+        self._note(device=name, tun=None)
+        self.device, _ = device.create_or_adopt(name, report=self.report)
         if self.role != "host":
             return
         with IPRoute() as ipr:
@@ -221,7 +222,13 @@ class Setup:
         self._tell("removed", gone)
 
     def _drop_device(self, state: State) -> None:
-        if (name := state.data.get("device")) is None:
-            return
-        if device.remove_named(name) or tun.remove_named(name):
+        self._drop_veth(state)
+        self._drop_tun(state)
+
+    def _drop_veth(self, state: State) -> None:
+        if (name := state.data.get("device")) is not None and device.remove_named(name):
+            self.report(f"device {name} removed")
+
+    def _drop_tun(self, state: State) -> None:
+        if (name := state.data.get("tun")) is not None and tun.remove_named(name):
             self.report(f"device {name} removed")
