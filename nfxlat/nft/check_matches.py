@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 
+from nfxlat.nft.check_route import misplaced, selects
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program
 from nfxlat.nft.scan import Rule, Source, Token
@@ -31,12 +32,9 @@ def matches(program: Program, statement: Xlat, domain: Domain | None) -> Iterato
             "what comes from the domain's own device is translated already and never taken again: this matches nothing"
         )
         yield Finding("loop", Severity.ERROR, where, f'iifname "{domain.name}"', effect, "match the side it comes from")
-    if hooks & {"prerouting", "output"}:
+    if hooks & {"prerouting", "output"} and not selects(words, hooks, domain.name if domain is not None else None):
         yield from _destination(program, statement, domain, words, where)
-    if "prerouting" in hooks and {"oifname", "oif"} & set(words):
-        effect = "there is no output interface before the route lookup: this matches nothing"
-        remedy = "leave it out; the destination decides"
-        yield Finding("interface", Severity.ERROR, where, "oifname at prerouting", effect, remedy)
+    yield from misplaced(words, hooks, where)
     if "postrouting" in hooks and statement.direction == "to":
         yield from _postrouting(where, words, domain)
 

@@ -5,6 +5,7 @@ host4 --- router4 --- translator --- router6 --- host6
 
 import re
 import socket
+import sys
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -18,6 +19,8 @@ from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, ROUTER4, ROUTER6, TRANSLATOR, Lab
 from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.nft import load as nft
+from nfxlat.nft.templates import RULES
 
 DEVICE, ROUTE = ("--model", "device"), ("--model", "route")
 BOTH = pytest.mark.parametrize("run_arguments", [DEVICE, ROUTE], ids=["device", "route"])
@@ -156,6 +159,45 @@ def test_the_other_models_device_is_not_taken_from_who_has_it(
             other.__enter__()
         assert state_of(lab) == before
         assert process.alive()
+
+
+def test_rules_that_a_route_selects_for_carry_traffic(bare_lab: Lab) -> None:
+    """rules/xlat/route-selected.nft, with routes of the operator's own and no other word on what is translated."""
+    lab = bare_lab
+    file, toml = (str(RULES / "xlat" / f"route-selected.{kind}") for kind in ("nft", "toml"))
+    rules = [sys.executable, "-m", "nfxlat", "rules"]
+    lab.translator.run([*rules, "load", file, "--config", toml])
+    with TranslatorProcess(lab.translator, lab.directory, *ROUTE, "--config", toml, setup=False) as process:
+        for family in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+            lab.translator.sysctl(f"net.{family}", 1)
+        assert not lab.host4.call(ping, HOST6_4, count=1, timeout=0.5).ok
+        for route in ("198.51.100.0/24", "203.0.113.2", "203.0.113.240/28", "192.0.0.8", "2001:db8:64::/96"):
+            lab.translator.ip(f"route add unreachable {route} metric 4294967295")
+            lab.translator.ip(f"route add {route} dev siit0 mtu {1520 if ':' in route else 1480}")
+        checked = lab.translator.run([*rules, "check", "--live", file, "--config", toml])
+        assert "0 errors, 0 warnings" in checked.stdout
+        assert lab.host4.call(ping, HOST6_4).ok
+        assert lab.host6.call(ping, HOST4_6, HOST6).ok
+        assert lab.translator.call(ping, HOST6_4, TRANSLATOR[0]).ok
+        with Checks(lab, process, Load(octets=8 << 20)) as checks:
+            lines = [line for line in checks.lines() if line.what in ("traceroute", "path MTU discovery")]
+            assert [line.what for line in lines if not line.finding().ok] == []
+        server = ServerProcess(lab.host6, 8 << 20)
+        try:
+            assert lab.host4.call(download, HOST6_4, server.ready()).intact
+        finally:
+            server.close()
+    lab.translator.run([*rules, "unload", file])
+    assert lab.translator.run(["nft", "list", "ruleset"]).stdout == ""
+
+
+def test_the_kernel_refuses_a_lookup_at_output(bare_lab: Lab) -> None:
+    """What the checker says of it."""
+    chain = "table inet t { chain out { type filter hook output priority -450; %s; }; }"
+    with bare_lab.translator.entered():
+        with pytest.raises(OperatorError):
+            nft.run(chain % 'fib daddr oifname "siit0" drop')
+        nft.run(chain % 'oifname "siit0" drop')
 
 
 @DEVICE_MODEL
