@@ -107,7 +107,9 @@ def mtu_6to4(mtu: int, fragment_header: bool, mtu4: int, mtu6: int | None) -> in
     `mtu6`: of the link that the error came over, None: not known; `mtu4`: of the link that it leaves by, <= 65535.
     """
     less = FRAGMENT_DIFFERENCE if fragment_header else HEADER_DIFFERENCE
-    if mtu < ipv4.MIN_MTU + less:  # no MTU can be meant: as if it said 1280; one below 1280 is what RFC 7915 makes of it
+    if (
+        mtu < ipv4.MIN_MTU + less
+    ):  # no MTU can be meant: as if it said 1280; one below 1280 is what RFC 7915 makes of it
         mtu = ipv6.MIN_MTU
     if mtu6 is not None:
         mtu = min(mtu, mtu6)
