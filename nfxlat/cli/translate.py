@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
         "translate",
         help="translate a capture offline",
         description="Translates each packet of a capture as `nfxlat run` would, and tells what became of it. "
-        "Captures: pcap and pcapng of raw IP, Ethernet (with VLAN tags) and Linux cooked frames; `-` is stdin. "
+        "Captures: pcap and pcapng of raw IP, Ethernet (with VLAN tags), Linux cooked and loopback frames; - is stdin. "
         "OUT.pcap holds what comes out: translated packets, ICMP errors, and what passes untouched, in frames with the "
         "input's link addresses and times. Next-hop MTUs are mtu4 and mtu6 of the domain.",
         epilog="JSON, one object a packet, in order: n (from 1), direction (4to6 or 6to4, by the family that came in; "
@@ -66,6 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
             writer.begin(capture)
     if not arguments.json:
         _print_counts(counts)
+    if counts.cut_off:
+        what = f"{counts.cut_off} of {counts.packets} packets were not captured whole; capture with tcpdump -s 0"
+        print(f"nfxlat: {arguments.input}: {what}", file=sys.stderr)
     return 0
 
 

@@ -21,8 +21,9 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import Record, Source
 from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
-from nfxlat.outcome import Action, Outcome, Reason
+from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire.nfnetlink import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.xlat.special import martian4
 from nfxlat.xlat.translator import Translator
 
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
@@ -222,6 +223,8 @@ class Worker:
         outcome = translate(packet, hops, next_hop_mtu=_BY_THE_KERNEL)
         if outcome.action is not Action.TRANSLATED:
             return outcome
+        if packet[0] >> 4 == 4 and martian4(packet[12:16]):  # of an ICMP error, where RFC 7915 4.1 would have it pass
+            return dropped(Reason.MARTIAN_SOURCE)
         result = outcome.packets[0]
         destination = _destination(result)
         again, mtu = hops, _BY_THE_KERNEL

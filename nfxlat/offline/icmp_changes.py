@@ -148,8 +148,8 @@ def _why_mtu(old: View, was: Message, result: int, domain: Domain) -> str:
         terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link takes"))
     else:
         terms.append((told, "kept: the packet comes back to IPv6"))
-        terms.append((ipv6.MIN_MTU + by, f"{told} is no IPv6 MTU, so as if it said {ipv6.MIN_MTU}, {difference}"))
-        terms.append((ipv6.MIN_MTU, f"{told} is no IPv6 MTU, so as if it said {ipv6.MIN_MTU}"))
+        terms.append((ipv6.MIN_MTU + by, f"{told} can be no MTU, so as if it said {ipv6.MIN_MTU}, {difference}"))
+        terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link takes"))
     return next((why for value, why in terms if value == result), "as much as both sides allow")
 
 

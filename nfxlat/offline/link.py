@@ -6,6 +6,7 @@
     Ethernet 1            14                 12
     Linux cooked 113      16                 14
     Linux cooked v2 276   20                 0
+    NULL 0, LOOP 108      4                  none: an address family, whose number differs by system; written as RAW 101
 
 VLAN tags (802.1Q, 802.1ad) of 4 octets each may stand behind an EtherType that announces them; the last two octets of a
 tag are the next EtherType. Numbers: https://www.tcpdump.org/linktypes.html, which are those of dpkt.pcap.
@@ -14,19 +15,22 @@ tag are the next EtherType. Numbers: https://www.tcpdump.org/linktypes.html, whi
 from typing import Final, NamedTuple
 
 from dpkt.ethernet import ETH_TYPE_8021AD, ETH_TYPE_8021Q, ETH_TYPE_IP, ETH_TYPE_IP6
-from dpkt.pcap import DLT_EN10MB, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL, DLT_LINUX_SLL2
+from dpkt.pcap import DLT_EN10MB, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_LOOP, DLT_NULL
 
 RAW: Final = 101  # LINKTYPE_RAW; dpkt.pcap.DLT_RAW is the value inside the kernel, which differs by system
 _RAW: Final = frozenset((12, 14, RAW))
 _ONE_FAMILY: Final = {DLT_IPV4: 4, DLT_IPV6: 6}
 _FRAMED: Final = {DLT_EN10MB: (14, 12), DLT_LINUX_SLL: (16, 14), DLT_LINUX_SLL2: (20, 0)}  # length, EtherType at
+_LOOPBACK: Final = frozenset((DLT_NULL, DLT_LOOP))
+_LOOPBACK_LENGTH: Final = 4
+_LOOPBACK_VERSIONS: Final = {2: 4, 10: 6, 24: 6, 28: 6, 30: 6}  # AF_INET; AF_INET6 of Linux, the BSDs, macOS
 _VLAN: Final = frozenset((ETH_TYPE_8021Q, ETH_TYPE_8021AD, 0x9100))
 _TAG_LENGTH: Final = 4
 _VERSIONS: Final = {ETH_TYPE_IP: 4, ETH_TYPE_IP6: 6}
 _ETHERTYPES: Final[dict[int, bytes]] = {4: ETH_TYPE_IP.to_bytes(2, "big"), 6: ETH_TYPE_IP6.to_bytes(2, "big")}
 
-SUPPORTED: Final = _RAW | _ONE_FAMILY.keys() | _FRAMED.keys()
-NAMES: Final = "raw IP (12, 14, 101, 228, 229), Ethernet (1), Linux cooked (113, 276)"
+SUPPORTED: Final = _RAW | _ONE_FAMILY.keys() | _FRAMED.keys() | _LOOPBACK
+NAMES: Final = "raw IP (12, 14, 101, 228, 229), Ethernet (1), Linux cooked (113, 276), loopback (0, 108)"
 
 
 class Frame(NamedTuple):
@@ -47,6 +51,10 @@ class Frame(NamedTuple):
 
 def split(link_type: int, data: bytes) -> Frame:
     """Takes a frame of a supported link type apart."""
+    if link_type in _LOOPBACK:
+        family = data[:_LOOPBACK_LENGTH]  # of NULL in the byte order of whoever captured
+        version = _LOOPBACK_VERSIONS.get(min(int.from_bytes(family, "big"), int.from_bytes(family, "little")))
+        return Frame(data[_LOOPBACK_LENGTH:] if version else None, version)
     if link_type not in _FRAMED:
         return Frame(data, _ONE_FAMILY.get(link_type))
     end, at = _FRAMED[link_type]
@@ -62,4 +70,4 @@ def split(link_type: int, data: bytes) -> Frame:
 
 def written_as(link_type: int) -> int:
     """The link type of translated frames."""
-    return RAW if link_type in _ONE_FAMILY else link_type
+    return RAW if link_type in _ONE_FAMILY or link_type in _LOOPBACK else link_type

@@ -4,7 +4,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from nfxlat.offline.change import Context
 from nfxlat.offline.header import Address
-from nfxlat.xlat.addresses import AddressMap
+from nfxlat.outcome import Reason
+from nfxlat.xlat.addresses import AddressMap, Method
 from nfxlat.xlat.explain import Explanation, explain
 
 UNEXPLAINED = "mapped by the domain"
@@ -18,6 +19,11 @@ def why_mapped(context: Context, old: Address, new: Address) -> tuple[str, str]:
     plain = explain(addresses, old)
     if plain.counterpart == new:
         return _told(plain), plain.rfc
+    if plain.reason is Reason.MARTIAN_SOURCE and context.error_hop_limit is not None:
+        lenient = explain(addresses, old, error_hop_limit=context.error_hop_limit)
+        if lenient.counterpart == new and lenient.rule is not Method.RFC6791:
+            why = "never a source but here, where it may help in trouble-shooting"
+            return f"{_told(lenient)}; {why}", "RFC 7915 4.1"
     if context.error_hop_limit is not None and _pooled(addresses, old, context.error_hop_limit) == new.packed:
         arrived = f"the error arrived with {context.error_hop_limit} hops left"
         return f"stands in for a node without a mapping ({arrived}): {plain.arithmetic}", "RFC 6791 4"

@@ -17,7 +17,7 @@ from dpkt.pcap import (
     LEFileHdr,
 )
 
-from nfxlat.offline.record import CUT_OFF, NANOSECONDS, Fault, Record, checked
+from nfxlat.offline.record import CUT_OFF, NANOSECONDS, Fault, Record, captured_octets
 
 MAGIC_LENGTH: Final = 4
 _LITTLE_ENDIAN: Final = (PMUDPCT_MAGIC, PMUDPCT_MAGIC_NANO, PACPDOM_MAGIC)
@@ -50,5 +50,6 @@ class Reader:
             if len(octets) < length:
                 raise Fault("the file ends in the header of a packet", CUT_OFF)
             header = record(octets)
-            data = checked(read, header.caplen, header.len)
-            yield Record(self.link_type, header.tv_sec * NANOSECONDS + header.tv_usec * unit, data)
+            data = captured_octets(read, header.caplen)
+            time = header.tv_sec * NANOSECONDS + header.tv_usec * unit
+            yield Record(self.link_type, time, data, max(0, header.len - header.caplen))

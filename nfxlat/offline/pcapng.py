@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import dpkt
 from dpkt import pcapng
 
-from nfxlat.offline.record import CUT_OFF, DAMAGED, MAX_LENGTH, NANOSECONDS, Fault, Record, checked
+from nfxlat.offline.record import CUT_OFF, DAMAGED, MAX_LENGTH, NANOSECONDS, Fault, Record, captured_octets
 
 MAGIC: Final = pcapng.PCAPNG_BT_SHB.to_bytes(4, "big")  # a palindrome: the same in both byte orders
 _ORDERS: Final = {b"\x4d\x3c\x2b\x1a": True, b"\x1a\x2b\x3c\x4d": False}  # whether little-endian
@@ -112,12 +112,12 @@ class Reader:
             raise Fault(f"no description of interface {header.iface_id}", DAMAGED)
         interface = self._interfaces[header.iface_id]
         body = BytesIO(block[header.__hdr_len__ - 4 : -4])
-        data = checked(body.read, header.caplen, header.pkt_len)
+        data = captured_octets(body.read, header.caplen)
         ticks = header.ts_high << 32 | header.ts_low
         time = interface.offset * NANOSECONDS + ticks * NANOSECONDS // interface.ticks
         if not 0 <= time < _END_OF_TIME:
             raise Fault("a time before 1970 or after 2106", DAMAGED)
-        return Record(interface.link_type, time, data)
+        return Record(interface.link_type, time, data, max(0, header.pkt_len - header.caplen))
 
     def _simple_packet(self, block: bytes) -> Record:
         if not self._interfaces:
@@ -125,5 +125,5 @@ class Reader:
         interface = self._interfaces[0]
         length = self._number(block[_HEAD:_SIMPLE_DATA])
         captured = min(length, interface.snap_length or MAX_LENGTH)
-        data = checked(BytesIO(block[_SIMPLE_DATA:-4]).read, captured, length)
-        return Record(interface.link_type, 0, data)
+        data = captured_octets(BytesIO(block[_SIMPLE_DATA:-4]).read, captured)
+        return Record(interface.link_type, 0, data, length - captured)

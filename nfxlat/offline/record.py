@@ -24,15 +24,14 @@ class Record(NamedTuple):
     link_type: int
     time: int
     data: bytes
+    missing: int = 0  # octets at its end that were not captured (snap length)
 
 
-def checked(read: Callable[[int], bytes], captured: int, length: int) -> bytes:
-    """The `captured` octets of a frame of `length` octets. Raises Fault unless they are the whole frame."""
+def captured_octets(read: Callable[[int], bytes], captured: int) -> bytes:
+    """The `captured` octets of a frame. Raises Fault unless they are there."""
     if captured > MAX_LENGTH:
         raise Fault(f"a packet of {captured} octets", DAMAGED)
     data = read(captured)
     if len(data) < captured:
         raise Fault("the file ends inside a packet", CUT_OFF)
-    if captured < length:
-        raise Fault(f"only {captured} of {length} octets were captured", "capture whole packets (tcpdump -s 0)")
     return data

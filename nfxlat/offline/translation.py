@@ -29,9 +29,14 @@ class Judgement(NamedTuple):
         return DIRECTIONS.get(self.packet[0] >> 4) if self.packet else None
 
     def frames(self) -> tuple[bytes, ...]:
-        """The frames that come out: translated packets or the ICMP error; the record's own if it passed."""
+        """The frames that come out: translated packets or the ICMP error; the record's own if it passed.
+
+        Where results are written as raw IP, a frame without IP has no place.
+        """
         if self.outcome.action is Action.PASSED:
-            return (self.record.data,)
+            kept = link.written_as(self.record.link_type) == self.record.link_type
+            own = self.record.data if kept else self.packet
+            return () if own is None else (own,)
         return tuple(self.frame.around(packet) for packet in self.outcome.packets)
 
     def as_json(self) -> str:
@@ -73,7 +78,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str | None, Action, Reason]] = Counter()
-        self.packets = self.results = 0
+        self.packets = self.results = self.cut_off = 0
 
     def add(self, judgement: Judgement) -> None:
         """Count one."""
@@ -81,6 +86,7 @@ class Counts:
         self._counts[judgement.direction, action, reason] += 1
         self.packets += 1
         self.results += len(packets)
+        self.cut_off += judgement.record.missing > 0
 
     def rows(self) -> list[tuple[str | None, Action, Reason, int]]:
         """Direction, action, reason and number, by action in the order of their table, the most frequent first."""

@@ -77,6 +77,8 @@ def walk(packet: bytes, end: int) -> Chain:
             if protocol in EXTENSION_HEADERS:  # RFC 7915 5.1.1
                 fault = Reason.EXTENSION_AFTER_FRAGMENT
             if word >> 3:  # what follows is in the middle of the packet: no headers
+                if protocol == FRAGMENT:
+                    fault = Reason.BAD_FRAGMENT
                 break
             continue
         length = (packet[at + 1] + 1) * 8

@@ -47,9 +47,10 @@ def explain(addresses: AddressMap, address: Address, *, error_hop_limit: int | N
     """The mapping of `address` as the translator does it, martian check included.
 
     With `error_hop_limit`, the address is taken as the outer source of an ICMP error that arrived with that TTL or Hop
-    Limit, so that RFC 6791 stands in where no mapping exists.
+    Limit, so that RFC 6791 stands in where no mapping exists, and an illegal IPv4 address is mapped (RFC 7915 4.1).
     """
-    if name := martian_name(address):
+    lenient = error_hop_limit is not None and isinstance(address, IPv4Address)
+    if not lenient and (name := martian_name(address)):
         return _refused(address, Reason.MARTIAN_SOURCE, f"{address} lies in {name}: never a source or a destination")
     domain = addresses.domain
     unchecked = AddressMap(replace(domain, denylist4=(), well_known_prefix="lax"))

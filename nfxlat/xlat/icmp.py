@@ -106,8 +106,11 @@ def mtu_6to4(mtu: int, fragment_header: bool, mtu4: int, mtu6: int | None) -> in
     `fragment_header`: whether the quoted packet has one; its sender's next fragment grows by 28 octets, not by 20.
     `mtu6`: of the link that the error came over, None: not known; `mtu4`: of the link that it leaves by, <= 65535.
     """
-    mtu = max(ipv6.MIN_MTU, mtu)  # less is no IPv6 MTU (RFC 8201 4): as if it said 1280
+    less = FRAGMENT_DIFFERENCE if fragment_header else HEADER_DIFFERENCE
+    if (
+        mtu < ipv4.MIN_MTU + less
+    ):  # no MTU can be meant: as if it said 1280; one below 1280 is what RFC 7915 makes of it
+        mtu = ipv6.MIN_MTU
     if mtu6 is not None:
         mtu = min(mtu, mtu6)
-    mtu -= FRAGMENT_DIFFERENCE if fragment_header else HEADER_DIFFERENCE
-    return min(mtu, mtu4)
+    return min(mtu - less, mtu4)

@@ -4,6 +4,7 @@ Rules:
 - An ICMP error is never answered by an error: whatever is wrong drops it silently.
 - Its checksum is verified before the new one is computed, so that a corrupt error does not become a valid one.
 - A source without a mapping takes an address out of rfc6791-v6, if there is one: the error is worth more than it.
+- An illegal IPv4 source is mapped like others (RFC 7915 4.1); the data path is stricter and drops it.
 - What comes out measures at most 1280 octets.
 """
 
@@ -13,7 +14,7 @@ from nfxlat.wire.checksum import is_valid, word_sum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.icmp import NEXT_HEADER_POINTER, error_4to6, mtu_4to6, pointer_4to6
 from nfxlat.xlat.quote import Quotes
-from nfxlat.xlat.special import martian4, martian6
+from nfxlat.xlat.special import martian6
 from nfxlat.xlat.template import destination_fault4
 
 _ROOM = ipv6.ERROR_SIZE - ipv6.HEADER_LENGTH - icmp.HEADER_LENGTH
@@ -54,8 +55,7 @@ class IcmpErrors4to6:
         destination = self._map.to6(destination4)
         if fault := destination_fault4(destination4, destination):
             return fault
-        if martian4(source4):  # stricter than RFC 7915 4.1, which lets it pass in an ICMP error
-            return Reason.MARTIAN_SOURCE
+        # RFC 7915 4.1: an illegal source is translated here, for the purpose of trouble-shooting
         eam = True
         if self._domain.hairpin == "simple":  # RFC 7757 4.2.1, S3
             at = icmp.HEADER_LENGTH + ipv4.DESTINATION

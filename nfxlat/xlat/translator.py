@@ -15,6 +15,7 @@ from nfxlat.wire import ipv4, ipv6
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.errors import Errors
+from nfxlat.xlat.hairpin import WayRound
 from nfxlat.xlat.quote import Quotes
 from nfxlat.xlat.template import Pair, Pairs, Template
 from nfxlat.xlat.v4to6 import V4to6
@@ -27,7 +28,7 @@ class Translator:
     errors from there come from address4 (RFC 6791 4).
     """
 
-    __slots__ = ("_errors", "_pairs", "_traffic_class", "_v4to6", "_v6to4", "addresses", "domain")
+    __slots__ = ("_errors", "_pairs", "_traffic_class", "_v4to6", "_v6to4", "_way_round", "addresses", "domain")
 
     def __init__(self, domain: Domain, own6: Collection[bytes] = ()) -> None:
         self.domain = domain
@@ -41,6 +42,9 @@ class Translator:
         quotes = Quotes(self.addresses, self._traffic_class)
         self._v4to6 = V4to6(self.addresses, self._pairs, self._errors, quotes, self._traffic_class)
         self._v6to4 = V6to4(self.addresses, self._pairs, self._errors, quotes, self._traffic_class)
+        self._way_round: WayRound | None = None
+        if domain.hairpin == "simple":
+            self._way_round = WayRound(self.addresses, self._errors, self._v4to6, self._v6to4)
 
     def translate(
         self, packet: bytes, hops: int = 1, path_mtu4: int | None = None, *, next_hop_mtu: int | None = None
@@ -57,6 +61,9 @@ class Translator:
         if version == 4:
             return self._v4to6.translate(packet, hops, next_hop_mtu)
         if version == 6:
+            destination = packet[ipv6.DESTINATION : ipv6.HEADER_LENGTH]
+            if self._way_round and len(destination) == 16 and self._way_round.leads_to(destination):
+                return self._way_round.translate(packet, hops, next_hop_mtu)
             return self._v6to4.translate(packet, hops, next_hop_mtu, path_mtu4)
         return dropped(Reason.NOT_IP)
 
@@ -83,5 +90,7 @@ class Translator:
         """
         pair = self._pairs.v4to6[addresses] if len(addresses) == 8 else self._pairs.v6to4[addresses]
         if not isinstance(pair, Pair) or pair.hairpin:
+            return None
+        if self._way_round and len(addresses) == 32 and self._way_round.leads_to(addresses[16:]):
             return None
         return Template(pair.addresses, pair.delta, pair.new_sum, self._traffic_class)

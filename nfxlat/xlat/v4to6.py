@@ -6,7 +6,7 @@ takes a way of its own from the addresses on, since its source may be a router w
 
 from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
-from nfxlat.wire.checksum import is_valid, update
+from nfxlat.wire.checksum import difference, update
 from nfxlat.wire.transport import CHECKSUM_AT, HEADER_LENGTH, UDP, compute_udp_checksum, update_checksum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
@@ -159,14 +159,12 @@ class V4to6:
         return compute_udp_checksum(payload, pair.new_sum) or Reason.BAD_TRANSPORT
 
     def _echo(self, payload: bytes, pair: Pair) -> bytes | Reason:
-        """RFC 7915 4.2. A wrong checksum is not carried over: the packet ends here."""
+        """RFC 7915 4.2. The checksum is updated like others: a wrong one stays wrong, for the receiver to see."""
         if len(payload) < icmp.HEADER_LENGTH:
             return Reason.BAD_TRANSPORT
         new_type = ECHO_4TO6.get(payload[0])
         if new_type is None:
             return Reason.ICMP_TYPE
-        if not is_valid(payload):
-            return Reason.ICMP_CHECKSUM
-        gained = (new_type << 8) + pair.new_sum + len(payload) + icmp.PROTOCOL6 - (payload[0] << 8 | payload[1])
-        checksum = update(payload[2] << 8 | payload[3], (gained - 1) % 0xFFFF + 1)
+        new = (new_type << 8) + pair.new_sum + len(payload) + icmp.PROTOCOL6
+        checksum = update(payload[2] << 8 | payload[3], difference(payload[0] << 8 | payload[1], new))
         return bytes((new_type, 0)) + checksum.to_bytes(2, "big") + payload[icmp.REST :]

@@ -12,7 +12,7 @@ time, so a sender that missed the first one is told again.
 
 from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
-from nfxlat.wire.checksum import is_valid, update
+from nfxlat.wire.checksum import difference, update
 from nfxlat.wire.transport import HEADER_LENGTH, update_checksum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
@@ -170,20 +170,18 @@ class V6to4:
         return Reason.FORBIDDEN_PROTOCOL if protocol == icmp.PROTOCOL4 else payload
 
     def _echo(self, payload: bytes, pair: Pair) -> bytes | Reason:
-        """RFC 7915 5.2. The checksum is verified, since it loses the pseudo-header that guarded the addresses."""
+        """RFC 7915 5.2. The checksum is updated like others: a wrong one stays wrong, for the receiver to see."""
         if len(payload) < icmp.HEADER_LENGTH:
             return Reason.BAD_TRANSPORT
         new_type = ECHO_6TO4.get(payload[0])
         if new_type is None:
             return Reason.ICMP_TYPE
         pseudo = len(payload) + icmp.PROTOCOL6
-        if not is_valid(payload, pair.old_sum + pseudo):
-            return Reason.ICMP_CHECKSUM
         old = (payload[0] << 8 | payload[1]) + pair.old_sum + pseudo
         if pair.hairpin:
             new_type = payload[0]
             new = (new_type << 8) + pair.new_sum + pseudo
         else:
             new = new_type << 8
-        checksum = update(payload[2] << 8 | payload[3], (new - old - 1) % 0xFFFF + 1)
+        checksum = update(payload[2] << 8 | payload[3], difference(old, new))
         return bytes((new_type, 0)) + checksum.to_bytes(2, "big") + payload[icmp.REST :]

@@ -193,6 +193,31 @@ def test_verbose_has_a_line_a_packet(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "     4  127.0.0.1 port 1000 > 203.0.113.2 port 2000 UDP, 32 octets: dropped (martian_source)" in lines
 
 
+def test_loopback_captures_become_raw_ip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.pcap"
+    not_ours = v6(EAM6, ELSEWHERE6)
+    frames = [b"\x02\0\0\0" + PACKETS[0], b"\x1e\0\0\0" + not_ours, b"\x07\0\0\0no IP"]
+    found = translated(capsys, write(tmp_path / "in.pcap", frames, 0), str(out))
+    assert [row["reason"] for row in found] == ["translated", "not_ours", "not_ip"]
+    link_type, written = read(out)
+    assert link_type == 101
+    assert [packet.hex() for _, packet in written] == [*found[0]["packets"], not_ours.hex()]
+
+
+# snap length: what the capture lacks is told packet by packet, and of the file as a whole on stderr
+def test_packets_that_were_not_captured_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "in.pcap", [PACKETS[0], PACKETS[0]])
+    octets = bytearray(Path(path).read_bytes())
+    second = 24 + 16 + len(PACKETS[0])
+    octets[second + 8 : second + 12] = (len(PACKETS[0]) - 4).to_bytes(4, "little")
+    Path(path).write_bytes(octets[:-4])
+    assert main(["translate", "--json", path]) == 0
+    out, err = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [(row["action"], row["reason"]) for row in found] == [("translated", "translated"), ("dropped", "truncated")]
+    assert err == f"nfxlat: {path}: 1 of 2 packets were not captured whole; capture with tcpdump -s 0\n"
+
+
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in.pcap", tmp_path / "out.pcap"
     write(source, PACKETS)

@@ -104,6 +104,14 @@ def test_pcapng_simple_and_old_packet_blocks_and_unknown_ones() -> None:
     assert read(octets) == [Record(101, 0, IP4), Record(101, 7000, IP6)]
 
 
+def test_octets_that_were_not_captured_are_counted() -> None:
+    assert read(pcap([IP4], length=1500)) == [Record(101, SECONDS * 10**9 + FRACTION * 1000, IP4, 1480)]
+    assert read(section() + interface() + enhanced(IP4, length=99)) == [Record(101, 0, IP4, 79)]
+    short = block("<", 1, pack("<HHI", 101, 0, 20))  # a snap length of 20
+    simple = block("<", 3, pack("<I", 40) + IP4)
+    assert read(section() + short + simple) == [Record(101, 0, IP4, 20)]
+
+
 def test_pcapng_as_dpkt_writes_it() -> None:
     file = io.BytesIO()
     pcapng.Writer(file, linktype=101).writepkt(IP4, ts=2.5)
@@ -119,7 +127,6 @@ def test_pcapng_as_dpkt_writes_it() -> None:
         (pcap([])[:20], "in.pcap: the file ends in its own header"),
         (pcap([IP4])[:30], "in.pcap: packet 1: the file ends in the header of a packet"),
         (pcap([IP4, IP4])[:-5], "in.pcap: packet 2: the file ends inside a packet"),
-        (pcap([IP4], length=1500), "in.pcap: packet 1: only 20 of 1500 octets were captured; capture whole packets"),
         (pcap([]) + b"\xff" * 16, "in.pcap: packet 1: a packet of 4294967295 octets; the file is damaged"),
         (pcap([IP4], link_type=105), "in.pcap: link type 105 is not known here; known: raw IP"),
         (section()[:10], "in.pcap: a section header without a byte order"),
@@ -127,7 +134,6 @@ def test_pcapng_as_dpkt_writes_it() -> None:
         (section() + enhanced(IP4), "in.pcap: packet 1: no description of interface 0"),
         (section() + interface() + enhanced(IP4)[:-1], "in.pcap: packet 1: the file ends inside a block"),
         (section() + interface() + b"\x06\0\0", "in.pcap: packet 1: the file ends inside a block"),
-        (section() + interface() + enhanced(IP4, length=99), "in.pcap: packet 1: only 20 of 99 octets"),
         (section() + interface() + pack("<II", 6, 8), "in.pcap: packet 1: a block of 8 octets"),
         (section() + interface() + block("<", 6, b"1234"), "in.pcap: packet 1: a malformed block of type 6"),
         (section() + block("<", 1, b""), "in.pcap: packet 1: a malformed block of type 1"),
@@ -179,9 +185,23 @@ def test_frame_keeps_its_link_addresses_and_tags(link_type: int, before: bytes, 
     assert frame.around(IP4) == before + IP4
 
 
+# NULL: the family in the byte order of the machine; LOOP: in network order. AF_INET6 is 10, 24, 28 or 30.
+@pytest.mark.parametrize("link_type", [0, 108])
+@pytest.mark.parametrize(
+    ("family", "packet"), [(2, IP4), (2 << 24, IP4), (10, IP6), (24, IP6), (28 << 24, IP6), (30, IP6)]
+)
+def test_loopback_frames_hold_a_family_and_a_packet(link_type: int, family: int, packet: bytes) -> None:
+    frame = split(link_type, pack("<I", family) + packet)
+    assert (frame.packet, frame.version) == (packet, 4 if packet is IP4 else 6)
+    assert frame.around(IP6) == IP6
+    assert read(pcap([pack("<I", family) + packet], link_type=link_type))[0].link_type == link_type
+
+
 @pytest.mark.parametrize(
     ("link_type", "data"),
     [
+        (0, pack("<I", 7) + bytes(20)),
+        (108, b"\0\0"),
         (1, MACS + b"\x08\x06" + bytes(28)),  # ARP
         (1, MACS + b"\x00\x26" + bytes(38)),  # 802.3
         (1, MACS + TAG),

@@ -236,7 +236,8 @@ def test_mtu_by_plateau() -> None:
     ("mtu", "words"),
     [
         (9000, "icmpv6.mtu 9000 -> icmp.mtu 1480: mtu6 (1500) allows no more"),
-        (600, "icmpv6.mtu 600 -> icmp.mtu 1260: 600 is no IPv6 MTU, so as if it said 1280, - 20"),
+        (600, "icmpv6.mtu 600 -> icmp.mtu 580: 600 - 20, the difference of the headers"),
+        (87, "icmpv6.mtu 87 -> icmp.mtu 1260: 87 can be no MTU, so as if it said 1280, - 20"),
     ],
 )
 def test_mtu_from_packet_too_big(mtu: int, words: str) -> None:
@@ -340,8 +341,8 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
         (v4(A, EAM4, 1, bytes(8), word=1), Reason.FRAGMENTED_ICMP, [], "offset 8, 8 octets, the last one"),
         (v4(A, EAM4, 17, UDP[:6] + b"\0\0"), Reason.UDP_ZERO_CHECKSUM, [], "udp-zero-checksum"),
         (v4(A, EAM4, 43, UDP), Reason.FORBIDDEN_PROTOCOL, [], "protocol 43 is Routing"),
-        (v4(A, EAM4, 1, b"\x08\0\0\0\0\0\0\0"), Reason.ICMP_CHECKSUM, [], "ICMP checksum is 0x0000, 0xf7ff is right"),
-        (v6(EAM6, P + A, 58, b"\x80\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMPv6 checksum is 0x0000, 0x"),
+        (v4(A, EAM4, 1, b"\x0b\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMP checksum is 0x0000, 0xf4ff is right"),
+        (v6(EAM6, P + A, 58, b"\x01\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMPv6 checksum is 0x0000, 0x"),
         (v4(A, EAM4, 1, icmp.build4(13, 0, 0, b"")), Reason.ICMP_TYPE, [], "ICMP type (13/0) has no counterpart"),
         (error4(A, EAM4, 12, 0, 1 << 30, v4(EAM4, A, 17, UDP)), Reason.ICMP_POINTER, [], "pointer 64 marks a field"),
         (

@@ -165,7 +165,7 @@ MET: dict[Reason, Met] = {
     Reason.UDP_ZERO_CHECKSUM_FRAGMENT: dropped(ipv4(UDP(chksum=0) / bytes(8), flags="MF")),
     Reason.FORBIDDEN_PROTOCOL: dropped(ipv4(Raw(bytes(8)), proto=58)),
     Reason.IGMP: dropped(ipv4(Raw(bytes(8)), proto=2)),
-    Reason.ICMP_CHECKSUM: dropped(ipv4(ICMP(chksum=1))),
+    Reason.ICMP_CHECKSUM: dropped(ipv4(ICMP(type=11, chksum=1) / Raw(QUOTE4))),
     Reason.ICMP_TYPE: dropped(ipv4(ICMP(type=13) / bytes(12))),
     Reason.ICMP_POINTER: dropped(ipv4(ICMP(type=12, ptr=10) / Raw(QUOTE4))),
     Reason.ICMP_LENGTH: dropped(ipv4(ICMP(type=11, length=255) / Raw(QUOTE4))),

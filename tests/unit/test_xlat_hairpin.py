@@ -3,7 +3,7 @@
 A 2001:db8:a::7 = 198.51.100.7        B 2001:db8:b::8 = 198.51.100.8        prefix6 P = 2001:db8:64::/96
 """
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
@@ -171,20 +171,66 @@ def test_what_does_not_cross_does_not_hairpin(packet: bytes, reason: Reason) -> 
     assert T.translate(packet) == dropped(reason)
 
 
-def test_off_drops_and_simple_leaves_it_to_the_way_round() -> None:
-    off, simple = translator(hairpin="off"), translator(hairpin="simple")
+def test_off_drops() -> None:
     for packet in (ipv6(UDP()), error(ICMPv6DestUnreach(code=4))):
-        assert off.translate(packet) == dropped(Reason.HAIRPIN_OFF)
-        assert simple.translate(packet).reason is Reason.TRANSLATED
+        assert translator(hairpin="off").translate(packet) == dropped(Reason.HAIRPIN_OFF)
 
 
-# 4.2.1: the same addresses in the end
+SIMPLE = translator(hairpin="simple", address4=IPv4Address("192.0.2.1"), address6=IPv6Address("2001:db8::1"))
+
+
+# 4.2.1: the same in the end, but for the hop that the second pass takes as well
+@pytest.mark.parametrize("hops", [0, 1])
 @pytest.mark.parametrize("packet", [ipv6(UDP(sport=7) / b"data", hlim=9), error(ICMPv6DestUnreach(code=4), hlim=9)])
-def test_the_way_round_in_simple_mode_comes_to_the_same(packet: bytes) -> None:
-    simple = translator(hairpin="simple")
-    (middle,) = simple.translate(packet, hops=1).packets
-    (result,) = simple.translate(middle, hops=0).packets
-    assert (result,) == T.translate(packet, hops=1).packets
+def test_the_way_round_in_simple_mode_comes_to_the_same(packet: bytes, hops: int) -> None:
+    outcome = SIMPLE.translate(packet, hops)
+    (intrinsic,) = T.translate(packet, hops).packets
+    assert outcome.reason is Reason.HAIRPINNED
+    assert outcome.packets == (intrinsic[:7] + bytes((9 - 2 * hops,)) + intrinsic[8:],)
+
+
+# The way through IPv4 leaves its traces: low 16 bits of the identification, fragments of at most lowest-ipv6-mtu
+def test_fragments_on_the_way_round() -> None:
+    layer = IPv6ExtHdrFragment(nh=17, m=1, offset=4, id=0xABCD1234) / Raw(bytes(1440))
+    outcome = SIMPLE.translate(ipv6(layer))
+    assert (outcome.action, outcome.reason) == (Action.TRANSLATED, Reason.HAIRPINNED)
+    pieces = [IPv6(packet)[IPv6ExtHdrFragment] for packet in outcome.packets]
+    assert [(each.offset, each.m, each.id) for each in pieces] == [(4, 1, 0x1234), (158, 1, 0x1234)]
+    assert T.translate(ipv6(layer)).packets[0][40:48] == bytes.fromhex("11000021abcd1234")
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason", "rest"),
+    [
+        (ipv6(UDP(), hlim=1), Reason.HOP_LIMIT_EXCEEDED, 0),
+        (ipv6(UDP(), hlim=2), Reason.HOP_LIMIT_EXCEEDED, 0),
+        (ipv6(UDP() / bytes(1453)), Reason.PACKET_TOO_BIG, 1500),
+    ],
+)
+def test_errors_of_the_way_round_go_to_the_sender_about_his_packet(packet: bytes, reason: Reason, rest: int) -> None:
+    outcome = SIMPLE.translate(packet + b"padding")
+    assert (outcome.action, outcome.reason) == (Action.REJECTED, reason)
+    made = IPv6(outcome.packets[0])
+    assert (made.src, made.dst) == ("2001:db8::1", A6)
+    assert bytes(made)[44:] == rest.to_bytes(4, "big") + packet[:1232]
+
+
+def test_what_does_not_cross_does_not_go_round() -> None:
+    assert SIMPLE.translate(ipv6(UDP(), src="fe80::1")) == dropped(Reason.MARTIAN_SOURCE)
+    assert SIMPLE.translate(ipv6(UDP(chksum=0) / b"data")) == dropped(Reason.UDP_ZERO_CHECKSUM)
+
+
+def test_the_core_sees_every_packet_that_goes_round() -> None:
+    pair = IPv6Address(A6).packed + IPv6Address(PB).packed
+    assert SIMPLE.template(pair) is None
+    assert SIMPLE.template(pair[:16] + IPv6Address(P + "192.0.2.9").packed) is not None
+    assert SIMPLE.template(IPv4Address(A4).packed + IPv4Address(B4).packed) is not None
+
+
+# SIIT-DC edge relay, CLAT: what comes to an EAM's own IPv6 address ends at its IPv4 host
+def test_a_destination_by_eam_does_not_go_round() -> None:
+    outcome = SIMPLE.translate(ipv6(UDP(), src=P + "192.0.2.9", dst=B6))
+    assert (outcome.reason, IP(outcome.packets[0]).dst) == (Reason.TRANSLATED, B4)
 
 
 # S2 alone: an IPv4 router that answers keeps its own mapping

@@ -152,15 +152,23 @@ def test_echo_6to4(old: int, new: int) -> None:
         assert (message[:2], message[4:]) == (bytes((new, 0)), b"\x0a\x0b\0\x07" + body)
 
 
-# Q-17, 1.13: what is corrupt stays unknown to the other side
-@pytest.mark.parametrize("packet", [icmp4(8, 0, damage=1), icmp4(3, 1, body=quote4(), damage=1)])
-def test_wrong_icmpv4_checksum_is_dropped(packet: bytes) -> None:
-    assert T.translate(packet) == dropped(Reason.ICMP_CHECKSUM)
+# Q-17, 1.13: an error's checksum is computed anew, so one that is wrong ends it
+def test_icmp_error_with_a_wrong_checksum_is_dropped() -> None:
+    for packet in (icmp4(3, 1, body=quote4(), damage=1), icmp6(1, 1, body=quote6(), damage=1)):
+        assert T.translate(packet) == dropped(Reason.ICMP_CHECKSUM)
 
 
-@pytest.mark.parametrize("packet", [icmp6(128, 0, damage=1), icmp6(1, 1, body=quote6(), damage=1)])
-def test_wrong_icmpv6_checksum_is_dropped(packet: bytes) -> None:
-    assert T.translate(packet) == dropped(Reason.ICMP_CHECKSUM)
+# 4.2-02, 5.2-01: an echo's is updated, so one that is wrong stays wrong by as much
+@pytest.mark.parametrize("damage", [1, 0x100, 0xFFFE])
+def test_echo_with_a_wrong_checksum_keeps_it_wrong(damage: int) -> None:
+    for right, wrong in ((icmp4(8, 0), icmp4(8, 0, damage=damage)), (icmp6(128, 0), icmp6(128, 0, damage=damage))):
+        (good,), (bad,) = T.translate(right).packets, T.translate(wrong).packets
+        start = 40 if good[0] >> 4 == 6 else 20
+        assert good[start + 4 :] == bad[start + 4 :]
+        assert good[start + 2 : start + 4] != bad[start + 2 : start + 4]
+        old = [int.from_bytes(p[-len(good) + start :][2:4], "big") for p in (right, wrong)]
+        new = [int.from_bytes(p[start + 2 : start + 4], "big") for p in (good, bad)]
+        assert (old[0] - old[1] - new[0] + new[1]) % 0xFFFF == 0
 
 
 # ---- pointers --------------------------------------------------------------------------------------------------
@@ -235,7 +243,18 @@ def test_both_next_hops_bound_a_packet_too_big() -> None:
 
 # M-05, M-07, 5.2-03
 @pytest.mark.parametrize(
-    ("mtu", "result"), [(1500, 1480), (1400, 1380), (1280, 1260), (9000, 1480), (1279, 1260), (0, 1260), (70000, 1480)]
+    ("mtu", "result"),
+    [
+        (1500, 1480),
+        (1400, 1380),
+        (1280, 1260),
+        (9000, 1480),
+        (1279, 1259),
+        (88, 68),
+        (87, 1260),
+        (0, 1260),
+        (70000, 1480),
+    ],
 )
 def test_packet_too_big_becomes_fragmentation_needed(mtu: int, result: int) -> None:
     message = message4(T.translate(icmp6(2, 0, mtu.to_bytes(4, "big"), quote6())))

@@ -58,13 +58,21 @@ MARTIANS4 += ["255.255.255.255"]
 MARTIANS6 = ["::", "::1", "::ffff:192.0.2.1", "fe80::1", "febf::1", "ff02::1", "ff0e::1"]
 
 
-# 4.1-13, 4.1-14 (deviation: in ICMP errors too), 1.13
+# 4.1-13, 1.13
 @pytest.mark.parametrize("martian", MARTIANS4)
 def test_martian_ipv4_source_is_dropped(martian: str) -> None:
     assert T.translate(ipv4(src=martian)) == dropped(Reason.MARTIAN_SOURCE)
-    assert T.translate(error4(martian)) == dropped(Reason.MARTIAN_SOURCE)
     assert T.translate(ipv6(src=P + martian)) == dropped(Reason.MARTIAN_SOURCE)
     assert T.translate(error6(P + martian)) == dropped(Reason.MARTIAN_SOURCE)
+
+
+# 4.1-14: an illegal source of an ICMPv4 error helps in trouble-shooting
+@pytest.mark.parametrize("martian", MARTIANS4)
+def test_martian_source_of_an_icmpv4_error_is_translated(martian: str) -> None:
+    outcome = T.translate(error4(martian))
+    assert outcome.action is Action.TRANSLATED
+    assert IPv6Address(outcome.packets[0][8:24]) == IPv6Address(P + martian)
+    assert ONLY_EAM.translate(error4(martian)) == dropped(Reason.NO_MAPPING_SOURCE)
 
 
 # 1.2-04, 1.13
