@@ -159,14 +159,14 @@ def domain_table(domain: Domain, role: Role, ip: str, own_output: bool, style: S
         body = [base.format(hook, priority), *_why(chain, style), *rules]
         chains.append(_chain(chain, body))
 
-    tracked = role == "host" and ip == "ip"  # what comes back must meet the entry of the source NAT
+    tracked = role != "router" and ip == "ip"  # what comes back must meet the entry of the source NAT
     if not tracked:
         add("untracked", "prerouting", -450, f'iifname "{domain.name}" notrack comment "{name}-untracked"')
     stamp = "meta priority & 0xfffe0000 == 0x6e660000 meta priority set 0"
     add("stamped", "prerouting", -449, f'{stamp} comment "{name}-stamped"')
     mark = f"meta mark {INJECTED_MARK:#x}{'' if tracked else ' notrack'} meta mark set 0"
     add("sent", "output", -449, f'{mark} comment "{name}-sent"')
-    if role == "router":
+    if intercepted(role, ip):
         reject = f'oifname "{domain.name}" counter reject with {REJECT[ip]} comment "{name}-no-route"'
         add("forward", "forward", -450, reject)
         chains.append(_translated_set(domain, ip))
@@ -179,6 +179,11 @@ def domain_table(domain: Domain, role: Role, ip: str, own_output: bool, style: S
     for number, chain in enumerate(chains):
         lines += ([""] if number else []) + _indented(chain)
     return [*lines, "}"]
+
+
+def intercepted(role: Role, ip: str) -> bool:
+    """Whether all that is translated of family `ip` is taken ahead of routing, forwarded or this node's own."""
+    return role == "router" or (role == "masquerade" and ip == "ip6")
 
 
 def owner_chain(style: Style) -> list[str]:
@@ -199,7 +204,7 @@ def host_comments(domain: Domain, role: Role, queue: int, config: Sequence[str],
     """What the host needs beside the rules, as comments: the domain, its device, its routes, sysctls, the daemon."""
     lines = [f"domain {domain.name}, as {role}:", *(f"    {line}" for line in config)]
     run = f"nfxlat run --config FILE --domain {domain.name} --queue {queue}"
-    lines += ["translator, which makes the device:", f"    {run}{' --role host' if role == 'host' else ''}"]
+    lines += ["translator, which makes the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
     own = [n for n in prefixes.clat4(domain) if n.prefixlen == n.max_prefixlen] if role == "host" else []
     if own:
         lines += ["addresses of this host:", *(f"    ip address add {n} dev {domain.name}" for n in own[:ROUTES_SHOWN])]
@@ -209,6 +214,8 @@ def host_comments(domain: Domain, role: Role, queue: int, config: Sequence[str],
         lines.append(f"    ... and {len(routes) - ROUTES_SHOWN} more")
     if role == "router":
         lines += ["forwarding:", "    sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"]
+    elif role == "masquerade":
+        lines += ["forwarding, into the device:", "    sysctl -w net.ipv4.ip_forward=1"]
     return lines
 
 

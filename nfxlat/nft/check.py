@@ -25,7 +25,7 @@ GOOD = "type filter hook {} priority {}; policy accept;"
 
 def check(program: Program) -> list[Finding]:
     """All findings, in the order of the file, the worst first on one line."""
-    found = [*_whole_file(program), *domains(program), *stateful(program.source, list(program.domains))]
+    found = [*_whole_file(program), *domains(program), *stateful(program.source, program.sources())]
     for statement, meaning in zip(program.statements, program.meaning, strict=True):
         found += _chains(program, statement)
         found += _meaning(program, statement, meaning)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 from typing import TypeVar
 
-from nfxlat.nft.additions import DIRECTIONS, own_table
+from nfxlat.nft.additions import DIRECTIONS, intercepted, own_table
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program
 from nfxlat.xlat import prefixes
@@ -45,10 +45,10 @@ def _one_way(program: Program, domain: Domain) -> Iterator[Finding]:
 
 
 def _output(program: Program, domain: Domain) -> Iterator[Finding]:
-    if program.role(domain) != "router":
-        return
     for direction, ip in DIRECTIONS.items():
-        if any("output" in program.hooks(statement) for statement in program.of(domain, direction)):
+        if not intercepted(program.role(domain), ip) or any(
+            "output" in program.hooks(statement) for statement in program.of(domain, direction)
+        ):
             continue
         what = f"no rule takes {'IPv4' if ip == 'ip' else 'IPv6'} packets of {domain.name} at output"
         effect = (

@@ -1,20 +1,18 @@
 """Judge what an `xlat` rule matches on: the side that is translated, the interface, the addresses."""
 
-import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 
 from nfxlat.nft.check_route import misplaced, selects
 from nfxlat.nft.finding import Finding, Severity
+from nfxlat.nft.literals import ADDRESS6, literals4, literals6
 from nfxlat.nft.program import Program
-from nfxlat.nft.scan import Rule, Source, Token
+from nfxlat.nft.scan import Rule, Token
 from nfxlat.nft.statement import Xlat, meant_prefix6, prefix6_faults
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
-_ADDRESS6 = re.compile(r"[0-9A-Fa-fxyzXYZ]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d+)?")
-_ADDRESS4 = re.compile(r"\d+\.\d+\.\d+\.\d+(/\d+)?")
 ICMP6_ERRORS = "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
 _RETURNING = ("return", "accept", "drop")
 
@@ -69,7 +67,7 @@ def _seen(program: Program, statement: Xlat) -> list[Token]:
 
 def _malformed(program: Program, statement: Xlat) -> Iterator[Finding]:
     for token in statement.matches:
-        if token.kind != "word" or not _ADDRESS6.fullmatch(token.text):
+        if token.kind != "word" or not ADDRESS6.fullmatch(token.text):
             continue
         guess = meant_prefix6(token.text)
         for fault in prefix6_faults(token.text, translation=False):
@@ -93,7 +91,7 @@ def _destination(
     ip = "ip" if statement.direction == "to" else "ip6"
     sides = {after for before, after in pairwise(words) if before == ip}
     role = program.role(domain) if domain is not None else "router"
-    good = "ip daddr { pool4, EAM }" if ip == "ip" else "ip6 daddr PREFIX6" if role == "router" else "ip6 daddr CLAT"
+    good = "ip daddr { pool4, EAM }" if ip == "ip" else "ip6 daddr PREFIX6" if role != "host" else "ip6 daddr CLAT"
     if domain is None and ip == "ip6" and "saddr" in sides:
         good = "ip6 daddr of this host's translated address, and ICMPv6 errors to it from any source"
     if "daddr" not in sides:
@@ -138,12 +136,12 @@ def _side(program: Program, statement: Xlat, domain: Domain, where: str) -> Iter
     other: Networks
     literal: Networks
     if statement.direction == "to":
-        wanted, other, literal = prefixes.translated4(domain), [], _literals4(program.source, statement)
+        wanted, other, literal = prefixes.translated4(domain), [], literals4(program.source, statement)
     else:
         wanted, other, literal = (
             prefixes.translated6(domain),
             prefixes.clat6(domain),
-            _literals6(program.source, statement),
+            literals6(program.source, statement),
         )
         if program.role(domain) == "host":
             wanted, other = other, wanted
@@ -157,42 +155,6 @@ def _side(program: Program, statement: Xlat, domain: Domain, where: str) -> Iter
             effect = "these addresses are this family's own hosts: packets to them need no translation"
         have = ", ".join(prefixes.texts(wanted)[:4]) or "nothing"
         yield Finding("side", Severity.ERROR, where, what, effect, f"what is translated: {have}")
-
-
-def _literals4(source: Source, statement: Xlat) -> list[IPv4Network]:
-    return [IPv4Network(text, strict=False) for text in _literal(source, statement, "ip", _ADDRESS4) if _sound4(text)]
-
-
-def _literals6(source: Source, statement: Xlat) -> list[IPv6Network]:
-    found = _literal(source, statement, "ip6", _ADDRESS6)
-    return [IPv6Network(text) for text in found if not prefix6_faults(text, translation=False)]
-
-
-def _sound4(text: str) -> bool:
-    try:
-        IPv4Network(text, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _literal(source: Source, statement: Xlat, family: str, pattern: re.Pattern[str]) -> list[str]:
-    """Addresses and prefixes written out behind `ip daddr`; none where a set, a variable or `!=` stands there."""
-    texts = [source.value(token).text for token in statement.matches]
-    found: list[str] = []
-    for index in range(len(texts) - 2):
-        if texts[index : index + 2] != [family, "daddr"]:
-            continue
-        behind = texts[index + 2 :]
-        if behind[0] == "==":
-            behind = behind[1:]
-        if behind and behind[0] == "{" and "}" in behind:
-            behind = [text for text in behind[1 : behind.index("}")] if text != ","]
-        else:
-            behind = behind[:1]
-        if all(pattern.fullmatch(text) for text in behind):
-            found += behind
-    return found
 
 
 def _interface(words: list[str], key: str) -> str:
@@ -216,7 +178,7 @@ def _postrouting(where: str, words: list[str], domain: Domain | None) -> Iterato
 
 
 def _host_source(where: str, domain: Domain) -> Iterator[Finding]:
-    if not len(domain.eamt):
+    if not len(domain.eamt) and not domain.pool4:
         what = f"domain {domain.name} has no explicit mapping of this host's own address"
         effect = "the source of what leaves has no counterpart: it is dropped, no_mapping_source"
         yield Finding("host-source", Severity.ERROR, where, what, effect, 'eam = [["192.0.0.1", "2001:db8:2::2"]]')

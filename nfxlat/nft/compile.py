@@ -176,7 +176,7 @@ def _tail(program: Program, numbers: dict[str, int], style: Style) -> tuple[str,
         for direction, ip in additions.DIRECTIONS.items():
             own_output = any("output" in program.hooks(statement) for statement in program.of(domain, direction))
             lines += ["", *additions.domain_table(domain, role, ip, own_output, style)]
-            if role == "router":
+            if additions.intercepted(role, ip):
                 found += additions.queue_chains(ip, additions.own_table(domain), domain, direction)
     return "".join(f"{line}\n" for line in lines), found
 

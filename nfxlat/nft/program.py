@@ -6,12 +6,14 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from nfxlat.errors import OperatorError
+from nfxlat.nft.literals import literals6
 from nfxlat.nft.scan import Source
 from nfxlat.nft.statement import MAPPED, Xlat, meant_prefix6, network4, network6, prefix6_faults, statements
+from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
-Role = Literal["router", "host"]
+Role = Literal["router", "host", "masquerade"]  # contrib/dev/TRANSLATION-POINTS.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,22 @@ class Program:
         """Names of the hooks from which packets reach the statement."""
         return {c.base.hook for c in self.source.bases(statement.rule.chain) if c.base}
 
+    def sources(self) -> list[str]:
+        """The domain devices that translated packets come in on: those of routers (others use raw sockets)."""
+        return [domain.name for domain in self.domains.values() if self.role(domain) == "router"]
+
     def role(self, domain: Domain) -> Role:
-        """A host's IPv4 is taken at postrouting, a router's at prerouting (contrib/dev/TRANSLATION-POINTS.md)."""
-        return "host" if any("postrouting" in self.hooks(s) for s in self.of(domain, "to")) else "router"
+        """A router's IPv4 is taken at prerouting; at postrouting a host's own, and what NAT has led to IPv6 hosts.
+
+        What comes back as IPv6 is for prefix6 there, and for the EAMs' IPv6 side at a host; pool4 is for no host.
+        """
+        if not any("postrouting" in self.hooks(s) for s in self.of(domain, "to")):
+            return "router"
+        named = [network for s in self.of(domain, "from") for network in literals6(self.source, s)]
+        if any(a.overlaps(b) for a in named for b in prefixes.translated6(domain)):
+            return "masquerade"
+        own = any(a.overlaps(b) for a in named for b in prefixes.clat6(domain))
+        return "masquerade" if domain.pool4 and not own else "host"
 
 
 def program(text: str, name: str, configured: Sequence[Domain] = ()) -> Program:

@@ -103,7 +103,7 @@ def _terminal_routes(
 def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
     """Addresses of this node that the domain says are somebody else's."""
     mapped: list[Network] = [*prefixes.translated6(domain), *prefixes.clat6(domain)]
-    if role == "router":  # a host's own IPv4 address is meant to be mapped
+    if role != "host":  # a host's own IPv4 address is meant to be mapped
         mapped += prefixes.translated4(domain)
     for address in sorted((ip_address(packed) for packed in local_addresses()), key=lambda a: (a.version, int(a))):
         if any(address in native for native in prefixes.native6(domain) if address.version == native.version):
@@ -121,8 +121,9 @@ def _sysctls(domain: Domain, role: Role) -> Iterator[Finding]:
     def finding(code: str, key: str, value: int, effect: str, remedy: str, severity: Severity) -> Finding:
         return Finding(code, severity, sysctl.dotted(key), f"is {value}", effect, remedy)
 
-    if role == "router":
-        for key in (sysctl.FORWARD4, sysctl.FORWARD6, f"net/ipv4/conf/{domain.name}/forwarding"):
+    keys = (sysctl.FORWARD4, sysctl.FORWARD6, f"net/ipv4/conf/{domain.name}/forwarding")
+    if role != "host":
+        for key in keys if role == "router" else keys[:1]:
             if sysctl.read(key) == "0":
                 effect = f"what is injected through {domain.name} is not forwarded but dropped"
                 remedy = f"sysctl -w {sysctl.dotted(key)}=1, or nfxlat run --inject ip"
@@ -159,5 +160,5 @@ def _ruleset(program: Program) -> Iterator[Finding]:
         what, effect = f"cannot be read: {error.what}", "other rules may drop what is translated"
         yield Finding("ruleset", Severity.WARNING, "ruleset", what, effect)
         return
-    yield from stateful(source, list(program.domains))
+    yield from stateful(source, program.sources())
     yield from flowtables(source)

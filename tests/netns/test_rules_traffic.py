@@ -16,6 +16,7 @@ from nfxlat.lab.capture import Capture
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.rules import in_lab
 from nfxlat.lab.topology import (
     HOST4_6,
     HOST6,
@@ -152,14 +153,6 @@ CLAT4, CLAT6 = "192.0.0.1", "2001:db8:1::64"
 LAB = {"2001:db8:2::2": CLAT6, "2001:db8:12:34::1": CLAT6, "192.0.2.1": "203.0.113.9", "2001:db8:46::/96": str(PREFIX6)}
 
 
-def in_lab(name: str, addresses: dict[str, str]) -> str:
-    """A file of rules/xlat with other addresses."""
-    text = (XLAT / name).read_text()
-    for theirs, ours in addresses.items():
-        text = text.replace(theirs, ours)
-    return text
-
-
 @pytest.fixture(params=["clat", "netdev", "edge-relay"])
 def clat(bare_lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The translator's node as an IPv4 host on an IPv6-only network; host6 is the IPv4 Internet.
@@ -167,8 +160,8 @@ def clat(bare_lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     host4 --- router4 --- [ clat ] --- router6 --- host6
     """
     bare_lab.router6.ip(f"route add {CLAT6}/128 via {TRANSLATOR[1]}")
-    text = in_lab(f"{request.param}.nft", LAB)
-    toml = in_lab("clat.toml" if request.param == "netdev" else f"{request.param}.toml", LAB)
+    text = in_lab(XLAT / f"{request.param}.nft", LAB)
+    toml = in_lab(XLAT / ("clat.toml" if request.param == "netdev" else f"{request.param}.toml"), LAB)
     if request.param == "netdev":  # the lab's prefix, and a domain as the statement makes it
         text, toml = text.replace("64:ff9b::/96", str(PREFIX6)), toml.replace("clat0", "xlat0")
     file, configuration = write(tmp_path, text), write(tmp_path, toml, "clat.toml")
@@ -221,8 +214,8 @@ def test_a_border_relay_leads_from_the_internet_to_services(bare_lab: Lab, tmp_p
         '"eth0"': '"to-r4"',
         '"eth1"': '"to-r6"',
     }
-    file = write(tmp_path, in_lab("border-relay.nft", places))
-    toml = write(tmp_path, in_lab("border-relay.toml", places), "br.toml")
+    file = write(tmp_path, in_lab(XLAT / "border-relay.nft", places))
+    toml = write(tmp_path, in_lab(XLAT / "border-relay.toml", places), "br.toml")
     nfxlat(lab, "rules", "load", file, "--config", toml)
     with TranslatorProcess(lab.translator, lab.directory, "--config", toml, setup=False):
         prepare(lab, nfxlat(lab, "rules", "compile", file, "--config", toml))
@@ -243,7 +236,7 @@ BLUE6_4 = "198.51.100.130"
 def test_two_domains_on_one_box_each_translate_their_own(bare_lab: Lab, tmp_path: Path) -> None:
     lab = bare_lab
     # red has the lab's own prefix6; blue's host is host6 too, by another address
-    text, toml = (in_lab(name, {"2001:db8:64:1::/96": str(PREFIX6)}) for name in ("domains.nft", "domains.toml"))
+    text, toml = (in_lab(XLAT / name, {"2001:db8:64:1::/96": str(PREFIX6)}) for name in ("domains.nft", "domains.toml"))
     lab.host6.ip(f"address add {BLUE6}/128 dev to-r6")
     lab.router6.ip(f"route add {BLUE6}/128 via {HOST6}")
     lab.translator.ip(f"route add {BLUE6}/128 via {ROUTER6[0]}")

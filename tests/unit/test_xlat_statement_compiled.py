@@ -15,6 +15,11 @@ from nfxlat.xlat.eamt import Eamt
 
 SIIT0 = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("198.51.100.0/24"),))
 SIIT1 = Domain("siit1", prefix6=IPv6Network("2001:db8:65::/96"), pool4=(IPv4Network("203.0.113.0/24"),))
+CLAT0 = Domain(
+    "clat0",
+    prefix6=IPv6Network("2001:db8:64::/96"),
+    eamt=Eamt([(IPv4Network("192.0.0.1"), IPv6Network("2001:db8:2::2"))]),
+)
 SAME = Domain("same", prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("192.0.2.0/24"),))
 
 ODD = """\
@@ -167,10 +172,35 @@ def test_an_output_rule_of_the_file_leaves_only_kernel_errors_to_the_added_one()
 
 
 def test_a_rule_at_postrouting_makes_it_a_host_that_forwards_nothing() -> None:
-    result = compiled(ONE % ("postrouting", "srcnat + 1", "siit0"))
+    result = compiled(ONE % ("postrouting", "srcnat + 1", "clat0"), CLAT0)
     assert "as host" in result.text
     assert "hook forward" not in result.text
-    assert "ip route add default dev siit0" in result.text
+    assert "ip route add default dev clat0" in result.text
+
+
+@pytest.mark.parametrize(
+    ("domain", "returning", "role"),
+    [
+        (CLAT0, "2001:db8:2::2", "host"),
+        (CLAT0, "@unknown", "host"),
+        (CLAT0, "2001:db8:64::/96", "masquerade"),
+        (CLAT0, "$prefix6", "masquerade"),
+        (SIIT0, "@unknown", "masquerade"),
+    ],
+)
+def test_what_comes_back_tells_a_host_from_a_router_behind_masquerade(
+    domain: Domain, returning: str, role: str
+) -> None:
+    text = "define prefix6 = { 2001:db8:64::/96, 2001:db8:99::/96 }\n"
+    text += (
+        f'table ip t {{ chain c {{ type filter hook postrouting priority 101; oifname "x" xlat to {domain.name}; }}; }}'
+    )
+    text += "\ntable ip6 t { chain c { type filter hook prerouting priority -450; "
+    text += f"ip6 daddr {returning} xlat from {domain.name}; }}; }}"
+    result = compiled(text, domain).text
+    assert f"as {role}" in result
+    assert ("hook forward" in result) == (role == "masquerade")
+    assert "notrack" not in result.partition(f"\ntable ip xlat_{domain.name} {{")[2].partition("\n}")[0]
 
 
 def test_an_inet_table_tells_the_families_apart() -> None:

@@ -1,0 +1,43 @@
+"""Rules with `xlat` at work in a lab's translator namespace, whatever the checker says of them."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from nfxlat.lab.netns import Namespace
+from nfxlat.nft import ruleset
+from nfxlat.nft.compile import Compiled, compile_rules, queues
+from nfxlat.nft.program import Program
+
+
+@contextlib.contextmanager
+def loaded(namespace: Namespace, program: Program) -> Iterator[Compiled]:
+    """The program's rules, loaded as `nfxlat rules load` does it, for as long as the block lasts."""
+    with namespace.entered():
+        closed = not ruleset.native()
+        compiled = compile_rules(program, native=not closed)
+        ruleset.install(compiled, program.source.name, queues(program), closed=closed)
+    try:
+        yield compiled
+    finally:
+        if os.path.exists(namespace.path):
+            with namespace.entered():
+                ruleset.remove(compiled.owner)
+
+
+def prepare(namespace: Namespace, compiled: Compiled) -> list[str]:
+    """Do what the compiled rules say in their comments about the host; those commands."""
+    lines = [line.removeprefix("#").strip() for line in compiled.text.splitlines() if line.startswith("#     ")]
+    commands = [line for line in lines if line.split()[0] in ("ip", "sysctl")]
+    for command in commands:
+        namespace.run(command.replace(" add ", " replace ", 1).split())
+    return commands
+
+
+def in_lab(file: Path, addresses: dict[str, str]) -> str:
+    """A file of rules/xlat with other addresses."""
+    text = file.read_text(encoding="utf-8")
+    for theirs, ours in addresses.items():
+        text = text.replace(theirs, ours)
+    return text

@@ -1,0 +1,160 @@
+"""Traffic by rules that select what no route can: by the socket that sends it, and behind NAT.
+
+host4 --- router4 --- translator --- router6 --- host6
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.packet import Raw
+
+from nfxlat import config
+from nfxlat.lab.capture import Capture, send_packet
+from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error
+from nfxlat.lab.netns import wait_for
+from nfxlat.lab.probe import ping, traceroute
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.rules import in_lab, loaded, prepare
+from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUTER4, TRANSLATOR, Lab
+from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.nft.check import check
+from nfxlat.nft.finding import Severity
+from nfxlat.nft.program import program
+from nfxlat.nft.templates import RULES
+from nfxlat.service.rules_live import check_live
+
+pytestmark = pytest.mark.netns
+
+STATEFUL = "type filter hook forward priority 0; policy drop; ct state established,related accept;"
+STATEFUL = f"table inet fw {{ chain f {{ {STATEFUL} }}; }}"
+PRIVATE4 = "192.168.255.2"  # what HOST6 is to NAT
+PROBE = b"nfxlat probe"  # icmp_error
+PAYLOAD = b"from behind one address"
+
+
+def translating(lab: Lab, directory: Path, name: str, *arguments: str) -> Iterator[Lab]:
+    """The rules and the domain of rules/xlat/`name`, loaded, with `nfxlat run` beside them."""
+    file, toml = RULES / "xlat" / f"{name}.nft", RULES / "xlat" / f"{name}.toml"
+    text = in_lab(file, {'"eth0"': '"to-r4"'})
+    found = program(text, str(directory / file.name), config.load(toml).domains)
+    process = TranslatorProcess(lab.translator, lab.directory, "--config", str(toml), *arguments, setup=False)
+    with loaded(lab.translator, found) as compiled, process:
+        assert len(prepare(lab.translator, compiled)) >= 4
+        judged = [*check(found), *lab.translator.call(check_live, found)]
+        assert [finding for finding in judged if finding.severity is not Severity.NOTE] == []
+        yield lab
+
+
+@pytest.fixture
+def shared(bare_lab: Lab, tmp_path: Path) -> Iterator[Lab]:
+    """host6 on the Internet as the translator's own address, 192.0.2.18."""
+    yield from translating(bare_lab, tmp_path, "masquerade", "--role", "host")
+
+
+def test_ipv6_hosts_share_the_address_of_the_box(shared: Lab) -> None:
+    lab = shared
+    with Capture(lab.host4, "to-r4") as capture:
+        assert lab.host6.call(ping, HOST4_6, HOST6).ok
+        arrived = {socket.inet_ntoa(packet[12:16]) for packet in capture.drain() if packet[16:20] == b"\xc0\0\2\2"}
+    assert arrived == {TRANSLATOR[0]}
+    with UdpEcho(lab.host4, HOST4) as echo:
+        assert lab.host6.call(exchange, HOST4_6, echo.port, 3000, HOST6).ok
+    servers = [ServerProcess(lab.host4, 4 << 20), ServerProcess(lab.host6, 1 << 20)]
+    try:
+        server4, server6 = (server.ready() for server in servers)
+        assert lab.host6.call(download, HOST4_6, server4, HOST6).intact
+        # and a port of it leads to one of them
+        leads = f'iifname "to-r4" tcp dport {server6.http} dnat to {PRIVATE4}'
+        lab.translator.run(["nft", f"add rule ip shared dstnat {leads}"])
+        assert lab.host4.call(download, TRANSLATOR[0], server6).intact
+    finally:
+        for server in servers:
+            server.close()
+
+
+def test_each_direction_takes_one_hop(shared: Lab) -> None:
+    lab = shared
+    with Capture(lab.host4, "to-r4") as capture:
+        request = IPv6(src=HOST6, dst=HOST4_6, hlim=64) / UDP(sport=4000, dport=4001) / Raw(PAYLOAD)
+        lab.host6.call(send_packet, bytes(request), HOST4_6)
+        arrived = IP(capture.wait(lambda seen: PAYLOAD in seen))
+    assert (arrived.src, arrived.ttl) == (TRANSLATOR[0], 64 - 3)
+    with Capture(lab.host6, "to-r6") as capture:
+        reply = IP(src=HOST4, dst=TRANSLATOR[0], ttl=64) / UDP(sport=4001, dport=arrived[UDP].sport) / Raw(PAYLOAD)
+        lab.host4.call(send_packet, bytes(reply), TRANSLATOR[0])
+        back = IPv6(capture.wait(lambda seen: PAYLOAD in seen and seen[:1] == b"\x60"))
+    assert (back.src, back.dst, back.hlim, back[UDP].dport) == (HOST4_6, HOST6, 64 - 3, 4000)
+
+
+def test_icmp_errors_find_their_way_through_nat(shared: Lab) -> None:
+    lab = shared
+    hops = [hop.address for hop in lab.host6.call(traceroute, HOST4_6, HOST6)]
+    assert len(hops) == 4
+    assert None not in hops
+    assert hops[-1] == HOST4_6
+    # the other way: host4's large replies meet the narrow link to host6, whose router says so
+    with lab.host4.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((HOST4, 0))
+        server.settimeout(5)
+        server.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER, IP_PMTUDISC_DO (linux/in.h)
+        with lab.host6.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+            client.bind((HOST6, 0))
+            client.settimeout(5)
+            client.sendto(PAYLOAD, (HOST4_6, server.getsockname()[1]))
+            _, sharing = server.recvfrom(100)
+            lab.router6.ip(f"route replace {HOST6}/128 dev to-h6 mtu {NARROW_MTU}")
+            server.connect(sharing)
+            server.send(bytes(1440))
+            wait_for(lambda: server.getsockopt(socket.IPPROTO_IP, 14) == NARROW_MTU - 20, "frag needed")  # IP_MTU
+            assert server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EMSGSIZE
+            server.send(bytes(NARROW_MTU - 20 - 28))
+            assert len(client.recv(2000)) == NARROW_MTU - 20 - 28
+
+
+def test_conntrack_keeps_what_nat_needs_and_a_stateful_firewall_is_content(shared: Lab) -> None:
+    lab = shared
+    lab.translator.run(["nft", STATEFUL])
+    assert lab.host6.call(ping, HOST4_6, HOST6).ok
+    assert not lab.host4.call(ping, PRIVATE4, count=1, timeout=0.3).ok
+
+
+@pytest.fixture
+def users(bare_lab: Lab, tmp_path: Path) -> Iterator[Lab]:
+    yield from translating(bare_lab, tmp_path, "users")
+
+
+def error_for(uid: int) -> str:
+    """What a datagram of user `uid` to a closed port of host6 brings back: the name of an errno."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setuid(uid)
+            os.write(theirs, icmp_error(HOST6_4, 9, timeout=0.5).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as said:
+        answer = said.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+def test_one_user_is_translated_and_the_others_are_not(users: Lab) -> None:
+    lab = users
+    assert lab.translator.call(error_for, 1000) == "ECONNREFUSED"  # of host6
+    assert lab.translator.call(error_for, 1001) == "EPERM"  # of the rule that rejects
+    # with a route of their own the others stay with IPv4
+    lab.translator.ip(f"route add {HOST6_4} via {ROUTER4[1]}")
+    lab.router4.ip(f"address add {HOST6_4}/32 dev lo")
+    assert lab.translator.call(error_for, 1001) == "ECONNREFUSED"
+    with Capture(lab.translator, "to-r4") as ipv4, Capture(lab.translator, "to-r6") as ipv6:
+        assert lab.translator.call(error_for, 1000) == "ECONNREFUSED"
+        assert not any(PROBE in packet for packet in ipv4.drain())
+        assert any(PROBE in packet for packet in ipv6.drain())
