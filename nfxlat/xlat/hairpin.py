@@ -2,7 +2,8 @@
 
 The IPv4 network would bring such a packet back to the translator, which is where the EAMs' IPv4 addresses are routed
 to; so it stays here. It is translated twice and pays for it: two hops, the upper half of an identification, an ICMP
-error's octets beyond 576. What must be refused on the second pass is told to the sender as an error about his own packet.
+error's octets beyond 576. What must be refused on the second pass is told to the sender as an error about their own
+packet.
 """
 
 from nfxlat.outcome import Action, Outcome, Reason

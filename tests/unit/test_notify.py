@@ -34,7 +34,7 @@ def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch, path
 
 def test_the_unit_starts_a_command_that_there_is() -> None:
     unit = (ROOT / "contrib/systemd/nfxlat@.service").read_text()
-    options = re.findall(r'NFXLAT_OPTIONS=([^"]*)"', unit)
+    options = re.findall(r'NFXLAT_OPTIONS="?(--[^"]*)"', unit)
     (command,) = re.findall(r"^ExecStart=(.*)", unit, re.MULTILINE)
     for given in options:
         arguments = shlex.split(command.replace("%i", "siit0").replace("$NFXLAT_OPTIONS", given))
