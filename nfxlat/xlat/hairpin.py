@@ -1,9 +1,8 @@
 """The way round of simple hairpinning (RFC 7757 4.2.1): to IPv4, and from there back to IPv6 like any IPv4 packet.
 
 The IPv4 network would bring such a packet back to the translator, which is where the EAMs' IPv4 addresses are routed
-to; so it stays here. It is translated twice and pays for it: two hops, the upper half of an identification, an ICMP
-error's octets beyond 576. What must be refused on the second pass is told to the sender as an error about their own
-packet.
+to; so it stays here. It is translated twice and pays for it: two hops, the lower 16 bits of an identification, 576
+octets for an ICMP error. What is refused on the second pass is told to the sender as an error about his own packet.
 """
 
 from nfxlat.outcome import Action, Outcome, Reason
