@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nfxlat import __version__
 from nfxlat.errors import OperatorError
 
-_COMMANDS = ("bench", "demo", "doctor", "explain", "rules", "run", "stats", "translate")
+_COMMANDS = ("bench", "demo", "doctor", "domain", "explain", "rules", "run", "stats", "translate")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from nfxlat.cli.domain import add_domain_arguments, chosen_domain
+from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.offline import link
 from nfxlat.offline.capture import STDIN, opened

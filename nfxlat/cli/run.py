@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from nfxlat.cli.domain import add_domain_arguments, chosen_domain
+from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.service.device_model import service
 from nfxlat.service.run import QUEUES_PER_WORKER, Options

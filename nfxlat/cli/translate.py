@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from nfxlat.cli.domain import add_domain_arguments, chosen_domain
+from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.offline.capture import Writer, opened
 from nfxlat.offline.record import Record
 from nfxlat.offline.summary import brief

@@ -88,6 +88,12 @@ def remove_named(name: str) -> bool:
     return True
 
 
+def ours() -> list[str]:
+    """Names of all such TUNs."""
+    with IPRoute() as ipr:
+        return sorted(str(link.get_attr("IFLA_IFNAME")) for link in ipr.get_links() if is_ours(link))
+
+
 def dropped(name: str) -> int:
     """Packets that the kernel dropped because no queue of the TUN had room for them, or there was none."""
     with IPRoute() as ipr:

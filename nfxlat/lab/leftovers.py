@@ -19,11 +19,11 @@ RUN_NFXLAT = "/run/nfxlat"
 
 def remove_remains(inode: int) -> None:
     """Remove what a killed `nfxlat run --setup` leaves outside of the network namespace `inode` that it ran in: the
-    pinned namespace with the far end of its device, and the record of what it changed.
+    pinned namespace with the far end of its device, the record of what it changed, and domains that were added.
     """
     for path in Path(RUN_NETNS).glob(f"nfxlat-*-{inode}"):
         unpin(path.name)
-    for path in Path(RUN_NFXLAT).glob(f"*-{inode}.json"):
+    for path in [*Path(RUN_NFXLAT).glob(f"*-{inode}.json"), *Path(RUN_NFXLAT).glob(f"*-{inode}.toml")]:
         path.unlink(missing_ok=True)
 
 

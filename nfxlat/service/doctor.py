@@ -13,7 +13,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, device, netns, offload, state, sysctl
+from nfxlat.host import capabilities, device, netns, offload, registry, state, sysctl, tun
 from nfxlat.nft import load
 from nfxlat.service import probes
 
@@ -218,9 +218,16 @@ def _left_overs() -> Iterator[Finding]:
             meaning = "it fails closed: what is translated is dropped until nfxlat runs again"
             remedy = "nfxlat run --setup takes it over, and down in the end"
             yield Finding(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
+    for name in registry.names():
+        remedy = f"nfxlat domain del {name}, when it is not wanted any more"
+        yield Finding(f"domain {name}", State.OK, "added", "nfxlat run --domain of it translates", remedy)
+    for name in tun.ours():
+        if name not in held and registry.text(name) is None:
+            meaning = "a run without --setup has it, or had"
+            yield Finding(f"device {name}", State.NOTE, "a TUN", meaning, f"if none runs: ip link del {name}")
     for pinned in sorted(netns.RUN.glob(f"{device.PREFIX}*-{inode}")):
         name = pinned.name.removeprefix(device.PREFIX).removesuffix(f"-{inode}")
-        if name not in held:
+        if name not in held and registry.text(name) is None:
             meaning = "a run without --setup has it, or had"
             remedy = f"if none runs: ip link del {name}; ip netns del {pinned.name}"
             yield Finding(f"device {name}", State.NOTE, f"its far end is in {pinned.name}", meaning, remedy)

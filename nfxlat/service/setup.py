@@ -13,7 +13,7 @@ from typing import Literal
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import addresses, capabilities, device, routes, stamp, sysctl, tun
+from nfxlat.host import addresses, capabilities, device, registry, routes, stamp, sysctl, tun
 from nfxlat.host.routes import Route
 from nfxlat.host.state import State
 from nfxlat.nft import compat, load, templates
@@ -108,13 +108,14 @@ class Setup:
     def _device(self) -> None:
         assert self._state is not None
         name = self.domain.name
+        own = name if registry.text(name) is None else None  # what `nfxlat domain add` made stays
         if self.role == "device":
             self._drop_veth(self._state)  # of another model, whose run was killed
-            self._note(tun=name, device=None)
+            self._note(tun=own, device=None)
             tun.create_or_adopt(name, report=self.report)
             return
         self._drop_tun(self._state)
-        self._note(device=name, tun=None)
+        self._note(device=own, tun=None)
         self.device, _ = device.create_or_adopt(name, report=self.report)
         if self.role != "host":
             return

@@ -11,6 +11,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 
+from nfxlat.cli import main
 from nfxlat.errors import OperatorError
 from nfxlat.lab.capture import Capture, icmp4, send_packet
 from nfxlat.lab.checks import Checks, Load
@@ -223,11 +224,16 @@ def test_in_the_device_model_conntrack_sees_whole_flows(lab: Lab) -> None:
 
 
 @DEVICE_MODEL
-def test_what_the_device_has_no_room_for_is_counted(lab: Lab, process: TranslatorProcess) -> None:
+def test_what_the_device_has_no_room_for_is_counted(
+    lab: Lab, process: TranslatorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
     lab.translator.ip("link set siit0 txqueuelen 1")
     with lab.router4.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(4000):
             sender.sendto(PAYLOAD, (HOST6_EAM4, 9))
     wait_for(lambda: process.summary()["queues"]["siit0"]["full"] > 0, "a drop of the device")
+    with lab.translator.entered():
+        assert main(["top", "--interval", "0.1", "--count", "1"]) == 0
+    assert "queue siit0: dropped by the kernel (full)" in capsys.readouterr().out
     process.stop()
     assert any(re.search(r"queue siit0: the kernel dropped \d+ \(full\)", line) for line in process.output())
