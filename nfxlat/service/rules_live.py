@@ -140,10 +140,10 @@ def _sysctls(domain: Domain, role: Role) -> Iterator[Finding]:
         yield finding("accept-local", f"{own}/accept_local", 1, effect, remedy, Severity.WARNING)
     for key in ("net/ipv4/fwmark_reflect", "net/ipv6/fwmark_reflect"):
         if sysctl.read(key) == "1":
-            effect = (
-                "ICMP errors of the kernel bear the mark of the packet that they are about: with nfxlat's own, the "
+            effect = "an ICMP error of the kernel bears the mark of its packet: where a rule at output ahead of -449 "
+            effect += (
+                "rejects what nfxlat sends by raw socket, the mark is nfxlat's, and the error is let off untranslated"
             )
-            effect += "output rule lets them off untranslated, and the sender never learns"
             remedy = f"sysctl -w {sysctl.dotted(key)}=0"
             yield finding("fwmark-reflect", key, 1, effect, remedy, Severity.WARNING)
 
