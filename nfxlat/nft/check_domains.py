@@ -68,7 +68,9 @@ def _loops(program: Program, domain: Domain) -> Iterator[Finding]:
             if not network.overlaps(other.prefix6):
                 continue
             what = f"{prefixes.texts([network])[0]}, an IPv6 host of {domain.name}, lies in prefix6 of {other.name}"
-            effect = "what is translated to it is a packet that is translated back: it goes round until its hops end"
+            effect = (
+                f"what is translated to it is taken by {other.name} too, which has no mapping of its source: refused"
+            )
             if other is domain:
                 effect = "what is translated to it is routed into the device that it came from, and refused"
             remedy = "give the host an address outside prefix6, or take it as pool4"

@@ -15,6 +15,7 @@ from nfxlat.nft.check import flowtables, stateful
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program, Role
 from nfxlat.nft.scan import Source
+from nfxlat.service.rules_link import unanswered
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
@@ -44,6 +45,7 @@ def check_live(program: Program) -> list[Finding]:
         found += _terminal_routes(domain, role, {number for number in indexes.values() if number}, index, table)
         found += _addresses(domain, role)
         found += _sysctls(domain, role)
+        found += unanswered(domain, role)
     found += _ruleset(program)
     return list(dict.fromkeys(found))  # several domains, one forwarding
 

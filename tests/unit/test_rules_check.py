@@ -182,7 +182,7 @@ def test_a_host_inside_a_prefix6_is_a_loop() -> None:
         "ip6 daddr 2001:db8:65::/96 xlat from pong; }; }\n"
     )
     found = [f for f in judged(text.replace("siit0", "ping") + second, PING, PONG) if f.code == "loop"]
-    assert ["goes round" in f.effect for f in found] == [True]
+    assert ["taken by pong too" in f.effect for f in found] == [True]
 
 
 def test_a_host_without_a_mapping_of_its_own_is_told() -> None:
