@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import sysctl
+from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES, RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.nft import load
@@ -60,6 +60,9 @@ def _device(domain: Domain, index: int | None) -> Iterator[Finding]:
         what, effect = "no such device", "terminal routes have nothing to lead into, and nothing can be injected"
         remedy = f"nfxlat run --domain {domain.name} makes it"
         yield Finding("device", Severity.WARNING, f"device {domain.name}", what, effect, remedy)
+    for manager, remedy in managers.unguarded(domain.name):
+        what, effect = f"{manager} runs here", "it may give the device addresses and take its routes away"
+        yield Finding("manager", Severity.NOTE, f"device {domain.name}", what, effect, remedy)
 
 
 def _routes() -> list[_Route]:

@@ -246,3 +246,50 @@ def test_a_queue_with_bypass_leaks_where_nobody_listens(
     with bare_lab.plain_ipv4():
         # it leaks past the translator that is not there
         assert bare_lab.host4.call(ping, PLAIN_HOST6, count=1, timeout=WAIT[not advised]).ok != advised
+
+
+FLOWS = """\
+table inet fast {
+	flowtable f {
+		hook ingress priority filter
+		devices = { "to-r4", "to-r6" }
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		%smeta l4proto udp flow add @f
+	}
+}
+"""
+
+
+@pytest.mark.advice("flowtable")
+@pytest.mark.parametrize("advised", [True, False])
+def test_an_offloaded_flow_passes_by_the_rules(bare_lab: Lab, advised: bool, tmp_path: Path) -> None:
+    """A flow that was forwarded as IPv4 before the rules came; where the kernel has no flow offload, nobody can err."""
+    keep_out = "ip daddr 198.18.0.0/15 accept; ip saddr 198.18.0.0/15 accept; " if advised else ""
+    flows = FLOWS % keep_out
+    assert {finding.code for finding in check(program(flows, "f.nft"))} == {"flowtable"}
+    done = bare_lab.translator.run(["nft", flows], check=False)
+    if done.returncode:
+        print("no flow offload in this kernel (CONFIG_NFT_FLOW_OFFLOAD): nft refuses the flowtable")
+        assert "No such file or directory" in done.stderr
+        return
+    toml = tmp_path / "plain.toml"
+    toml.write_text('[domain.siit0]\nprefix6 = "2001:db8:64::/96"\npool4 = ["198.18.0.0/15"]\n')
+    text = ROUTER.replace("{ 198.51.100.0/24, 203.0.113.2 }", "198.18.0.0/15")
+    found = program(text, str(tmp_path / "plain.nft"), config.load(toml).domains)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(bare_lab.plain_ipv4())
+        echo = stack.enter_context(UdpEcho(bare_lab.host6, PLAIN_HOST6))
+        stack.enter_context(bare_lab.host4.entered())
+        client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        client.settimeout(WAIT[True])
+        client.connect((PLAIN_HOST6, echo.port))
+        for _ in range(5):
+            client.send(MARK)
+            assert client.recv(100) == MARK
+        stack.enter_context(loaded(bare_lab.translator, found))
+        client.settimeout(WAIT[not advised])
+        client.send(MARK)
+        with pytest.raises(TimeoutError) if advised else contextlib.nullcontext():
+            assert client.recv(100) == MARK
