@@ -46,7 +46,7 @@ def callers(program: Program, chain: str, table: tuple[str, str]) -> list[Rule]:
     while waiting:
         target = waiting.pop()
         for rule in program.source.rules:
-            if rule.chain.table.key == table and target in rule.words and {"jump", "goto"} & set(rule.words):
+            if rule.chain.table.key == table and target in program.source.targets(rule):
                 found.append(rule)
                 if rule.chain.name not in seen:
                     seen.add(rule.chain.name)
