@@ -10,7 +10,7 @@
 
 from collections.abc import Iterator
 
-from nfxlat.nft.check_domains import domains
+from nfxlat.nft.check_domains import domains, untracked_nat
 from nfxlat.nft.check_matches import matches
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program, Unresolved
@@ -158,6 +158,7 @@ def _whole_file(program: Program) -> Iterator[Finding]:
             effect = "while nobody listens, or the queue is full, packets pass untranslated, to wherever a route leads"
             yield Finding("bypass", Severity.ERROR, where, "queue with bypass", effect, "queue without flags: it drops")
     yield from flowtables(source)
+    yield from untracked_nat(source, program)
 
 
 def flowtables(source: Source) -> Iterator[Finding]:

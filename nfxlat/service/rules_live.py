@@ -12,6 +12,7 @@ from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES, RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.nft import load
 from nfxlat.nft.check import flowtables, stateful
+from nfxlat.nft.check_domains import untracked_nat
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program, Role
 from nfxlat.nft.scan import Source
@@ -167,3 +168,4 @@ def _ruleset(program: Program) -> Iterator[Finding]:
         return
     yield from stateful(source, program.sources())
     yield from flowtables(source)
+    yield from untracked_nat(source, program)

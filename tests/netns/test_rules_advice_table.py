@@ -330,3 +330,15 @@ def test_without_an_unreachable_route_packets_leak_once_device_and_rules_are_gon
         node.translator.ip("route del default")
         node.translator.ip("link set siit0 up")
         prepare(node.translator, compile_rules(written(GOOD)))
+
+
+@pytest.mark.advice("untracked-nat")
+def test_masquerade_of_what_a_router_translates_never_happens(node: Lab) -> None:
+    chain = "chain nat { type nat hook postrouting priority srcnat; ip saddr 198.51.100.0/24 masquerade; }"
+    bad = written(GOOD.replace("\n}", f"\n\t{chain}\n}}", 1))
+    assert "untracked-nat" in {finding.code for finding in check(bad)}
+    with loaded(node.translator, bad):
+        assert "untracked-nat" in {finding.code for finding in node.translator.call(check_live, written(GOOD))}
+        arrived = arrival(node.host6, IPv6(src=HOST6_PREFIX, dst=HOST4_6), node.host4, "to-r4", comes=True)
+    assert arrived is not None
+    assert arrived[12:16] == HOST6_4_OCTETS  # rules/xlat/masquerade.nft is how it is done: test_rules_selection.py
