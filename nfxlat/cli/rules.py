@@ -13,6 +13,7 @@ from nfxlat.nft.check import check
 from nfxlat.nft.compile import FIRST_QUEUE, compile_rules, owner_of, queues
 from nfxlat.nft.finding import Severity
 from nfxlat.nft.program import Program, program
+from nfxlat.nft.templates import RULES
 from nfxlat.service.rules_live import check_live
 
 MAX_QUEUE = 65535
@@ -84,6 +85,9 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         for finding in findings:
             print("\n".join(finding.lines()))
+        if any(finding.severity is Severity.ERROR for finding in findings):
+            name = "netdev" if any("postrouting" in found.hooks(s) for s in found.statements) else "router"
+            print(f"{RULES / 'xlat' / name}.nft does the like, in a form that holds")
         counts = [f"{sum(f.severity is s for f in findings)} {s}s" for s in Severity]
         print(f"{arguments.file}: {', '.join(counts)}")
     return int(any(finding.severity is Severity.ERROR for finding in findings))

@@ -10,7 +10,7 @@
 
 from collections.abc import Iterator
 
-from nfxlat.nft.check_domains import domains
+from nfxlat.nft.check_domains import domains, untracked_nat
 from nfxlat.nft.check_matches import matches
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program, Unresolved
@@ -82,9 +82,11 @@ def _hook(source: Source, statement: Xlat, base: Hook) -> Iterator[Finding]:
         yield Finding("nat-chain", Severity.ERROR, where, what, effect, good)
     elif base.type != "filter":
         effect = (
-            "a changed mark or address would be routed again in the old family; translation has a lookup of its own"
+            "a mark set in it reroutes nothing that was queued: what the domain does not map comes back from the queue "
+            "and goes on by its first route"
         )
-        yield Finding("type", Severity.ERROR, where, f"xlat in a chain of type {base.type}", effect, good)
+        what = f"xlat in a chain of type {base.type}"
+        yield Finding("type", Severity.WARNING, where, what, effect, f"{good.replace('prerouting', name)}")
     if name not in PLACES[statement.direction]:
         yield _wrong_hook(where, statement, name, good)
         return
@@ -93,9 +95,9 @@ def _hook(source: Source, statement: Xlat, base: Hook) -> Iterator[Finding]:
 
 def _wrong_hook(where: str, statement: Xlat, hook: str, good: str) -> Finding:
     effects = {
-        "input": "packets here are for this node: they would be answered by nobody once translated",
+        "input": "only packets to this node's own addresses get here, none that are to be translated",
         "forward": "TTL or Hop Limit is decremented already, and the new family's forwarding takes a second hop; this "
-        "family's route must exist, and its MTU has been applied",
+        "family's route must exist, and its MTU has been applied; what it leads into the device is refused there",
         "postrouting": "an IPv6 packet to prefix6 needs an IPv6 route to get here, has lost its hop, and was matched "
         "against conntrack; there is no source NAT to wait for",
     }
@@ -156,6 +158,7 @@ def _whole_file(program: Program) -> Iterator[Finding]:
             effect = "while nobody listens, or the queue is full, packets pass untranslated, to wherever a route leads"
             yield Finding("bypass", Severity.ERROR, where, "queue with bypass", effect, "queue without flags: it drops")
     yield from flowtables(source)
+    yield from untracked_nat(source, program)
 
 
 def flowtables(source: Source) -> Iterator[Finding]:

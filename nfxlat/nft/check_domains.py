@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from nfxlat.nft.additions import DIRECTIONS, intercepted, own_table
 from nfxlat.nft.finding import Finding, Severity
+from nfxlat.nft.literals import addresses4
 from nfxlat.nft.program import Program
+from nfxlat.nft.scan import Source
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
@@ -27,6 +29,21 @@ def domains(program: Program) -> Iterator[Finding]:
                 yield Finding("name", Severity.ERROR, where, f"table {family} {name}", effect, "another name")
     for one, other in combinations(program.domains.values(), 2):
         yield from _overlap(program, one, other)
+
+
+def untracked_nat(source: Source, program: Program) -> Iterator[Finding]:
+    """Rules of `source` that would put source NAT on what routers of the program translate."""
+    routed = [domain for domain in program.domains.values() if program.role(domain) == "router"]
+    for rule in source.rules:
+        verdict = next((token for token in rule.tokens if token.text in ("masquerade", "snat")), None)
+        sources = addresses4(source, rule.tokens, "saddr") if verdict is not None else []
+        domain = next((d for d in routed if _common(sorted(sources), prefixes.translated4(d))), None)
+        if verdict is None or domain is None:
+            continue
+        what = f"{verdict.text} of addresses that {domain.name} translates to"
+        effect = f"what comes from {domain.name} is untracked: no NAT happens, and it leaves with those addresses"
+        remedy = "translate behind NAT, at postrouting: rules/xlat/masquerade.nft"
+        yield Finding("untracked-nat", Severity.WARNING, source.place(verdict.start), what, effect, remedy)
 
 
 def _at(program: Program, domain: Domain) -> str:
@@ -68,7 +85,9 @@ def _loops(program: Program, domain: Domain) -> Iterator[Finding]:
             if not network.overlaps(other.prefix6):
                 continue
             what = f"{prefixes.texts([network])[0]}, an IPv6 host of {domain.name}, lies in prefix6 of {other.name}"
-            effect = "what is translated to it is a packet that is translated back: it goes round until its hops end"
+            effect = (
+                f"what is translated to it is taken by {other.name} too, which has no mapping of its source: refused"
+            )
             if other is domain:
                 effect = "what is translated to it is routed into the device that it came from, and refused"
             remedy = "give the host an address outside prefix6, or take it as pool4"

@@ -44,7 +44,7 @@ def callers(program: Program, chain: str, table: tuple[str, str]) -> list[Rule]:
     while waiting:
         target = waiting.pop()
         for rule in program.source.rules:
-            if rule.chain.table.key == table and target in rule.words and {"jump", "goto"} & set(rule.words):
+            if rule.chain.table.key == table and target in program.source.targets(rule):
                 found.append(rule)
                 if rule.chain.name not in seen:
                     seen.add(rule.chain.name)
@@ -150,6 +150,8 @@ def _side(program: Program, statement: Xlat, domain: Domain, where: str) -> Iter
             continue
         what = f"{network} is no destination that domain {domain.name} translates here"
         effect = "nfxlat would hand these packets back untranslated"
+        if statement.direction == "to" and domain.prefix6 is not None:
+            effect = "they would become addresses of prefix6, which are routed into the domain's own device and refused"
         if any(network.overlaps(one) for one in other):
             what = f"{network} is the wrong side of domain {domain.name}"
             effect = "these addresses are this family's own hosts: packets to them need no translation"
@@ -180,5 +182,5 @@ def _postrouting(where: str, words: list[str], domain: Domain | None) -> Iterato
 def _host_source(where: str, domain: Domain) -> Iterator[Finding]:
     if not len(domain.eamt) and not domain.pool4:
         what = f"domain {domain.name} has no explicit mapping of this host's own address"
-        effect = "the source of what leaves has no counterpart: it is dropped, no_mapping_source"
+        effect = "the source of what leaves is mapped into prefix6, which is the far translator's: no reply comes here"
         yield Finding("host-source", Severity.ERROR, where, what, effect, 'eam = [["192.0.0.1", "2001:db8:2::2"]]')

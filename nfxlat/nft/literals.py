@@ -1,4 +1,4 @@
-"""Addresses that a rule names as destination of its packets, as far as they are written out or are variables."""
+"""Addresses that a rule matches on, as far as they are written out or are variables."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,18 @@ _DEPTH = 16  # variables within variables
 
 def literals4(source: Source, statement: Xlat) -> list[IPv4Network]:
     """IPv4 destinations of a statement's own matches."""
-    return [IPv4Network(text, strict=False) for text in _literal(source, statement, "ip", _ADDRESS4) if _sound4(text)]
+    return addresses4(source, statement.matches, "daddr")
+
+
+def addresses4(source: Source, tokens: Sequence[Token], side: str) -> list[IPv4Network]:
+    """IPv4 addresses and prefixes behind `ip daddr` or `ip saddr` (`side`) of a rule."""
+    found = _literal(source, tokens, ("ip", side), _ADDRESS4)
+    return [IPv4Network(text, strict=False) for text in found if _sound4(text)]
 
 
 def literals6(source: Source, statement: Xlat) -> list[IPv6Network]:
     """IPv6 destinations of a statement's own matches."""
-    found = _literal(source, statement, "ip6", ADDRESS6)
+    found = _literal(source, statement.matches, ("ip6", "daddr"), ADDRESS6)
     return [IPv6Network(text) for text in found if not prefix6_faults(text, translation=False)]
 
 
@@ -41,12 +47,12 @@ def _sound4(text: str) -> bool:
     return True
 
 
-def _literal(source: Source, statement: Xlat, family: str, pattern: re.Pattern[str]) -> list[str]:
-    """Addresses and prefixes behind `ip daddr`; none where a set or `!=` stands there."""
-    texts = list(expanded(source, statement.matches))
+def _literal(source: Source, tokens: Sequence[Token], field: tuple[str, str], pattern: re.Pattern[str]) -> list[str]:
+    """What stands behind a field such as `ip daddr`; nothing where it is a set or `!=`."""
+    texts = list(expanded(source, tokens))
     found: list[str] = []
     for index in range(len(texts) - 2):
-        if texts[index : index + 2] != [family, "daddr"]:
+        if tuple(texts[index : index + 2]) != field:
             continue
         behind = texts[index + 2 :]
         if behind[0] == "==":

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from nfxlat.errors import OperatorError
+from nfxlat.nft.includes import refuse_xlat
 from nfxlat.nft.literals import literals6
 from nfxlat.nft.scan import Source
 from nfxlat.nft.statement import MAPPED, Xlat, meant_prefix6, network4, network6, prefix6_faults, statements
@@ -69,6 +70,7 @@ class Program:
 
 def program(text: str, name: str, configured: Sequence[Domain] = ()) -> Program:
     """The program of nft input `text`, called `name` in messages. Raises OperatorError where it cannot be read."""
+    refuse_xlat(text, name)
     source = Source(text, name)
     found = Program(source, statements(source))
     made = _inline_domains(source, found.statements, configured)

@@ -112,9 +112,7 @@ class Source:
         callers: dict[str, set[str]] = {}
         for rule in self.rules:
             if rule.chain.table is chain.table:
-                words = rule.words
-                mapped = [target for word in words for target in chain.table.maps.get(word[1:], []) if word[0] == "@"]
-                for target in (*_targets(words), *mapped):
+                for target in self.targets(rule):
                     callers.setdefault(target, set()).add(rule.chain.name)
         reached, waiting = {chain.name}, [chain.name]
         while waiting:
@@ -123,6 +121,11 @@ class Source:
             waiting += new
         same = (c for (family, table, _), c in self.chains.items() if (family, table) == chain.table.key)
         return [c for c in same if c.base and c.name in reached]
+
+    def targets(self, rule: Rule) -> list[str]:
+        """The chains that a rule jumps or goes to, by verdict maps too."""
+        words, maps = rule.words, rule.chain.table.maps
+        return [*_targets(words), *(name for word in words if word[0] == "@" for name in maps.get(word[1:], []))]
 
     def place(self, offset: int) -> str:
         """file:line:column of an offset; the column counts from 1, a tab being one."""
@@ -211,6 +214,9 @@ class Source:
             if len(body) > 1 and body[0].text in ("handle", "position", "index"):
                 body = body[2:]
             self.rules.append(Rule(chain, tuple(body), item[0].start))
+        elif kind in ("map", "element") and len(arguments) >= 2:
+            maps = self._table(family, arguments[0]).maps
+            maps.setdefault(arguments[1].text, []).extend(_targets(words))
         elif kind == "flowtable" and arguments:
             self._table(family, arguments[0]).flowtables.append(rest[0])
 
@@ -261,6 +267,13 @@ class Source:
         if not found or not (found[1] or found[2]) or (found[1] and found[1] not in PRIORITIES):
             return None
         return PRIORITIES.get(found[1], 0) + int(found[2] or 0)
+
+
+def words_of(text: str) -> Iterator[tuple[int, str]]:
+    """Offset and text of all tokens of any nft input, sound or not."""
+    for found in _TOKEN.finditer(text):
+        if found.lastgroup not in ("space", "comment", "newline"):
+            yield found.start(), found[0]
 
 
 def _targets(words: list[str]) -> list[str]:

@@ -12,15 +12,18 @@ addresses before translation, as in nft's own maps. A `comment` may follow, as b
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, NetmaskValueError
 
+from nfxlat.nft.includes import statements_in
 from nfxlat.nft.scan import Rule, Source, Token
 from nfxlat.xlat import rfc6052
 
 WORD = "xlat"
 MAPPED = {"to": "source", "from": "destination"}  # the address that the prefix does not map
-_NAMED = ("jump", "goto", "name", "set")  # what stands ahead of a name: `counter name xlat`
+# what stands ahead of a name or a value: `counter name xlat`, `iifname { lo, xlat }`
+_NAMED = ("jump", "goto", "name", "set", "iifname", "oifname", "==", "!=", "{", ",")
 _GROUP = re.compile(r"[0-9A-Fa-f]{1,4}")
 
 
@@ -47,18 +50,38 @@ class Xlat:
 
 def statements(source: Source) -> list[Xlat]:
     """All of an input. Raises OperatorError (file:line:column) where one cannot be read."""
-    found = (_statement(source, rule) for rule in source.rules)
-    return [statement for statement in found if statement is not None]
+    made = (_statement(source, rule) for rule in source.rules)
+    found = [statement for statement in made if statement is not None]
+    known = {statement.at.start for statement in found}
+    for start, direction in statements_in(source.text):
+        if start not in known:
+            at = Token("word", WORD, start, start + len(WORD))
+            what = f"xlat {direction} is the end of a rule, and cannot stand here"
+            raise source.fault(what, at, "give it a chain with a name, and a variable, map or element a jump there")
+    return found
 
 
 def _statement(source: Source, rule: Rule) -> Xlat | None:
     for index, token in enumerate(rule.tokens):
         if token.kind == "word" and token.text == WORD:
+            if _depth(rule.tokens[:index]) and not _is_value(rule.tokens, index):
+                what = "xlat inside braces, where it is not the end of a rule"
+                raise source.fault(what, token, "put it in a chain with a name, and jump there")
             before = rule.tokens[index - 1].text if index else ""
             if before in _NAMED:
                 continue
             return _read(source, rule, index)
     return None
+
+
+def _depth(tokens: Sequence[Token]) -> int:
+    """How many braces are open behind `tokens`."""
+    return sum((token.text == "{") - (token.text == "}") for token in tokens if token.kind == "mark")
+
+
+def _is_value(tokens: Sequence[Token], index: int) -> bool:
+    """Whether the word is an element: `{ lo, xlat }`, and not `{ 192.0.2.1 : xlat to siit0 }`."""
+    return index + 1 < len(tokens) and tokens[index + 1].text in (",", "}", ":")
 
 
 def _read(source: Source, rule: Rule, index: int) -> Xlat:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, device, netns, offload, registry, state, sysctl, tun
+from nfxlat.host import capabilities, device, managers, netns, offload, registry, state, sysctl, tun
 from nfxlat.nft import load
 from nfxlat.service import probes
 
@@ -177,6 +177,11 @@ def _neighbours() -> Iterator[Finding]:
         meaning = "offloaded flows pass by every rule, so translated prefixes leak once they are offloaded"
         remedy = "keep translated prefixes out of `flow add`"
         yield Finding("flow offload", State.NOTE, f"flowtable {', '.join(flowtables)}", meaning, remedy)
+    held = sorted(netns.RUN.glob(f"{device.PREFIX}*-{netns.own_inode()}"))
+    for name in [path.name.removeprefix(device.PREFIX).rpartition("-")[0] for path in held] or ["siit0"]:
+        for manager, remedy in managers.unguarded(name):
+            meaning = f"it may give {name} addresses and take its routes away"
+            yield Finding(manager, State.NOTE, "runs, and is not kept off", meaning, remedy)
     try:
         bound = [line.split()[:2] for line in QUEUES.read_text().splitlines()]
     except OSError:

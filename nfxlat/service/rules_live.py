@@ -7,14 +7,16 @@ from typing import NamedTuple
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import sysctl
+from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES, RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.nft import load
 from nfxlat.nft.check import flowtables, stateful
+from nfxlat.nft.check_domains import untracked_nat
 from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program, Role
 from nfxlat.nft.scan import Source
+from nfxlat.service.rules_link import unanswered
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
@@ -44,6 +46,7 @@ def check_live(program: Program) -> list[Finding]:
         found += _terminal_routes(domain, role, {number for number in indexes.values() if number}, index, table)
         found += _addresses(domain, role)
         found += _sysctls(domain, role)
+        found += unanswered(domain, role)
     found += _ruleset(program)
     return list(dict.fromkeys(found))  # several domains, one forwarding
 
@@ -58,6 +61,9 @@ def _device(domain: Domain, index: int | None) -> Iterator[Finding]:
         what, effect = "no such device", "terminal routes have nothing to lead into, and nothing can be injected"
         remedy = f"nfxlat run --domain {domain.name} makes it"
         yield Finding("device", Severity.WARNING, f"device {domain.name}", what, effect, remedy)
+    for manager, remedy in managers.unguarded(domain.name):
+        what, effect = f"{manager} runs here", "it may give the device addresses and take its routes away"
+        yield Finding("manager", Severity.NOTE, f"device {domain.name}", what, effect, remedy)
 
 
 def _routes() -> list[_Route]:
@@ -140,10 +146,10 @@ def _sysctls(domain: Domain, role: Role) -> Iterator[Finding]:
         yield finding("accept-local", f"{own}/accept_local", 1, effect, remedy, Severity.WARNING)
     for key in ("net/ipv4/fwmark_reflect", "net/ipv6/fwmark_reflect"):
         if sysctl.read(key) == "1":
-            effect = (
-                "ICMP errors of the kernel bear the mark of the packet that they are about: with nfxlat's own, the "
+            effect = "an ICMP error of the kernel bears the mark of its packet: where a rule at output ahead of -449 "
+            effect += (
+                "rejects what nfxlat sends by raw socket, the mark is nfxlat's, and the error is let off untranslated"
             )
-            effect += "output rule lets them off untranslated, and the sender never learns"
             remedy = f"sysctl -w {sysctl.dotted(key)}=0"
             yield finding("fwmark-reflect", key, 1, effect, remedy, Severity.WARNING)
 
@@ -162,3 +168,4 @@ def _ruleset(program: Program) -> Iterator[Finding]:
         return
     yield from stateful(source, program.sources())
     yield from flowtables(source)
+    yield from untracked_nat(source, program)

@@ -4,16 +4,20 @@ node: siit0 (a veth, its far end in the namespace too), routes and sysctls as `c
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nfxlat import config
+from nfxlat.host import managers
+from nfxlat.host.device import create_or_adopt, remove
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft import load
 from nfxlat.nft.compile import compile_rules
-from nfxlat.nft.finding import Finding
+from nfxlat.nft.finding import Finding, Severity
 from nfxlat.nft.program import Program, program
 from nfxlat.nft.templates import RULES
+from nfxlat.service.doctor import examine
 from nfxlat.service.rules_live import check_live
 
 pytestmark = pytest.mark.netns
@@ -114,3 +118,27 @@ def test_flow_offload_in_the_ruleset_is_named(node: Namespace, monkeypatch: pyte
     found = prepared(node, "router")
     monkeypatch.setattr(load, "run", lambda commands: FLOWTABLE)  # not every kernel has it
     assert [finding.code for finding in check_live(found)] == ["flowtable"]
+
+
+def test_a_manager_that_is_not_kept_off_the_device_is_noted(
+    node: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = prepared(node, "router")
+    (tmp_path / "run/systemd/netif/state").mkdir(parents=True)
+    monkeypatch.setattr(managers, "ROOT", tmp_path)
+    assert check_live(found) == []  # it runs in the machine's own namespace, and this is another
+    monkeypatch.setattr(managers, "_first_namespace", lambda: True)
+    assert [(finding.code, finding.severity) for finding in check_live(found)] == [("manager", Severity.NOTE)]
+    assert "systemd-networkd" in {finding.what for finding in examine()}
+
+
+def test_udev_leaves_the_addresses_of_a_domain_device_alone(node: Namespace) -> None:
+    """NET_ADDR_SET (linux/netdevice.h): MACAddressPolicy changes only what the kernel has made up (systemd.link(5))."""
+    made, _ = create_or_adopt("siit0", report=print)
+    try:
+        for name, end in ((node.name, "siit0"), (made.far_namespace, made.far_interface)):
+            assert (
+                node.run(["ip", "netns", "exec", name, "cat", f"/sys/class/net/{end}/addr_assign_type"]).stdout == "3\n"
+            )
+    finally:
+        remove(made)

@@ -147,7 +147,7 @@ def test_nothing_leaks_without_a_translator(loaded: tuple[Lab, TranslatorProcess
     assert leaks()
 
 
-CLAT4, CLAT6 = "192.0.0.1", "2001:db8:1::64"
+CLAT4, CLAT6 = "192.0.0.1", "2001:db8:7::64"  # on no link: router6 has a route
 
 
 LAB = {"2001:db8:2::2": CLAT6, "2001:db8:12:34::1": CLAT6, "192.0.2.1": "203.0.113.9", "2001:db8:46::/96": str(PREFIX6)}

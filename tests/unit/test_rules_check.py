@@ -110,6 +110,7 @@ FAULTS = [
     ("bypass", ROUTER, IP_RULE, "ip daddr 198.51.100.9 queue num 7 bypass", 4),
     ("flowtable", ROUTER, "table ip a {", "table ip a {\nflowtable f { hook ingress priority 0; devices = { e }; }", 2),
     ("flowtable", ROUTER, IP_RULE, "flow add @f", 4),
+    ("untracked-nat", ROUTER, IP_RULE, f"{IP_RULE}\n ip saddr {'{ 192.0.2.9, 198.51.100.7 }'} masquerade", 5),
     (
         "unreached",
         ROUTER,
@@ -182,7 +183,7 @@ def test_a_host_inside_a_prefix6_is_a_loop() -> None:
         "ip6 daddr 2001:db8:65::/96 xlat from pong; }; }\n"
     )
     found = [f for f in judged(text.replace("siit0", "ping") + second, PING, PONG) if f.code == "loop"]
-    assert ["goes round" in f.effect for f in found] == [True]
+    assert ["taken by pong too" in f.effect for f in found] == [True]
 
 
 def test_a_host_without_a_mapping_of_its_own_is_told() -> None:
@@ -208,13 +209,15 @@ def test_a_stateful_forward_chain_must_let_the_device_pass(rules: str, silent: b
 THREAD = (Path(__file__).parent / "thread.nft").read_text()
 
 
-def test_the_tables_of_the_thread_are_refused_with_each_of_their_faults() -> None:
+def test_the_tables_of_the_thread_are_refused_with_each_of_their_faults(capsys: pytest.CaptureFixture[str]) -> None:
     found = [(f.code, int(f.where.split(":")[1])) for f in judged(THREAD) if f.severity is Severity.ERROR]
     assert found.count(("nat-chain", 3)) == found.count(("nat-chain", 9)) == 1
     assert ("open-address", 4) in found
     assert ("open-address", 10) in found
     assert ("destination", 10) in found
     assert ("route", 4) in found
+    assert main(["rules", "check", str(Path(__file__).parent / "thread.nft")]) == 1
+    assert "rules/xlat/netdev.nft does the like, in a form that holds" in capsys.readouterr().out
     said = "\n".join(line for finding in judged(THREAD) for line in finding.lines())
     for phrase in (
         "64::ff0b:: has '::' more than once",

@@ -1,0 +1,79 @@
+"""Network managers and the domain device: who runs, and whether a snippet keeps it off."""
+
+from pathlib import Path
+
+import pytest
+
+from nfxlat.host import managers
+
+CONTRIB = Path(__file__).parents[2] / "contrib"
+NETWORKD, NETWORK_MANAGER = CONTRIB / "systemd/00-nfxlat.network", CONTRIB / "NetworkManager/nfxlat.conf"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file system of its own, in which both managers run."""
+    monkeypatch.setattr(managers, "ROOT", tmp_path)
+    monkeypatch.setattr(managers, "_first_namespace", lambda: True)
+    for directory in (
+        "run/systemd/netif/state",
+        "run/NetworkManager",
+        "etc/systemd/network",
+        "usr/lib/systemd/network",
+    ):
+        (tmp_path / directory).mkdir(parents=True)
+    (tmp_path / "etc/NetworkManager/conf.d").mkdir(parents=True)
+    return tmp_path
+
+
+def named(device: str = "siit0") -> list[str]:
+    return [name for name, _ in managers.unguarded(device)]
+
+
+def test_who_does_not_run_is_not_named(root: Path) -> None:
+    assert named() == ["systemd-networkd", "NetworkManager"]
+    (root / "run/systemd/netif/state").rmdir()  # systemd itself makes the directory
+    (root / "run/NetworkManager").rmdir()
+    assert named() == []
+
+
+def test_the_snippets_of_contrib_keep_both_off_both_ends(root: Path) -> None:
+    (root / "etc/systemd/network/00-nfxlat.network").write_text(NETWORKD.read_text())
+    (root / "etc/NetworkManager/conf.d/nfxlat.conf").write_text(NETWORK_MANAGER.read_text())
+    assert named("siit0") == named("siit0p") == []
+    assert named("siit1") == ["systemd-networkd", "NetworkManager"]
+
+
+def test_the_remedies_name_files_that_exist(root: Path) -> None:
+    for _, remedy in managers.unguarded("siit0"):
+        assert (CONTRIB.parent / remedy.split()[0]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("10-all.network", "[Match]\nName=*\n[Network]\nDHCP=yes\n", True),  # behind 00-nfxlat.network
+        ("00-a.network", "[Match]\nName=e* siit?\n[Network]\nDHCP=yes\n", False),
+        ("00-a.network", "[Match]\nName=e*\n", True),
+        ("00-a.network", "no sections at all\n", True),
+    ],
+)
+def test_the_first_file_of_networkd_that_matches_decides(root: Path, name: str, text: str, told: bool) -> None:
+    (root / "etc/systemd/network/00-nfxlat.network").write_text(NETWORKD.read_text())
+    (root / "usr/lib/systemd/network" / name).write_text(text)
+    assert ("systemd-networkd" not in named()) == told
+
+
+@pytest.mark.parametrize(
+    ("devices", "told"), [("interface-name:siit*", True), ("mac:02:00:00:00:00:01;siit0", True), ("driver:veth", False)]
+)
+def test_network_manager_is_told_by_name(root: Path, devices: str, told: bool) -> None:
+    (root / "etc/NetworkManager/NetworkManager.conf").write_text(f"[keyfile]\nunmanaged-devices={devices}\n")
+    assert ("NetworkManager" not in named()) == told
+
+
+def test_managers_of_the_machine_do_not_look_after_other_namespaces(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managers, "_first_namespace", lambda: False)
+    assert named() == []
