@@ -19,7 +19,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "run",
         help="translate what nftables rules send to a queue",
         description="Translate what nftables rules send to queue Q, and TCP on queue Q+1, until SIGTERM or SIGINT. "
-        "SIGUSR1 writes the summary file.",
+        "SIGUSR1 writes the summary file, SIGHUP reads the configuration again.",
     )
     add_domain_arguments(parser)
     parser.add_argument("--queue", type=int, default=7, metavar="Q", help="first queue number (default 7)")
@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         icmp_burst=arguments.icmp_burst,
         summary_file=arguments.summary,
         ready_descriptor=arguments.ready_fd,
+        read_again=(lambda: chosen_domain(arguments)) if arguments.config else None,
     )
     result = Service(options, _report).run()
     for line in summary_lines(result):

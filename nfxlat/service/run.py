@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
@@ -33,8 +33,9 @@ from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remo
 from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.templates import INJECTED_MARK
+from nfxlat.service.reload import Reload
 from nfxlat.service.setup import Setup
-from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses
+from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses, wait_for_go
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.special import martian4, martian6
 from nfxlat.xlat.translator import Translator
@@ -59,6 +60,7 @@ class Options:
     icmp_burst: int = 50
     summary_file: Path | None = None
     ready_descriptor: int | None = None
+    read_again: Callable[[], Domain] | None = None  # the configuration, at SIGHUP; raises OperatorError
 
 
 class Service:
@@ -72,9 +74,13 @@ class Service:
         self._injectors: list[Injectors] = []  # one a worker
         self._device: DomainDevice | None = None
         self._rule_path = "none"
+        self._setup: Setup | None = None
         self._stamp: Stamp | None = None
         self._local = local_addresses()
-        self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary)
+        self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
+        self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary, heard=self._heard)
+        self._reload = Reload(self._supervisor, report)
+        self._supervisor.on_hup = self._read_again
         self._started = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -140,6 +146,7 @@ class Service:
             )
             setup.up()
             stack.callback(setup.down)
+            self._setup = setup
             self._device, self._rule_path, self._stamp = setup.device, setup.rule_path or "none", setup.stamp
         elif options.inject == "device" or options.role == "host":  # a host's originals die in it
             self._device, created = create_or_adopt(name, report=self._report)
@@ -169,6 +176,19 @@ class Service:
             os.write(descriptor, b"ready\n")
             os.close(descriptor)
 
+    def _read_again(self) -> None:
+        """SIGHUP. The workers that come from now on have the new domain."""
+
+        def use(domain: Domain) -> None:
+            self._options = replace(self._options, domain=domain)
+
+        self._reload(self._options.domain, self._options.read_again, self._setup, use)
+
+    def _heard(self, message: object) -> None:
+        if isinstance(message, dict) and "path_mtu" in message:
+            destination, mtu = message["path_mtu"]
+            self._paths.set(bytes.fromhex(destination), mtu)
+
     def _worker(self, number: int, control: socket.socket) -> None:
         """A worker's life, in its own process."""
         options = self._options
@@ -179,7 +199,7 @@ class Service:
         if options.inject == "ip":
             routes = RouteCache(route_mtu, time.monotonic)
             mtu_of = routes.mtu
-        paths = PathMtus(time.monotonic)
+        paths = self._paths  # of this process's own from here on
         fast = None
         if options.fast_path:
             fast = FastPath(
@@ -208,8 +228,7 @@ class Service:
         if self._stamp is not None:
             worker.trust_stamps(self._stamp.indexes)
 
-        def command() -> None:
-            message = receive(control)
+        def command(message: object) -> None:
             if message == "stop":
                 worker.stopped = True
             elif isinstance(message, dict) and "local" in message:
@@ -221,7 +240,8 @@ class Service:
                 destination, mtu = message["path_mtu"]
                 paths.set(bytes.fromhex(destination), mtu)
 
-        worker.run(control.fileno(), command)
+        if wait_for_go(control, command):
+            worker.run(control.fileno(), lambda: command(receive(control)))
 
     def _limited_report(self) -> Report:
         """Reports of single packets, one a second and five at once; a counter has them all."""
@@ -244,6 +264,7 @@ class Service:
             "stamp": {"how": self._stamp.how, "udp": self._stamp.udp} if self._stamp is not None else None,
             "seconds": round(time.monotonic() - self._started, 3),
             "workers_restarted": self._supervisor.restarts,
+            "reloads": self._reload.counts,
             **summary(self._counters),
             "queues": queue_losses(self._options.queue, QUEUES_PER_WORKER * self._options.workers),
         }

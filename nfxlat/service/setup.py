@@ -26,6 +26,7 @@ QUEUES = (("queue_plain", 0), ("queue_tcp", 1))  # a worker's chains, and the di
 ROUTES_SHOWN = 16  # more than this are reported as a number
 
 RulePath = Literal["native", "compat"]
+Stand = tuple[Domain, list[Route]]  # a domain, and the routes that were made for it
 
 
 class Setup:
@@ -52,18 +53,24 @@ class Setup:
     ) -> None:
         if role not in templates.ROLES:
             raise OperatorError(f"unknown role {role!r}", where="--role", hint=f"one of {', '.join(templates.ROLES)}")
-        if role == "host" and not len(domain.eamt):
-            raise OperatorError(
-                "the host role needs this host's own addresses",
-                where=f"domain.{domain.name}.eam",
-                hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
-            )
+        self.check(domain, role)
         self.domain, self.queue, self.workers, self.role, self.report = domain, queue, workers, role, report
         self.rule_path: RulePath | None = None
         self.device: device.DomainDevice | None = None
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes = superframes, udp_superframes
         self._state: State | None = None
+        self._made: list[Route] = []
+
+    @staticmethod
+    def check(domain: Domain, role: str) -> None:
+        """Raises OperatorError where the role cannot be set up for the domain."""
+        if role == "host" and not len(domain.eamt):
+            raise OperatorError(
+                "the host role needs this host's own addresses",
+                where=f"domain.{domain.name}.eam",
+                hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
+            )
 
     def up(self) -> None:
         """Do it all, or nothing: a step that fails undoes the earlier ones. Raises OperatorError."""
@@ -75,7 +82,7 @@ class Setup:
             self._device()
             self._routes()
             self._sysctls()
-            self._rules()
+            self.load_rules()
             self._stamp()
         except BaseException:
             with contextlib.suppress(OperatorError):  # the first failure is the one to tell
@@ -105,6 +112,9 @@ class Setup:
     def _device(self) -> None:
         self._note(device=self.domain.name)
         self.device, _ = device.create_or_adopt(self.domain.name, report=self.report)
+        self._addresses()
+
+    def _addresses(self) -> None:
         if self.role != "host":
             return
         with IPRoute() as ipr:
@@ -114,18 +124,56 @@ class Setup:
                     made = addresses.add_address(ipr, self.domain.name, address)
                     self.report(f"address {address}/32 dev {self.domain.name}{'' if made else ' taken over'}")
 
+    def extend(self, domain: Domain) -> Stand:
+        """Routes and addresses of `domain` beside those that stand, for `cut` to take away: it returns these.
+
+        Raises OperatorError, and nothing is changed then.
+        """
+        former = self.domain, self._made
+        self.domain, self._made = domain, routes.wanted(domain, self.role)
+        self._note(routes=list(dict.fromkeys((*former[1], *self._made))))
+        try:
+            new = self._add_routes(former[1])
+            self._addresses()
+        except OperatorError:
+            self.back(former)
+            raise
+        self._tell("", new)
+        return former
+
+    def back(self, former: Stand) -> None:
+        """Undo `extend`, which returned `former`."""
+        failed = self.domain, self._made
+        self.domain, self._made = former
+        self._add_routes(failed[1])
+        self.cut(failed)
+
+    def cut(self, former: Stand) -> None:
+        """Take away the routes and addresses of `former` that the present domain does not need."""
+        places = {(route.network, route.metric) for route in self._made}
+        stale = [route for route in former[1] if (route.network, route.metric) not in places]
+        self._tell("removed", routes.delete(stale))
+        if self.role == "host":
+            for network in sorted(set(prefixes.clat4(former[0])) - set(prefixes.clat4(self.domain))):
+                addresses.remove_address(self.domain.name, str(network.network_address))
+        self._note(routes=self._made)
+
+    def _add_routes(self, standing: list[Route]) -> list[Route]:
+        """Make what is not `standing`, and renew what differs there."""
+        known = set(standing)
+        new = [route for route in self._made if route not in known]
+        routes.add(new, {(route.network, route.metric) for route in standing})
+        return new
+
     def _routes(self) -> None:
         assert self._state is not None
-        wanted = routes.wanted(self.domain, self.role)
+        self._made = wanted = routes.wanted(self.domain, self.role)
         former = [Route(*fields) for fields in self._state.data.get("routes", [])]
-        self._note(routes=[*former, *(route for route in wanted if route not in former)])
-        with IPRoute() as ipr:
-            places = {(route.network, route.metric) for route in wanted}
-            stale = [route for route in former if (route.network, route.metric) not in places]
-            self._tell("removed: of a former configuration", routes.delete(ipr, stale))
-            left_over = routes.ours(ipr)
-            for route in wanted:
-                routes.add(ipr, route, left_over)
+        self._note(routes=list(dict.fromkeys((*former, *wanted))))
+        places = {(route.network, route.metric) for route in wanted}
+        stale = [route for route in former if (route.network, route.metric) not in places]
+        self._tell("removed: of a former configuration", routes.delete(stale))
+        routes.add(wanted, routes.ours())
         self._note(routes=wanted)
         self._tell("", wanted)
 
@@ -150,7 +198,8 @@ class Setup:
             sysctl.write(key, value)
             self.report(f"sysctl {sysctl.dotted(key)} {now} -> {value}")
 
-    def _rules(self) -> None:
+    def load_rules(self) -> None:
+        """All of the rules, in the place of what is there of them; what waits in queues is lost with that."""
         table = templates.table(self.domain)
         self._note(table=table)
         load.run(templates.rules(self.domain, self.role, self.workers), what=f"rules {table}")
@@ -203,8 +252,7 @@ class Setup:
         sysctl.restore(state.data.get("sysctls", {}), self.report)
 
     def _drop_routes(self, state: State) -> None:
-        with IPRoute() as ipr:
-            gone = routes.delete(ipr, [Route(*fields) for fields in state.data.get("routes", [])])
+        gone = routes.delete([Route(*fields) for fields in state.data.get("routes", [])])
         self._tell("removed", gone)
 
     def _drop_device(self, state: State) -> None:
