@@ -14,6 +14,7 @@ NFNL_SUBSYS_NFTABLES = 10
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_CREATE = 0x1, 0x4, 0x300, 0x400
+NLM_F_DUMP_INTR = 0x10
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
@@ -62,18 +63,31 @@ def commit(data: bytes) -> int:
         return answer(netlink.recv(65536))
 
 
-def dump(kind: int, family: int, attributes: bytes = b"") -> Iterator[tuple[int, bytes]]:
-    """(family, attributes) of every object of a NFT_MSG_GET* dump; none where there is no such table."""
+def dump(kind: int, family: int, attributes: bytes = b"") -> list[tuple[int, bytes]]:
+    """(family, attributes) of every object of a NFT_MSG_GET* dump; none where there is no such table.
+
+    A dump that a transaction interrupts is neither the state before nor the one after it, and is made again.
+    """
+    while True:
+        found, whole = _dump(kind, family, attributes)
+        if whole:
+            return found
+
+
+def _dump(kind: int, family: int, attributes: bytes) -> tuple[list[tuple[int, bytes]], bool]:
+    found: list[tuple[int, bytes]] = []
+    whole = True
     with opened() as netlink:
         netlink.send(message(NFNL_SUBSYS_NFTABLES << 8 | kind, NLM_F_REQUEST | NLM_F_DUMP, 1, family, 0, attributes))
         while True:
             data = netlink.recv(1 << 17)
             at = 0
             while at < len(data):
-                length, found, *_ = HEADER.unpack_from(data, at)
-                if found in (NLMSG_DONE, NLMSG_ERROR):
-                    return
-                yield data[at + HEADER.size], data[at + BODY : at + length]
+                length, answered, flags, *_ = HEADER.unpack_from(data, at)
+                whole = whole and not flags & NLM_F_DUMP_INTR
+                if answered in (NLMSG_DONE, NLMSG_ERROR):
+                    return found, whole
+                found.append((data[at + HEADER.size], data[at + BODY : at + length]))
                 at += (length + 3) & ~3
 
 

@@ -34,6 +34,7 @@ from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.templates import INJECTED_MARK
 from nfxlat.service.reload import Reload
+from nfxlat.service.rules_watch import RulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses, wait_for_go
 from nfxlat.xlat.domain import Domain
@@ -76,6 +77,7 @@ class Service:
         self._rule_path = "none"
         self._setup: Setup | None = None
         self._stamp: Stamp | None = None
+        self._watch: RulesWatch | None = None
         self._local = local_addresses()
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary, heard=self._heard)
@@ -103,6 +105,10 @@ class Service:
                     self._supervisor.send({"stamped": sorted(self._stamp.indexes)})
 
             self._supervisor.watch[monitor.fileno()] = addresses_changed
+            numbers = range(self._options.queue, self._options.queue + QUEUES_PER_WORKER * self._options.workers)
+            self._watch = RulesWatch(self._setup, numbers, self._report, self._supervisor.later)
+            stack.callback(self._watch.close)
+            self._supervisor.watch[self._watch.fileno()] = self._watch.changed
             if self._stamp is not None:
                 self._supervisor.watch[self._stamp.fileno()] = interfaces_changed
             self._local = local_addresses()
@@ -265,6 +271,7 @@ class Service:
             "seconds": round(time.monotonic() - self._started, 3),
             "workers_restarted": self._supervisor.restarts,
             "reloads": self._reload.counts,
+            "rules": self._watch.counts if self._watch is not None else None,
             **summary(self._counters),
             "queues": queue_losses(self._options.queue, QUEUES_PER_WORKER * self._options.workers),
         }

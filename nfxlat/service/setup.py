@@ -7,6 +7,7 @@ over and its `down` restores the original.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -16,7 +17,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, capabilities, device, routes, stamp, sysctl
 from nfxlat.host.routes import Route
 from nfxlat.host.state import State
-from nfxlat.nft import compat, load, templates
+from nfxlat.nft import compat, listing, load, templates
 from nfxlat.nft.spread import chain_of
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
@@ -61,6 +62,7 @@ class Setup:
         self._superframes, self._udp_superframes = superframes, udp_superframes
         self._state: State | None = None
         self._made: list[Route] = []
+        self.loaded: listing.Identities = Counter()  # the rules as they were loaded
 
     @staticmethod
     def check(domain: Domain, role: str) -> None:
@@ -215,6 +217,12 @@ class Setup:
             how = "queue natively" if native else "queue by compat target"
             self.report(f"rules {family} {table} loaded ({how}, {self.queue} to {self.queue + 2 * self.workers - 1})")
         self.rule_path = "native" if native else "compat"
+        self.loaded = self.list_rules()
+
+    def list_rules(self) -> listing.Identities:
+        """The rules that are in our tables now."""
+        table = templates.table(self.domain)
+        return listing.identities(rule for family in FAMILIES for rule in listing.rules(family, table))
 
     def _queue_chains(self) -> Iterator[tuple[str, int]]:
         """(chain, its queue's distance from the first one)."""
