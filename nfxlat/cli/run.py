@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         icmp_burst=arguments.icmp_burst,
         summary_file=arguments.summary,
         ready_descriptor=arguments.ready_fd,
+        read_again=(lambda: chosen_domain(arguments)) if arguments.config else None,
     )
     result = service(options, _report).run()
     for line in summary_lines(result):

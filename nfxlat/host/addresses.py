@@ -1,5 +1,6 @@
 """The addresses of this node, and a descriptor that tells when they may have changed."""
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -66,3 +67,9 @@ def add_address(ipr: IPRoute, device: str, address: str) -> bool:
     except NetlinkError as error:
         raise OperatorError(os.strerror(error.code), where=f"address {address}/32 dev {device}") from None
     return True
+
+
+def remove_address(device: str, address: str) -> None:
+    """Take the address `address`/32 off `device`, if it is there."""
+    with IPRoute() as ipr, contextlib.suppress(NetlinkError):
+        ipr.addr("del", index=socket.if_nametoindex(device), address=address, prefixlen=32)

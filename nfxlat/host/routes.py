@@ -8,15 +8,14 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
-from typing import Any, NamedTuple
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from typing import NamedTuple
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import rtnetlink
 from nfxlat.host.mtu import egress_interface, egress_mtu
+from nfxlat.host.rtnetlink import Request
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
@@ -27,7 +26,6 @@ METRICS = {4: 0, 6: 1024}  # what ip(8) gives by default (fib_frontend.c, ip6_ro
 HEADER_GROWTH = 20  # octets that IPv6's header is longer than IPv4's
 MTU_LOOKUPS = 64  # more prefixes than this share the domain's own MTU
 DEFAULT4 = IPv4Network("0.0.0.0/0")
-RTN_UNICAST, RTN_UNREACHABLE, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE = 1, 7, 253, 0  # linux/rtnetlink.h
 FAMILIES = {4: 2, 6: 10}  # AF_INET, AF_INET6
 
 
@@ -103,59 +101,58 @@ def _ends_in(device: str, address: bytes) -> bool:
     return index is not None and socket.if_indextoname(index) == device
 
 
-def ours(ipr: IPRoute) -> set[tuple[str, int]]:
+def ours() -> set[tuple[str, int]]:
     """(prefix, metric) of every route in the main table that bears our protocol number, of whatever domain."""
-    return {_key(m) for family in FAMILIES.values() for m in ipr.route("dump", family=family) if m["proto"] == PROTOCOL}
+    found = set()
+    for family in FAMILIES.values():
+        for destination, length, metric in rtnetlink.routes(family, PROTOCOL):
+            address = socket.inet_ntop(family, destination or bytes(4 if family == FAMILIES[4] else 16))
+            found.add((f"{address}/{length}", metric))
+    return found
 
 
-def add(ipr: IPRoute, route: Route, left_over: set[tuple[str, int]]) -> None:
-    """Make the route, or renew it where `left_over` (of `ours`) has it.
+def add(routes: Sequence[Route], left_over: Collection[tuple[str, int]]) -> None:
+    """Make the routes in order, or renew them where `left_over` (of `ours`) has them.
 
-    Raises OperatorError where somebody else's route stands there, or the kernel refuses.
+    Raises OperatorError where somebody else's route stands in the way, or the kernel refuses; some are made then.
     """
-    command = "replace" if (route.network, route.metric) in left_over else "add"
-    try:
-        ipr.route(command, **_request(route))
-    except NetlinkError as error:
-        what, hint = os.strerror(error.code), ""
-        if error.code == errno.EEXIST:
+    create = rtnetlink.NLM_F_CREATE
+    requests = [
+        (request, create | (rtnetlink.NLM_F_REPLACE if _place(route) in left_over else rtnetlink.NLM_F_EXCL))
+        for route, request in zip(routes, _requests(routes), strict=True)
+    ]
+    for index, code in rtnetlink.apply(rtnetlink.RTM_NEWROUTE, requests):
+        what, hint = os.strerror(code), ""
+        if code == errno.EEXIST:
             what, hint = "a route to this prefix is there already", "remove it or give it another metric"
-        raise OperatorError(what, where=f"route {route}", hint=hint) from None
+        raise OperatorError(what, where=f"route {routes[index]}", hint=hint)
 
 
-def delete(ipr: IPRoute, routes: Iterable[Route]) -> list[Route]:
+def delete(routes: Iterable[Route]) -> list[Route]:
     """Delete those of `routes` that are there and ours, in reverse; return them."""
-    there, gone = ours(ipr), []
-    for route in reversed(list(routes)):
-        if (route.network, route.metric) not in there:
-            continue
-        try:
-            ipr.route("del", **_request(route))
-        except NetlinkError as error:
-            if error.code != errno.ESRCH:
-                raise
-            continue
-        gone.append(route)
-    return gone
+    names = {name for _, name in socket.if_nameindex()}
+    backwards = [route for route in reversed(list(routes)) if route.device is None or route.device in names]
+    requests = [(request, 0) for request in _requests(backwards)]
+    gone = dict.fromkeys(range(len(requests)))
+    for index, code in rtnetlink.apply(rtnetlink.RTM_DELROUTE, requests):
+        if code != errno.ESRCH:
+            raise OperatorError(os.strerror(code), where=f"route {backwards[index]}")
+        del gone[index]
+    return [backwards[index] for index in gone]
 
 
-def _key(message: Any) -> tuple[str, int]:
-    network = message.get_attr("RTA_DST") or ("0.0.0.0" if message["family"] == FAMILIES[4] else "::")
-    return f"{network}/{message['dst_len']}", message.get_attr("RTA_PRIORITY") or 0
+def _place(route: Route) -> tuple[str, int]:
+    return route.network, route.metric
 
 
-def _request(route: Route) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "family": FAMILIES[route.version],
-        "dst": route.network,
-        "priority": route.metric,
-        "proto": PROTOCOL,
-    }
-    if route.device is None:
-        return request | {"type": RTN_UNREACHABLE, "scope": RT_SCOPE_UNIVERSE}
-    with_device = request | {"oif": socket.if_nametoindex(route.device), "type": RTN_UNICAST, "scope": RT_SCOPE_LINK}
-    if route.mtu is not None:
-        with_device["metrics"] = {"mtu": route.mtu}
-    if route.source is not None:
-        with_device["prefsrc"] = route.source
-    return with_device
+def _requests(routes: Iterable[Route]) -> Iterator[Request]:
+    indexes: dict[str, int] = {}
+    for route in routes:
+        address, _, length = route.network.partition("/")
+        family = FAMILIES[route.version]
+        interface = 0
+        if route.device is not None and (interface := indexes.get(route.device, 0)) == 0:
+            interface = indexes[route.device] = socket.if_nametoindex(route.device)
+        source = socket.inet_pton(family, route.source) if route.source else b""
+        destination = socket.inet_pton(family, address)
+        yield Request(family, destination, int(length), route.metric, PROTOCOL, interface, route.mtu or 0, source)

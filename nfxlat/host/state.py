@@ -79,7 +79,7 @@ class State:
 
     def save(self) -> None:
         """Write `data`; returns when the kernel has it (the machine's death takes /run with it anyway)."""
-        text = json.dumps(self.data | {"netns_cookie": self._cookie}, indent=1).encode() + b"\n"
+        text = json.dumps(self.data | {"netns_cookie": self._cookie}).encode() + b"\n"
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
 

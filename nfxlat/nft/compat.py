@@ -17,23 +17,13 @@ NFTA_TARGET_INFO is struct xt_NFQ_info_v3 (linux/netfilter/xt_NFQUEUE.h), padded
 """
 
 import os
-import socket
 import struct
 
 from nfxlat.errors import OperatorError
+from nfxlat.nft import netlink
+from nfxlat.nft.netlink import attribute, nested, string
 
-NETLINK_NETFILTER = 12
-NFNL_SUBSYS_NFTABLES = 10
-NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
 NFT_MSG_NEWRULE, NFT_MSG_GETRULE = 6, 7
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_CREATE = (
-    0x1,
-    0x4,
-    0x300,
-    0x400,
-)  # without NLM_F_APPEND: in front of the chain
-NLA_F_NESTED = 0x8000
 
 NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
 NFTA_LIST_ELEM = 1
@@ -41,58 +31,32 @@ NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
 NFTA_TARGET_NAME, NFTA_TARGET_REV, NFTA_TARGET_INFO = 1, 2, 3
 UDATA_COMMENT = 0  # libnftnl/udata.h
 
-FAMILIES = {"inet": 1, "ip": 2, "ip6": 10}  # NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6
 REVISION = 3  # of the NFQUEUE target
-
-_HEADER = struct.Struct("=IHHII")
-
-
-def _attribute(kind: int, data: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
-
-
-def _string(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
-
-
-def _nested(kind: int, *attributes: bytes) -> bytes:
-    return _attribute(kind | NLA_F_NESTED, b"".join(attributes))
-
-
-def _message(kind: int, flags: int, sequence: int, family: int, resource: int, attributes: bytes = b"") -> bytes:
-    body = struct.pack(">BBH", family, 0, resource) + attributes
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
 def queue_rule(family: str, table: str, chain: str, queue: int, comment: str) -> bytes:
     """The batch that puts `queue num QUEUE` (no bypass) in front of `chain`; it is answered by one acknowledgement."""
     info = struct.pack("=HHHxx", queue, 1, 0)
     target = (
-        _string(NFTA_TARGET_NAME, "NFQUEUE"),
-        _attribute(NFTA_TARGET_REV, struct.pack(">I", REVISION)),
-        _attribute(NFTA_TARGET_INFO, info),
+        string(NFTA_TARGET_NAME, "NFQUEUE"),
+        attribute(NFTA_TARGET_REV, struct.pack(">I", REVISION)),
+        attribute(NFTA_TARGET_INFO, info),
     )
-    expression = _nested(NFTA_LIST_ELEM, _string(NFTA_EXPR_NAME, "target"), _nested(NFTA_EXPR_DATA, *target))
+    expression = nested(NFTA_LIST_ELEM, string(NFTA_EXPR_NAME, "target"), nested(NFTA_EXPR_DATA, *target))
     text = comment.encode() + b"\0"
     rule = (
-        _string(NFTA_RULE_TABLE, table)
-        + _string(NFTA_RULE_CHAIN, chain)
-        + _nested(NFTA_RULE_EXPRESSIONS, expression)
-        + _attribute(NFTA_RULE_USERDATA, bytes((UDATA_COMMENT, len(text))) + text)
+        string(NFTA_RULE_TABLE, table)
+        + string(NFTA_RULE_CHAIN, chain)
+        + nested(NFTA_RULE_EXPRESSIONS, expression)
+        + attribute(NFTA_RULE_USERDATA, bytes((UDATA_COMMENT, len(text))) + text)
     )
-    flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_ACK
-    return (
-        _message(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, 0, 0, NFNL_SUBSYS_NFTABLES)
-        + _message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, flags, 1, FAMILIES[family], 0, rule)
-        + _message(NFNL_MSG_BATCH_END, NLM_F_REQUEST, 2, 0, NFNL_SUBSYS_NFTABLES)
-    )
+    # without NLM_F_APPEND: in front of the chain
+    return netlink.batch([(NFT_MSG_NEWRULE, netlink.NLM_F_CREATE, netlink.FAMILIES[family], rule)])
 
 
 def insert_queue_rule(family: str, table: str, chain: str, queue: int, comment: str) -> None:
     """Put the rule in front of the chain. Raises OperatorError where there is no such chain, or no NFQUEUE target."""
-    with _open() as netlink:
-        netlink.send(queue_rule(family, table, chain, queue, comment))
-        errno = _answer(netlink.recv(65536))
+    errno = netlink.commit(queue_rule(family, table, chain, queue, comment))
     if errno:
         raise OperatorError(
             f"the kernel refused the NFQUEUE target: {os.strerror(errno)}",
@@ -106,33 +70,10 @@ def queues(family: str, table: str, chain: str) -> list[int]:
 
     libnftables lists such a rule only where iptables' extensions are installed, and with an empty text elsewhere.
     """
-    body = _string(NFTA_RULE_TABLE, table) + _string(NFTA_RULE_CHAIN, chain)
-    kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE
+    body = string(NFTA_RULE_TABLE, table) + string(NFTA_RULE_CHAIN, chain)
     found: list[int] = []
-    with _open() as netlink:
-        netlink.send(_message(kind, NLM_F_REQUEST | NLM_F_DUMP, 1, FAMILIES[family], 0, body))
-        while True:
-            answer = netlink.recv(1 << 17)
-            at = 0
-            while at < len(answer):
-                length, kind, *_ = _HEADER.unpack_from(answer, at)
-                if kind in (NLMSG_DONE, NLMSG_ERROR):
-                    return found
-                info = answer.find(_string(NFTA_TARGET_NAME, "NFQUEUE"), at, at + length)
-                if info >= 0:  # behind the name: the revision, then the target's own structure
-                    found.append(int(struct.unpack_from("=H", answer, info + 12 + 8 + 4)[0]))
-                at += (length + 3) & ~3
-
-
-def _open() -> socket.socket:
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
-    netlink.bind((0, 0))
-    return netlink
-
-
-def _answer(answer: bytes) -> int:
-    """The errno of the first NLMSG_ERROR in `answer`, positive; 0 for the acknowledgement."""
-    _, kind, *_ = _HEADER.unpack_from(answer)
-    if kind != NLMSG_ERROR:
-        raise RuntimeError(f"nfnetlink answered with message type {kind}")
-    return -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
+    for _, rule in netlink.dump(NFT_MSG_GETRULE, netlink.FAMILIES[family], body):
+        info = rule.find(string(NFTA_TARGET_NAME, "NFQUEUE"))
+        if info >= 0:  # behind the name: the revision, then the target's own structure
+            found.append(int(struct.unpack_from("=H", rule, info + 12 + 8 + 4)[0]))
+    return found

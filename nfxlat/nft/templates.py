@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nfxlat.nft.elements import OCTETS, SetName
 from nfxlat.nft.spread import spread
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.prefixes import Span
 
 RULES = Path(__file__).resolve().parent.parent / "rules"  # in a checkout a link to the rules/ at its top
 
@@ -58,20 +60,30 @@ def _nft(value: Value) -> str:
 def values(template: str, domain: Domain) -> dict[str, Value]:
     """The values of the defines of template `template` for `domain`."""
     common: dict[str, Value] = {"domain_device": domain.name, "injected_mark": INJECTED_MARK}
+    lists = {name: prefixes.span_texts(found, 8 * OCTETS[family]) for family, name, found in _sets(template, domain)}
+    return common | lists
+
+
+def _sets(template: str, domain: Domain) -> list[tuple[str, str, list[Span]]]:
+    """(family, name, addresses) of each set of a template: all of it that depends on the domain's mappings."""
+    translated6 = prefixes.spans(prefixes.translated6(domain))
     match template:
-        case "route4" | "route6":
-            return common
-        case "device4" | "device6":
-            return {"domain_device": domain.name}
+        case "route4" | "route6" | "device4" | "device6":  # routes select
+            return []
         case "router4":
-            return common | {"translated": prefixes.texts(prefixes.translated4(domain))}
+            return [("ip", "translated", prefixes.translated4_spans(domain))]
         case "router6":
-            native = prefixes.texts(prefixes.native6(domain))
-            return common | {"translated": prefixes.texts(prefixes.translated6(domain)), "native": native}
+            native6 = prefixes.merged(prefixes.spans(prefixes.native6(domain)))
+            return [("ip6", "translated", translated6), ("ip6", "native", native6)]
         case "host":
-            plat = prefixes.texts(prefixes.translated6(domain))
-            return common | {"clat": prefixes.texts(prefixes.clat6(domain)), "plat": plat}
+            return [("ip6", "clat", prefixes.clat6_spans(domain)), ("ip6", "plat", translated6)]
     raise KeyError(template)
+
+
+def sets(domain: Domain, role: str) -> dict[SetName, list[Span]]:
+    """The sets of the domain's rules for `role`, and what they hold."""
+    found = (item for name in ROLES[role] for item in _sets(name, domain))
+    return {(family, table(domain), name): spans for family, name, spans in found}
 
 
 def rules(domain: Domain, role: str, workers: int = 1) -> str:

@@ -60,6 +60,9 @@ class DeviceService(Service):
     def _stamped(self) -> frozenset[int]:
         return frozenset((INDEV,))
 
+    def _queue_numbers(self) -> range:
+        return range(0)
+
     def _losses(self) -> dict[str, dict[str, int]]:
         name = self._options.domain.name
         return {name: {"full": tun.dropped(name) - self._dropped_before, "socket": 0}}

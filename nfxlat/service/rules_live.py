@@ -9,7 +9,8 @@ from pyroute2 import IPRoute
 from nfxlat.errors import OperatorError
 from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
-from nfxlat.host.routes import FAMILIES, RTN_UNICAST, RTN_UNREACHABLE
+from nfxlat.host.routes import FAMILIES
+from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.nft import load
 from nfxlat.nft.check import flowtables, stateful
 from nfxlat.nft.check_domains import untracked_nat

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
@@ -34,9 +34,11 @@ from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.templates import INJECTED_MARK
 from nfxlat.service.notify import notify
+from nfxlat.service.reload import Reload
+from nfxlat.service.rules_watch import RulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
-from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses
+from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses, wait_for_go
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.special import martian4, martian6
 from nfxlat.xlat.translator import Translator
@@ -62,6 +64,7 @@ class Options:
     icmp_burst: int = 50
     summary_file: Path | None = None
     ready_descriptor: int | None = None
+    read_again: Callable[[], Domain] | None = None  # the configuration, at SIGHUP; raises OperatorError
 
 
 class Service:
@@ -75,9 +78,14 @@ class Service:
         self._injectors: list[Injectors] = []  # one a worker
         self._device: DomainDevice | None = None
         self._rule_path = "none"
+        self._setup: Setup | None = None
         self._stamp: Stamp | None = None
+        self._watch: RulesWatch | None = None
         self._local = local_addresses()
-        self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary)
+        self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
+        self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary, heard=self._heard)
+        self._reload = Reload(self._supervisor, report)
+        self._supervisor.on_hup = self._read_again
         self._started = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -103,6 +111,9 @@ class Service:
             stack.callback(status.close)
             self._supervisor.watch[status.fileno()] = status.answer
             self._supervisor.watch[monitor.fileno()] = addresses_changed
+            self._watch = RulesWatch(self._setup, self._queue_numbers(), self._report, self._supervisor.later)
+            stack.callback(self._watch.close)
+            self._supervisor.watch[self._watch.fileno()] = self._watch.changed
             if self._stamp is not None:
                 self._supervisor.watch[self._stamp.fileno()] = interfaces_changed
             self._local = local_addresses()
@@ -146,6 +157,7 @@ class Service:
             )
             setup.up()
             stack.callback(setup.down)
+            self._setup = setup
             self._device, self._rule_path, self._stamp = setup.device, setup.rule_path or "none", setup.stamp
         elif options.inject == "device" or options.role == "host":  # a host's originals die in it
             self._device, created = create_or_adopt(name, report=self._report)
@@ -179,6 +191,19 @@ class Service:
             os.write(descriptor, b"ready\n")
             os.close(descriptor)
 
+    def _read_again(self) -> None:
+        """SIGHUP. The workers that come from now on have the new domain."""
+
+        def use(domain: Domain) -> None:
+            self._options = replace(self._options, domain=domain)
+
+        self._reload(self._options.domain, self._options.read_again, self._setup, use)
+
+    def _heard(self, message: object) -> None:
+        if isinstance(message, dict) and "path_mtu" in message:
+            destination, mtu = message["path_mtu"]
+            self._paths.set(bytes.fromhex(destination), mtu)
+
     def _worker(self, number: int, control: socket.socket) -> None:
         """A worker's life, in its own process."""
         options = self._options
@@ -189,7 +214,7 @@ class Service:
         if options.inject == "ip":
             routes = RouteCache(route_mtu, time.monotonic)
             mtu_of = routes.mtu
-        paths = PathMtus(time.monotonic)
+        paths = self._paths  # of this process's own from here on
         fast = None
         if options.fast_path:
             fast = FastPath(
@@ -217,8 +242,7 @@ class Service:
 
         worker.trust_stamps(self._stamped())
 
-        def command() -> None:
-            message = receive(control)
+        def command(message: object) -> None:
             if message == "stop":
                 worker.stopped = True
             elif isinstance(message, dict) and "local" in message:
@@ -230,7 +254,8 @@ class Service:
                 destination, mtu = message["path_mtu"]
                 paths.set(bytes.fromhex(destination), mtu)
 
-        worker.run(control.fileno(), command)
+        if wait_for_go(control, command):
+            worker.run(control.fileno(), lambda: command(receive(control)))
 
     def _stamped(self) -> frozenset[int]:
         """Interfaces whose stamps of gso_size count."""
@@ -258,6 +283,8 @@ class Service:
             "stamp": {"how": self._stamp.how, "udp": self._stamp.udp} if self._stamp is not None else None,
             "seconds": round(time.monotonic() - self._started, 3),
             "workers_restarted": self._supervisor.restarts,
+            "reloads": self._reload.counts,
+            "rules": self._watch.counts if self._watch is not None else None,
             **summary(self._counters),
             "queues": self._losses(),
         }
@@ -266,7 +293,12 @@ class Service:
         return result
 
     def _losses(self) -> dict[str, dict[str, int]]:
-        return queue_losses(self._options.queue, QUEUES_PER_WORKER * self._options.workers)
+        return queue_losses(self._queue_numbers())
+
+    def _queue_numbers(self) -> range:
+        """The NFQUEUE queues that are ours."""
+        first = self._options.queue
+        return range(first, first + QUEUES_PER_WORKER * self._options.workers)
 
     def write_summary(self, result: dict[str, Any] | None = None) -> None:
         """Write the summary to the file named in the options, if any; the file is never half written."""
@@ -297,7 +329,7 @@ def with_own_addresses(domain: Domain, local: frozenset[bytes]) -> Domain:
     return replace(domain, address4=address4, address6=address6)
 
 
-def queue_losses(first: int, count: int) -> dict[str, dict[str, int]]:
+def queue_losses(queues: range) -> dict[str, dict[str, int]]:
     """What the kernel itself dropped, by queue: `full` (queue length), `socket` (receive buffer); nfnetlink_queue.c."""
     losses = {}
     try:
@@ -306,6 +338,6 @@ def queue_losses(first: int, count: int) -> dict[str, dict[str, int]]:
         return {}
     for line in lines:
         fields = [int(field) for field in line.split()]
-        if first <= fields[0] < first + count:
+        if fields[0] in queues:
             losses[str(fields[0])] = {"waiting": fields[2], "full": fields[5], "socket": fields[6]}
     return losses

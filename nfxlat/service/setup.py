@@ -7,6 +7,7 @@ over and its `down` restores the original.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -16,7 +17,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, capabilities, device, registry, routes, stamp, sysctl, tun
 from nfxlat.host.routes import Route
 from nfxlat.host.state import State
-from nfxlat.nft import compat, load, templates
+from nfxlat.nft import compat, listing, load, templates
 from nfxlat.nft.spread import chain_of
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
@@ -26,6 +27,7 @@ QUEUES = (("queue_plain", 0), ("queue_tcp", 1))  # a worker's chains, and the di
 ROUTES_SHOWN = 16  # more than this are reported as a number
 
 RulePath = Literal["native", "compat"]
+Stand = tuple[Domain, list[Route]]  # a domain, and the routes that were made for it
 
 
 class Setup:
@@ -55,18 +57,25 @@ class Setup:
     ) -> None:
         if role not in templates.ROLES:
             raise OperatorError(f"unknown role {role!r}", where="--role", hint=f"one of {', '.join(templates.ROLES)}")
-        if role == "host" and not len(domain.eamt):
-            raise OperatorError(
-                "the host role needs this host's own addresses",
-                where=f"domain.{domain.name}.eam",
-                hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
-            )
+        self.check(domain, role)
         self.domain, self.queue, self.workers, self.role, self.report = domain, queue, workers, role, report
         self.rule_path: RulePath | None = None
         self.device: device.DomainDevice | None = None
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes = superframes, udp_superframes
         self._state: State | None = None
+        self._made: list[Route] = []
+        self.loaded: listing.Identities = Counter()  # the rules as they were loaded
+
+    @staticmethod
+    def check(domain: Domain, role: str) -> None:
+        """Raises OperatorError where the role cannot be set up for the domain."""
+        if role == "host" and not len(domain.eamt):
+            raise OperatorError(
+                "the host role needs this host's own addresses",
+                where=f"domain.{domain.name}.eam",
+                hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
+            )
 
     def up(self) -> None:
         """Do it all, or nothing: a step that fails undoes the earlier ones. Raises OperatorError."""
@@ -78,7 +87,7 @@ class Setup:
             self._device()
             self._routes()
             self._sysctls()
-            self._rules()
+            self.load_rules()
             self._stamp()
         except BaseException:
             with contextlib.suppress(OperatorError):  # the first failure is the one to tell
@@ -117,6 +126,9 @@ class Setup:
         self._drop_tun(self._state)
         self._note(device=own, tun=None)
         self.device, _ = device.create_or_adopt(name, report=self.report)
+        self._addresses()
+
+    def _addresses(self) -> None:
         if self.role != "host":
             return
         with IPRoute() as ipr:
@@ -126,18 +138,56 @@ class Setup:
                     made = addresses.add_address(ipr, self.domain.name, address)
                     self.report(f"address {address}/32 dev {self.domain.name}{'' if made else ' taken over'}")
 
+    def extend(self, domain: Domain) -> Stand:
+        """Routes and addresses of `domain` beside those that stand, for `cut` to take away: it returns these.
+
+        Raises OperatorError, and nothing is changed then.
+        """
+        former = self.domain, self._made
+        self.domain, self._made = domain, routes.wanted(domain, self.role)
+        self._note(routes=list(dict.fromkeys((*former[1], *self._made))))
+        try:
+            new = self._add_routes(former[1])
+            self._addresses()
+        except OperatorError:
+            self.back(former)
+            raise
+        self._tell("", new)
+        return former
+
+    def back(self, former: Stand) -> None:
+        """Undo `extend`, which returned `former`."""
+        failed = self.domain, self._made
+        self.domain, self._made = former
+        self._add_routes(failed[1])
+        self.cut(failed)
+
+    def cut(self, former: Stand) -> None:
+        """Take away the routes and addresses of `former` that the present domain does not need."""
+        places = {(route.network, route.metric) for route in self._made}
+        stale = [route for route in former[1] if (route.network, route.metric) not in places]
+        self._tell("removed", routes.delete(stale))
+        if self.role == "host":
+            for network in sorted(set(prefixes.clat4(former[0])) - set(prefixes.clat4(self.domain))):
+                addresses.remove_address(self.domain.name, str(network.network_address))
+        self._note(routes=self._made)
+
+    def _add_routes(self, standing: list[Route]) -> list[Route]:
+        """Make what is not `standing`, and renew what differs there."""
+        known = set(standing)
+        new = [route for route in self._made if route not in known]
+        routes.add(new, {(route.network, route.metric) for route in standing})
+        return new
+
     def _routes(self) -> None:
         assert self._state is not None
-        wanted = routes.wanted(self.domain, self.role)
+        self._made = wanted = routes.wanted(self.domain, self.role)
         former = [Route(*fields) for fields in self._state.data.get("routes", [])]
-        self._note(routes=[*former, *(route for route in wanted if route not in former)])
-        with IPRoute() as ipr:
-            places = {(route.network, route.metric) for route in wanted}
-            stale = [route for route in former if (route.network, route.metric) not in places]
-            self._tell("removed: of a former configuration", routes.delete(ipr, stale))
-            left_over = routes.ours(ipr)
-            for route in wanted:
-                routes.add(ipr, route, left_over)
+        self._note(routes=list(dict.fromkeys((*former, *wanted))))
+        places = {(route.network, route.metric) for route in wanted}
+        stale = [route for route in former if (route.network, route.metric) not in places]
+        self._tell("removed: of a former configuration", routes.delete(stale))
+        routes.add(wanted, routes.ours())
         self._note(routes=wanted)
         self._tell("", wanted)
 
@@ -162,13 +212,18 @@ class Setup:
             sysctl.write(key, value)
             self.report(f"sysctl {sysctl.dotted(key)} {now} -> {value}")
 
-    def _rules(self) -> None:
+    def load_rules(self) -> None:
+        """All of the rules, in the place of what is there of them; what waits in queues is lost with that."""
         table = templates.table(self.domain)
         self._note(table=table)
         load.run(templates.rules(self.domain, self.role, self.workers), what=f"rules {table}")
         if self.role == "device":
             self.report(f"rules ip and ip6 {table} loaded (no queue)")
-            return
+        else:
+            self._queue_rules(table)
+        self.loaded = self.list_rules()
+
+    def _queue_rules(self, table: str) -> None:
         native = load.queue_expression_available()
         for family in FAMILIES:
             for chain, offset in self._queue_chains():
@@ -181,6 +236,11 @@ class Setup:
             how = "queue natively" if native else "queue by compat target"
             self.report(f"rules {family} {table} loaded ({how}, {self.queue} to {self.queue + 2 * self.workers - 1})")
         self.rule_path = "native" if native else "compat"
+
+    def list_rules(self) -> listing.Identities:
+        """The rules that are in our tables now."""
+        table = templates.table(self.domain)
+        return listing.identities(rule for family in FAMILIES for rule in listing.rules(family, table))
 
     def _queue_chains(self) -> Iterator[tuple[str, int]]:
         """(chain, its queue's distance from the first one)."""
@@ -218,8 +278,7 @@ class Setup:
         sysctl.restore(state.data.get("sysctls", {}), self.report)
 
     def _drop_routes(self, state: State) -> None:
-        with IPRoute() as ipr:
-            gone = routes.delete(ipr, [Route(*fields) for fields in state.data.get("routes", [])])
+        gone = routes.delete([Route(*fields) for fields in state.data.get("routes", [])])
         self._tell("removed", gone)
 
     def _drop_device(self, state: State) -> None:

@@ -3,6 +3,10 @@
 Since the sockets are the supervisor's, a worker that dies loses the batch in its hands and nothing that waits in the
 queue. A worker whose supervisor dies reads the end of its control socket and stops; the queues then close, and the
 kernel drops.
+
+A worker gets another configuration by being succeeded: its successor is forked, with what the supervisor knows by then
+(memory is shared, however large a table), makes itself ready and waits; then the old one stops after its batch, and the
+new one goes on. First retire, then go: two readers of one queue would let a flow overtake itself.
 """
 
 import contextlib
@@ -16,11 +20,14 @@ import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from nfxlat.errors import OperatorError
+
 Report = Callable[[str], None]
 Main = Callable[[int, socket.socket], None]  # the worker's life: its number, its control socket
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)
 _STOP_SECONDS = 5.0
+_PREPARE_SECONDS = 30.0
 _RESTART_SECONDS = 1.0  # a worker that lived shorter is started again only after this
 _CONTROL_BUFFER = 4 << 20
 
@@ -37,26 +44,78 @@ class _Child:
 class Supervisor:
     """Runs `count` workers until SIGTERM or SIGINT.
 
-    `watch` maps descriptors to what is called when they can be read; `on_usr1` is called at SIGUSR1. What a worker
-    sends on its control socket goes to all others. `restarts` counts workers that had to be started again.
+    `watch` maps descriptors to what is called when they can be read; `on_usr1` is called at SIGUSR1, `on_hup` at
+    SIGHUP. What a worker sends on its control socket goes to `heard` and to all others. `restarts` counts workers that
+    had to be started again.
     """
 
     main: Main
     count: int
     report: Report
     on_usr1: Callable[[], None]
+    on_hup: Callable[[], None] = lambda: None
+    heard: Callable[[object], None] = lambda message: None
     watch: dict[int, Callable[[], None]] = field(default_factory=dict)
     restarts: int = 0
     _children: list[_Child] = field(default_factory=list)
+    _successors: list[_Child] = field(default_factory=list)
+    _timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _poll: select.poll = field(default_factory=select.poll)
 
     def send(self, message: object, but: _Child | None = None) -> None:
         """Give every worker (`but` one) a message (JSON)."""
         data = json.dumps(message).encode()
-        for child in self._children:
+        for child in (*self._children, *self._successors):
             if child.control is not None and child is not but:
                 with contextlib.suppress(OSError):  # a worker that is just dying gets it from its successor's start
                     child.control.send(data)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call it once, after so many seconds."""
+        self._timers.append((time.monotonic() + seconds, call))
+
+    def prepare(self) -> None:
+        """Fork a successor of each worker and have it make itself ready. Raises OperatorError; then none is left."""
+        try:
+            for child in self._children:
+                successor = _Child(child.number)
+                self._successors.append(successor)
+                self._start(successor, go=False)
+            for successor in self._successors:
+                assert successor.control is not None
+                readable, _, _ = select.select([successor.control], [], [], _PREPARE_SECONDS)
+                if not readable or not successor.control.recv(_CONTROL_BUFFER):
+                    raise OperatorError("a new worker does not get ready", where=f"worker {successor.number}")
+        except OSError as error:
+            self.discard()
+            raise OperatorError(os.strerror(error.errno or 0), where="a new worker") from None
+        except OperatorError:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """End the successors; the workers go on."""
+        for successor in self._successors:
+            self._end(successor, 0.0)
+        self._successors.clear()
+
+    def succeed(self) -> float:
+        """Have the successors go on in the place of the workers; the longest time without one, in seconds."""
+        longest = 0.0
+        for index, successor in enumerate(self._successors):
+            old, began = self._children[index], time.monotonic()
+            if old.control is not None:
+                with contextlib.suppress(OSError):
+                    old.control.send(b'"stop"')
+            self._children[index] = successor
+            self._end(old, _STOP_SECONDS)
+            assert successor.control is not None
+            with contextlib.suppress(OSError):  # one that has died meanwhile is started again like any other
+                successor.control.send(b'"go"')
+            successor.started = time.monotonic()
+            longest = max(longest, successor.started - began)
+        self._successors.clear()
+        return longest
 
     def run(self, ready: Callable[[], None]) -> None:
         """Start the workers, call `ready`, and return when they have stopped after a signal."""
@@ -84,30 +143,47 @@ class Supervisor:
         for watched in (wakeup.fileno(), *self.watch):
             self._poll.register(watched, select.POLLIN)
         while True:
-            for descriptor, _ in self._poll.poll(self._revive()):
+            for descriptor, _ in self._poll.poll(self._due(self._revive())):
                 if descriptor in self.watch:
                     self.watch[descriptor]()
                     continue
                 if descriptor != wakeup.fileno():
-                    self._relay(descriptor)
+                    for child in self._children:  # a dying worker's is read until `_revive` sees its end
+                        if child.control is not None and child.control.fileno() == descriptor:
+                            self._relay(child)
                     continue
                 signals = wakeup.recv(64)
                 if signal.SIGTERM in signals or signal.SIGINT in signals:
                     return
                 if signal.SIGUSR1 in signals:
                     self.on_usr1()
+                if signal.SIGHUP in signals:
+                    self.on_hup()
 
-    def _relay(self, descriptor: int) -> None:
-        """Pass on what the worker with this control socket says; a dying worker's is read until `_revive` sees its
-        end."""
-        for child in self._children:
-            if child.control is not None and child.control.fileno() == descriptor:
-                with contextlib.suppress(OSError):
-                    data = child.control.recv(_CONTROL_BUFFER)
-                    if data:
-                        self.send(json.loads(data), but=child)
-                    else:
-                        self._poll.unregister(descriptor)
+    def _due(self, milliseconds: int | None) -> int | None:
+        """Call the timers that are due; how long to wait for the next, or for what is due in `milliseconds`."""
+        now = time.monotonic()
+        due = [timer for timer in self._timers if timer[0] <= now]
+        self._timers = [timer for timer in self._timers if timer[0] > now]
+        for _, call in due:
+            call()
+        waits = [int((deadline - time.monotonic()) * 1000) + 1 for deadline, _ in self._timers]
+        waits += [milliseconds] if milliseconds is not None else []
+        return max(0, min(waits)) if waits else None
+
+    def _relay(self, child: _Child) -> bool:
+        """Pass on what the worker says; False at its end."""
+        assert child.control is not None
+        with contextlib.suppress(OSError):
+            data = child.control.recv(_CONTROL_BUFFER)
+            if data:
+                if (message := json.loads(data)) != "ready":
+                    self.heard(message)
+                    self.send(message, but=child)
+                return True
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(child.control)
+        return False
 
     def _revive(self) -> int | None:
         """Start again what has died; milliseconds until there is more to do, None if nothing is due."""
@@ -128,7 +204,7 @@ class Supervisor:
             self._start(child)
         return due
 
-    def _start(self, child: _Child) -> None:
+    def _start(self, child: _Child, *, go: bool = True) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CONTROL_BUFFER)
         pid = os.fork()
@@ -136,7 +212,7 @@ class Supervisor:
             code = 1
             try:
                 ours.close()
-                for sibling in self._children:
+                for sibling in (*self._children, *self._successors):
                     if sibling.control is not None:
                         sibling.control.close()
                 signal.set_wakeup_fd(-1)
@@ -152,6 +228,8 @@ class Supervisor:
         ours.setblocking(False)
         self._poll.register(ours, select.POLLIN)
         child.pid, child.control, child.started = pid, ours, time.monotonic()
+        if go:
+            ours.send(b'"go"')
 
     def _forget(self, child: _Child) -> None:
         if child.control is not None:
@@ -165,19 +243,39 @@ class Supervisor:
         self.send("stop")
         deadline = time.monotonic() + _STOP_SECONDS
         for child in self._children:
-            if not child.pid:
-                continue
+            self._end(child, max(0.0, deadline - time.monotonic()))
+        self.discard()
+
+    def _end(self, child: _Child, seconds: float) -> None:
+        """Wait for a worker that was told to stop, at most so long; hear its last words."""
+        if child.pid:
             try:
                 ended = os.pidfd_open(child.pid)
-                select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
+                select.select([ended], [], [], seconds)
                 os.close(ended)
                 if os.waitpid(child.pid, os.WNOHANG) == (0, 0):
-                    self.report(f"worker {child.number} (pid {child.pid}) does not stop; killing it")
+                    if seconds:
+                        self.report(f"worker {child.number} (pid {child.pid}) does not stop; killing it")
                     os.kill(child.pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
             except (ChildProcessError, ProcessLookupError):
                 pass
-            self._forget(child)
+        while child.control is not None and self._relay(child):
+            pass
+        self._forget(child)
+
+
+def wait_for_go(control: socket.socket, command: Callable[[object], None]) -> bool:
+    """A worker's last step before its work: say that it is ready, and do what it is told until it is told to go.
+
+    False where it is told to stop instead.
+    """
+    tell(control, "ready")
+    while True:
+        message = receive(control)
+        if message in ("go", "stop"):
+            return message == "go"
+        command(message)
 
 
 def receive(control: socket.socket) -> object:

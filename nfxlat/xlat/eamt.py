@@ -179,6 +179,24 @@ class Eamt:
             len6 = mask.bit_count()
             yield from (IPv6Network((v6, len6)) for v6 in table)
 
+    def v4_spans(self) -> Iterator[tuple[int, int]]:
+        """First and last address of each prefix of the IPv4 column; a network object would take 500 octets."""
+        for host4 in self._hosts4:
+            value = int.from_bytes(host4, "big")
+            yield value, value
+        for mask, table in self._tables4:
+            size = _ALL4 ^ mask
+            yield from ((v4, v4 | size) for v4 in table)
+
+    def v6_spans(self) -> Iterator[tuple[int, int]]:
+        """The same of the IPv6 column."""
+        for host6 in self._hosts6:
+            value = int.from_bytes(host6, "big")
+            yield value, value
+        for mask, table in self._tables6:
+            size = _ALL6 ^ mask
+            yield from ((v6, v6 | size) for v6 in table)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Eamt):
             return NotImplemented

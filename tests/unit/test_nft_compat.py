@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from nfxlat.nft import compat
+from nfxlat.nft import compat, netlink
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
@@ -50,4 +50,4 @@ def test_the_target_is_nfqueue_revision_3_without_bypass() -> None:
 
 def test_an_answer_that_is_no_acknowledgement_is_a_bug() -> None:
     with pytest.raises(RuntimeError, match="message type 3"):
-        compat._answer(struct.pack("=IHHII", 16, 3, 0, 1, 0))
+        netlink.answer(struct.pack("=IHHII", 16, 3, 0, 1, 0))

@@ -1,0 +1,122 @@
+"""Interval sets changed element by element, over nfnetlink: never a chain, since removing one flushes every queue.
+
+libnftables would read a whole set before it changes one element. Here what is in the set is known, as spans (first and
+last address): disjoint, sorted, with a gap between any two, which is how `auto-merge` loads a list too. The kernel
+holds a span as two elements, its start and, with a flag, the address behind its end (nft_set_rbtree.c).
+"""
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+
+from nfxlat.errors import OperatorError
+from nfxlat.nft import netlink
+from nfxlat.nft.netlink import Message, attribute, attributes, nested, string
+from nfxlat.xlat.prefixes import Span
+
+NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
+NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
+NFTA_LIST_ELEM = 1
+NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS = 1, 3
+NFTA_DATA_VALUE = 1
+INTERVAL_END = struct.pack(">I", 1)  # NFT_SET_ELEM_INTERVAL_END
+SPANS_A_MESSAGE = 900  # a list of elements is one attribute: 65535 octets at most
+
+OCTETS = {"ip": 4, "ip6": 16}  # of an address in a set of a table of the family
+
+SetName = tuple[str, str, str]  # family, table, name
+Contents = Mapping[SetName, list[Span]]
+
+
+def change(former: Contents, wanted: Contents) -> int:
+    """Make the sets hold `wanted` where they hold `former`, in one transaction; how many spans came or went.
+
+    Raises OperatorError, and then nothing is changed.
+    """
+    removals: list[Message] = []
+    additions: list[Message] = []
+    count = 0
+    for name, spans in wanted.items():
+        octets = OCTETS[name[0]]
+        old, new = set(former[name]), set(spans)
+        gone, come = sorted(old - new), sorted(new - old)
+        count += len(gone) + len(come)
+        removals += _messages(NFT_MSG_DELSETELEM, 0, name, octets, gone)
+        additions += _messages(NFT_MSG_NEWSETELEM, netlink.NLM_F_CREATE, name, octets, come)
+    if messages := removals + additions:
+        errno = netlink.commit(netlink.batch(messages))
+        if errno:
+            where = ", ".join(sorted({f"{family} {table}" for family, table, _ in wanted}))
+            raise OperatorError(f"the kernel refused to change the sets: {os.strerror(errno)}", where=f"rules {where}")
+    return count
+
+
+def read(name: SetName) -> list[Span] | None:
+    """The spans that a set holds now; None where there is no such set."""
+    family, table, text = name
+    body = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
+    marks: list[tuple[int, bool, int]] = []  # address, whether it is a start, octets
+    found = None
+    for _, answer in netlink.dump(NFT_MSG_GETSETELEM, netlink.FAMILIES[family], body):
+        found = True
+        for kind, data in attributes(answer):
+            if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
+                marks += map(_mark, (element for _, element in attributes(data)))
+    if found is None and not _exists(name):
+        return None
+    return list(_spans(sorted(marks)))
+
+
+def _exists(name: SetName) -> bool:
+    family, table, text = name
+    body = string(NFTA_SET_ELEM_LIST_TABLE, table)  # NFTA_SET_TABLE is 1 too
+    wanted = text.encode() + b"\0"
+    return any(
+        (2, wanted) in attributes(answer) for _, answer in netlink.dump(10, netlink.FAMILIES[family], body)
+    )  # NFT_MSG_GETSET, NFTA_SET_NAME
+
+
+def _mark(element: bytes) -> tuple[int, bool, int]:
+    address, start = b"", True
+    for kind, data in attributes(element):
+        if kind == NFTA_SET_ELEM_KEY:
+            address = next(value for kind, value in attributes(data) if kind == NFTA_DATA_VALUE)
+        elif kind == NFTA_SET_ELEM_FLAGS:
+            start = data != INTERVAL_END
+    return int.from_bytes(address, "big"), start, len(address)
+
+
+def _spans(marks: Iterable[tuple[int, bool, int]]) -> Iterator[Span]:
+    first: int | None = None
+    last = 0
+    for address, start, octets in marks:
+        last = (1 << 8 * octets) - 1
+        if start:
+            first = address if first is None else first
+        elif first is not None:  # an end without a start: nft's own mark in front of the first span
+            yield first, address - 1
+            first = None
+    if first is not None:
+        yield first, last
+
+
+def _messages(kind: int, flags: int, name: SetName, octets: int, spans: list[Span]) -> Iterator[Message]:
+    family, table, text = name
+    head = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
+    for at in range(0, len(spans), SPANS_A_MESSAGE):
+        elements = b"".join(_elements(octets, spans[at : at + SPANS_A_MESSAGE]))
+        body = head + nested(NFTA_SET_ELEM_LIST_ELEMENTS, elements)
+        yield kind, flags, netlink.FAMILIES[family], body
+
+
+def _elements(octets: int, spans: Iterable[Span]) -> Iterator[bytes]:
+    behind = 1 << 8 * octets
+
+    def key(address: int) -> bytes:
+        return nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, address.to_bytes(octets, "big")))
+
+    flags = attribute(NFTA_SET_ELEM_FLAGS, INTERVAL_END)
+    for first, last in spans:
+        yield nested(NFTA_LIST_ELEM, key(first))
+        if last + 1 < behind:
+            yield nested(NFTA_LIST_ELEM, flags, key(last + 1))

@@ -1,0 +1,109 @@
+"""What is loaded, read from the kernel itself: rules by table, chain and comment, and the queues that rules lead to.
+
+libnftables lists a compat rule with an empty text where iptables' extensions are missing, and every element of every
+set. Here a rule is what identifies it.
+"""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from nfxlat.nft import netlink
+from nfxlat.nft.compat import (
+    NFT_MSG_GETRULE,
+    NFTA_EXPR_DATA,
+    NFTA_EXPR_NAME,
+    NFTA_LIST_ELEM,
+    NFTA_RULE_CHAIN,
+    NFTA_RULE_EXPRESSIONS,
+    NFTA_RULE_TABLE,
+    NFTA_RULE_USERDATA,
+    NFTA_TARGET_INFO,
+    NFTA_TARGET_NAME,
+    UDATA_COMMENT,
+)
+from nfxlat.nft.netlink import attributes, string
+
+NFTA_QUEUE_NUM, NFTA_QUEUE_TOTAL = 1, 2
+NFPROTO_UNSPEC = 0
+_STATEFUL = (b"counter\0", b"limit\0", b"quota\0", b"last\0", b"connlimit\0")
+
+Identities = Counter[tuple[str, str, str, str]]  # how often each is there: several rules may have the same
+
+_FAMILY_NAMES = {number: name for name, number in netlink.FAMILIES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRule:
+    """A rule as it is loaded. `queues`: of the queue statements in it; `code`: its expressions, less what counts."""
+
+    family: str
+    table: str
+    chain: str
+    comment: str
+    queues: tuple[int, ...]
+    code: bytes
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        return self.family, self.table, self.chain, self.comment
+
+
+def rules(family: str | None = None, table: str | None = None) -> list[LoadedRule]:
+    """All rules of a table, or of all tables of all families, in order."""
+    number = NFPROTO_UNSPEC if family is None else netlink.FAMILIES[family]
+    body = b"" if table is None else string(NFTA_RULE_TABLE, table)
+    return [_rule(kind, data) for kind, data in netlink.dump(NFT_MSG_GETRULE, number, body)]
+
+
+def identities(found: Iterable[LoadedRule]) -> Identities:
+    return Counter(rule.identity for rule in found)
+
+
+def _rule(family: int, data: bytes) -> LoadedRule:
+    table = chain = comment = ""
+    queues: list[int] = []
+    code = []
+    for kind, value in attributes(data):
+        if kind == NFTA_RULE_TABLE:
+            table = _text(value)
+        elif kind == NFTA_RULE_CHAIN:
+            chain = _text(value)
+        elif kind == NFTA_RULE_USERDATA:
+            comment = _comment(value)
+        elif kind == NFTA_RULE_EXPRESSIONS:
+            for _, expression in (
+                (kind, dict(attributes(e))) for kind, e in attributes(value) if kind == NFTA_LIST_ELEM
+            ):
+                name = expression.get(NFTA_EXPR_NAME, b"")
+                details = expression.get(NFTA_EXPR_DATA, b"")
+                queues += _queues(name, details)
+                code += [name, b"" if name in _STATEFUL else details]
+    return LoadedRule(_FAMILY_NAMES.get(family, str(family)), table, chain, comment, tuple(queues), b"".join(code))
+
+
+def _queues(name: bytes, details: bytes) -> Iterator[int]:
+    found = dict(attributes(details)) if name in (b"queue\0", b"target\0") else {}
+    first = total = None
+    if name == b"queue\0" and NFTA_QUEUE_NUM in found:
+        (first,) = struct.unpack(">H", found[NFTA_QUEUE_NUM][:2])
+        (total,) = struct.unpack(">H", found.get(NFTA_QUEUE_TOTAL, b"\0\1")[:2])
+    elif name == b"target\0" and found.get(NFTA_TARGET_NAME) == b"NFQUEUE\0":
+        first, total = struct.unpack_from("=HH", found[NFTA_TARGET_INFO])
+    if first is not None and total is not None:
+        yield from range(first, first + max(total, 1))
+
+
+def _comment(userdata: bytes) -> str:
+    at = 0
+    while at + 2 <= len(userdata):  # libnftnl's own attributes: type and length of one octet each
+        kind, length = userdata[at], userdata[at + 1]
+        if kind == UDATA_COMMENT:
+            return _text(userdata[at + 2 : at + 2 + length])
+        at += 2 + length
+    return ""
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")

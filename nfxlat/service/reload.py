@@ -1,0 +1,109 @@
+"""SIGHUP: the configuration read again while traffic runs. All of it is read and checked first; what is wrong, or
+cannot be changed while it runs, is one line, and nothing has changed.
+
+    successors of the workers -> new routes -> removed addresses leave the sets -> workers change -> added addresses
+    enter the sets -> old routes go
+
+- A set must not select an address that no worker knows and no route ends: routes and workers come before, and what is
+  removed leaves the sets while its mapping and its route still stand. What waits in a queue then was selected before.
+- An address that stays is in the sets all the time: what is removed is computed by addresses, not by the prefixes that
+  they happen to be collapsed to, and each step is one transaction.
+- Sets change by elements. A chain that is removed would flush every queue of the node.
+"""
+
+import time
+from collections.abc import Callable
+
+from nfxlat.errors import OperatorError
+from nfxlat.nft import elements, templates
+from nfxlat.service.setup import Setup
+from nfxlat.service.supervisor import Report, Supervisor
+from nfxlat.xlat import prefixes
+from nfxlat.xlat.domain import Domain
+
+
+class Reload:
+    """`counts`: how many were done and refused, and the longest time that a queue had no worker, in milliseconds."""
+
+    def __init__(self, supervisor: Supervisor, report: Report) -> None:
+        self._supervisor, self._report = supervisor, report
+        self.counts = {"done": 0, "refused": 0, "longest_ms": 0.0}
+
+    def __call__(
+        self,
+        former: Domain,
+        read: Callable[[], Domain] | None,
+        setup: Setup | None,
+        use: Callable[[Domain], None],
+    ) -> None:
+        """Put what `read` gives in the place of `former`; `use` is told when new workers are to have it."""
+        began = time.monotonic()
+        try:
+            domain = self._checked(former, read, setup)
+            if domain == former:
+                self._report("reload: nothing has changed")
+                return
+            gap = self._change(former, domain, setup, use)
+        except OperatorError as error:
+            self.counts["refused"] += 1
+            self._report(f"reload refused, nothing has changed: {error}")
+            return
+        self.counts["done"] += 1
+        self.counts["longest_ms"] = max(self.counts["longest_ms"], round(gap * 1000, 3))
+        seconds = time.monotonic() - began
+        self._report(f"reloaded in {seconds:.1f} s: {len(domain.eamt)} EAMs, {gap * 1000:.1f} ms between two workers")
+
+    @staticmethod
+    def _checked(former: Domain, read: Callable[[], Domain] | None, setup: Setup | None) -> Domain:
+        if read is None:
+            raise OperatorError("there is no file to read again", where="SIGHUP", hint="run it with --config FILE")
+        domain = read()
+        if domain.name != former.name:
+            raise OperatorError(
+                f"the name of a domain, now {domain.name}, is its device's and cannot change while it runs",
+                where=f"domain.{former.name}",
+                hint="restart",
+            )
+        if setup is not None:
+            setup.check(domain, setup.role)
+        return domain
+
+    def _change(self, former: Domain, domain: Domain, setup: Setup | None, use: Callable[[Domain], None]) -> float:
+        use(domain)
+        try:
+            self._supervisor.prepare()
+        except OperatorError:
+            use(former)
+            raise
+        if setup is None:
+            return self._supervisor.succeed()
+        try:
+            stood = setup.extend(domain)
+        except OperatorError:
+            self._supervisor.discard()
+            use(former)
+            raise
+        gap = self._swap(former, domain, setup)
+        setup.cut(stood)
+        return gap
+
+    def _swap(self, former: Domain, domain: Domain, setup: Setup) -> float:
+        """From here on there is no way back: where the sets are not what we left, the rules are loaded as a whole."""
+        old, new = templates.sets(former, setup.role), templates.sets(domain, setup.role)
+        kept = {name: prefixes.common(old[name], spans) for name, spans in new.items()}
+        whole = not self._changed(old, kept)
+        gap = self._supervisor.succeed()
+        if whole or not self._changed(kept, new):
+            try:
+                setup.load_rules()
+            except OperatorError as error:
+                self._report(f"reload: the rules cannot be loaded, and what they selected is refused: {error}")
+        return gap
+
+    def _changed(self, former: elements.Contents, wanted: elements.Contents) -> bool:
+        try:
+            elements.change(former, wanted)
+        except OperatorError as error:
+            self._report(f"reload: {error}; loading the rules as a whole")
+            return False
+        return True

@@ -1,0 +1,176 @@
+"""Rules that others flush: noticed, told in one line, and repaired where `--setup` owns them.
+
+nf_tables tells of every change (NFNLGRP_NFTABLES). A moment after the first word of one, since a firewall that starts
+anew flushes and loads in one go, what is loaded is compared with what was meant, so our own changes need no marking:
+they compare equal. Until the repair the terminal routes hold translated prefixes in the domain device: nothing leaks.
+
+- Tables gone: the whole is loaded again, which flushes nothing that has not been flushed already.
+- Only rules gone: the whole too, and what waits in queues is lost with that.
+- Only elements gone from our sets: these alone. Sets are read only when elements were changed, since they may be long.
+- Rules that somebody has added to our tables are left alone.
+- Two that flush each other's rules would go on for ever: after REPAIRS within a minute there is a minute's rest.
+"""
+
+import errno
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+
+from nfxlat.errors import OperatorError
+from nfxlat.nft import elements, listing, netlink, templates
+from nfxlat.service.setup import Setup
+
+NFNLGRP_NFTABLES = 7
+NETLINK_ADD_MEMBERSHIP, SOL_NETLINK = 1, 270
+DEBOUNCE = 0.1  # seconds
+REPAIRS, WINDOW, REST = 5, 60.0, 60.0  # so many within so many seconds, then so many seconds of rest
+
+Report = Callable[[str], None]
+_header = struct.Struct("=IH").unpack_from
+
+
+class RulesWatch:
+    """Readable (`fileno`) when nf_tables changed; `changed` is then due. `later` calls something after some seconds.
+
+    `setup` owns the rules; without it they are the operator's, and only the loss of those that lead to `queues` is
+    told. `counts` goes into the summary.
+    """
+
+    def __init__(
+        self,
+        setup: Setup | None,
+        queues: range,
+        report: Report,
+        later: Callable[[float, Callable[[], None]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._setup, self._queues, self._report, self._later, self._clock = setup, queues, report, later, clock
+        self.counts = {"lost": 0, "repaired": 0}
+        self._elements_too = False
+        self._repairs: deque[float] = deque(maxlen=REPAIRS)
+        self._resting = False
+        self._socket = netlink.opened()
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, netlink.SO_RCVBUFFORCE, 1 << 20)
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+        self._selected = self._leading() if setup is None else set()
+        self._due = True
+        later(0.0, self._look)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def changed(self) -> None:
+        """Hear what has changed, and look a moment later."""
+        while True:
+            try:
+                data = self._socket.recv(1 << 17)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._elements_too = True  # an overrun: anything may have changed
+                continue
+            self._elements_too |= self._tells_of_elements(data)
+        if not self._due:
+            self._due = True
+            self._later(DEBOUNCE, self._look)
+
+    @staticmethod
+    def _tells_of_elements(data: bytes) -> bool:
+        at = 0
+        while at + 16 <= len(data):
+            length, kind = _header(data, at)
+            if kind & 0xFF == elements.NFT_MSG_DELSETELEM:
+                return True
+            at += max(16, (length + 3) & ~3)
+        return False
+
+    def _look(self) -> None:
+        self._due = False
+        if self._setup is None:
+            self._look_for_queues()
+        elif not self._resting:
+            self._look_for_rules(self._setup)
+
+    # --- rules of --setup ---
+
+    def _look_for_rules(self, setup: Setup) -> None:
+        try:
+            gone = setup.loaded - setup.list_rules()
+            if gone:
+                self._repair(self._what(gone, setup), setup.load_rules)
+            elif self._elements_too:
+                self._look_for_elements(setup)
+        finally:
+            self._elements_too = False
+
+    def _look_for_elements(self, setup: Setup) -> None:
+        wanted = templates.sets(setup.domain, setup.role)
+        found = {name: elements.read(name) for name in wanted}
+        there = {name: spans for name, spans in found.items() if spans is not None}
+        changed = {name: spans for name, spans in wanted.items() if there.get(name) != spans}
+        if changed:
+            names = ", ".join(f"{family} {table} {name}" for family, table, name in changed)
+            repair = setup.load_rules if changed.keys() - there.keys() else lambda: self._put_back(there, changed)
+            self._repair(f"elements of set {names} were changed by somebody else", repair)
+
+    @staticmethod
+    def _put_back(there: elements.Contents, wanted: elements.Contents) -> None:
+        elements.change(there, wanted)
+
+    @staticmethod
+    def _what(gone: listing.Identities, setup: Setup) -> str:
+        table = templates.table(setup.domain)
+        if gone == setup.loaded:
+            return f"table {table} was removed by somebody else"
+        chains = sorted({f"{family} {table} {chain}" for family, table, chain, _ in gone})
+        return f"{gone.total()} rules of chain {', '.join(chains)} were removed by somebody else"
+
+    def _repair(self, what: str, repair: Callable[[], object]) -> None:
+        self.counts["lost"] += 1
+        now = self._clock()
+        if len(self._repairs) == REPAIRS and now - self._repairs[0] < WINDOW:
+            self._resting = True
+            self._later(REST, self._resume)
+            self._report(
+                f"rules: {what}, for the {REPAIRS + 1}th time within a minute: not repaired for {REST:.0f} s; "
+                "see who else loads rules here"
+            )
+            return
+        self._repairs.append(now)
+        try:
+            repair()
+        except OperatorError as error:
+            self._report(f"rules: {what}; they cannot be loaded again: {error}")
+            self._later(1.0, self.changed)
+            return
+        self.counts["repaired"] += 1
+        self._report(f"rules: {what}; repaired")
+
+    def _resume(self) -> None:
+        self._resting, self._elements_too = False, True
+        self._repairs.clear()
+        self._look()
+
+    # --- rules of the operator's own ---
+
+    def _leading(self) -> set[int]:
+        """Those of our queues that any rule leads to."""
+        return {queue for rule in listing.rules() for queue in rule.queues} & set(self._queues)
+
+    def _look_for_queues(self) -> None:
+        selected = self._leading()
+        if lost := sorted(self._selected - selected):
+            self.counts["lost"] += 1
+            numbers = " and ".join(map(str, lost))
+            self._report(f"rules: those that sent packets to queue{'s' if len(lost) > 1 else ''} {numbers} are gone")
+        if back := sorted(selected - self._selected):
+            self._report(f"rules: there are some that send packets to queue {' and '.join(map(str, back))}")
+        self._selected = selected

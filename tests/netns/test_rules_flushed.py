@@ -1,0 +1,142 @@
+"""Rules that somebody else removes: noticed within a second, told, repaired; and nothing leaks meanwhile.
+
+host4 --- router4 --- translator --- router6 --- host6
+"""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from nfxlat.lab.capture import Capture
+from nfxlat.lab.netns import wait_for
+from nfxlat.lab.probe import ping
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import HOST6_4, HOST6_EAM4, Lab
+from nfxlat.nft import compat, load
+from nfxlat.service.rules_watch import REPAIRS
+
+FIREWALL = """\
+flush ruleset
+table inet firewall {
+    chain input {
+        type filter hook input priority filter; policy accept;
+        ct state invalid drop
+    }
+}
+"""
+
+
+def nft(lab: Lab, commands: str) -> None:
+    with lab.translator.entered():
+        load.run(commands)
+
+
+def told(process: TranslatorProcess, words: str, times: int = 1) -> float:
+    """Wait until it has said so; the seconds that took."""
+    began = time.monotonic()
+    wait_for(lambda: sum(words in line for line in process.output()) >= times, words, 10)
+    return time.monotonic() - began
+
+
+def rules_of(lab: Lab) -> str:
+    return lab.translator.run(["nft", "list", "ruleset"]).stdout
+
+
+@pytest.mark.parametrize("commands", ["flush ruleset", FIREWALL], ids=["flush", "a firewall that starts anew"])
+def test_a_flushed_ruleset_is_repaired_within_a_second(lab: Lab, process: TranslatorProcess, commands: str) -> None:
+    before = rules_of(lab)
+    nft(lab, commands)
+    assert told(process, "was removed by somebody else; repaired") < 1
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    assert before in rules_of(lab) or set(before.splitlines()) <= set(rules_of(lab).splitlines())
+    assert "table inet firewall" in rules_of(lab) or commands == "flush ruleset"
+    assert process.summary()["rules"] == {"lost": 1, "repaired": 1}
+
+
+def test_nothing_leaves_untranslated_between_flush_and_repair(lab: Lab, process: TranslatorProcess) -> None:
+    """Under traffic, again and again; the translator could send the originals on, since it has a default route."""
+    lab.translator.ip("route add default via 192.0.2.17")
+    lab.translator.ip("-6 route add default via 2001:db8:1::2")
+    with lab.host4.entered():
+        source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with source, Capture(lab.router4, "to-x") as side4, Capture(lab.router6, "to-x") as side6:
+        for round_ in range(1, REPAIRS):
+            nft(lab, "flush ruleset")
+            while sum("repaired" in line for line in process.output()) < round_:
+                source.sendto(b"original", (HOST6_4, 9))
+                time.sleep(0.001)
+        source.sendto(b"the last one", (HOST6_4, 9))
+        side6.wait(lambda packet: b"the last one" in packet)
+        out4 = [packet for packet in side4.drain() if b"original" in packet and packet[0] >> 4 == 4 and packet[9] == 17]
+        out6 = [packet for packet in side6.drain() if b"original" in packet]
+    sent = len(out4)
+    assert 0 < len(out6) <= sent
+    # what the node sends back would have one hop less: each original was seen once only, on its way in
+    assert {packet[8] for packet in out4} == {63}
+    assert all(packet[0] >> 4 == 6 for packet in out6)
+
+
+@pytest.mark.parametrize(
+    ("commands", "words"),
+    [
+        ("delete table ip nfxlat_siit0", "rules of chain ip nfxlat_siit0 forward, ip nfxlat_siit0 intercept"),
+        ("flush chain ip nfxlat_siit0 queue_plain", "2 rules of chain ip nfxlat_siit0 queue_plain were removed"),
+        ("flush set ip nfxlat_siit0 translated", "elements of set ip nfxlat_siit0 translated were changed"),
+        (
+            "delete element ip nfxlat_siit0 translated { 203.0.113.2 }",
+            "elements of set ip nfxlat_siit0 translated were changed",
+        ),
+    ],
+    ids=["table", "chain", "set", "element"],
+)
+def test_a_part_that_is_lost_comes_back(lab: Lab, process: TranslatorProcess, commands: str, words: str) -> None:
+    before = rules_of(lab)
+    nft(lab, commands)
+    assert told(process, words) < 1
+    wait_for(lambda: sorted(rules_of(lab).splitlines()) == sorted(before.splitlines()), "the rules as they were")
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    assert process.summary()["rules"] == {"lost": 1, "repaired": 1}
+
+
+def test_rules_that_others_add_are_left_alone(lab: Lab, process: TranslatorProcess) -> None:
+    nft(lab, "add rule ip nfxlat_siit0 forward counter")
+    nft(lab, "add table inet other")
+    nft(lab, "delete table inet other")
+    nft(lab, "flush ruleset ip6")  # the end of what is to be waited for
+    told(process, "; repaired")
+    assert process.summary()["rules"] == {"lost": 1, "repaired": 1}
+    assert "counter" in rules_of(lab)
+
+
+def test_two_that_flush_each_other_do_not_go_on_for_ever(lab: Lab, process: TranslatorProcess) -> None:
+    for number in range(1, REPAIRS + 1):
+        nft(lab, "flush ruleset")
+        told(process, "; repaired", number)
+    nft(lab, "flush ruleset")
+    told(process, f"for the {REPAIRS + 1}th time within a minute: not repaired")
+    assert "nfxlat" not in rules_of(lab)
+    assert process.summary()["rules"] == {"lost": REPAIRS + 1, "repaired": REPAIRS}
+
+
+@pytest.fixture
+def own_rules(bare_lab: Lab) -> Iterator[TranslatorProcess]:
+    """Without --setup, and with a rule of the operator's own."""
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, setup=False) as process:
+        yield process
+
+
+def test_without_setup_the_loss_of_the_rules_is_told(bare_lab: Lab, own_rules: TranslatorProcess) -> None:
+    with bare_lab.translator.entered():
+        load.run("table ip own {\nchain q {\ndrop\n}\n}")
+        for number in (7, 8):
+            if load.queue_expression_available():
+                load.run(f"insert rule ip own q queue num {number}")
+            else:
+                compat.insert_queue_rule("ip", "own", "q", number, "own")
+        wait_for(lambda: any("there are some" in line and "8" in line for line in own_rules.output()), "the rules")
+        load.run("add table inet other")
+        load.run("flush ruleset")
+    assert told(own_rules, "rules: those that sent packets to queues 7 and 8 are gone") < 1
+    assert own_rules.summary()["rules"] == {"lost": 1, "repaired": 0}
