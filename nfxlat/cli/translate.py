@@ -20,6 +20,7 @@ from nfxlat.xlat.translator import Translator
 
 _PROGRESS_FROM: Final = 4 << 20  # octets of the file: less is read at once
 _PROGRESS_EVERY: Final = 2000  # packets
+_LINES_AT_ONCE: Final = 256
 
 
 def add_parser(subparsers: Any) -> None:
@@ -46,16 +47,17 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
     translator = Translator(chosen_domain(arguments))
-    counts = Counts()
+    counts, lines = Counts(), _Lines()
     with ExitStack() as stack:
         writer = Writer(arguments.output, arguments.input) if arguments.output else None
         capture, file = stack.enter_context(opened(arguments.input))
         if writer:
             stack.enter_context(writer)
+        stack.callback(lines.flush)
         for judgement in judge_all(translator, _watched(capture, file), arguments.hops):
             counts.add(judgement)
             if arguments.json:
-                print(judgement.as_json())
+                lines.put(judgement.as_json())
             elif arguments.verbose:
                 print(_line(judgement))
             if writer:
@@ -70,6 +72,24 @@ def run(arguments: argparse.Namespace) -> int:
         what = f"{counts.cut_off} of {counts.packets} packets were not captured whole; capture with tcpdump -s 0"
         print(f"nfxlat: {arguments.input}: {what}", file=sys.stderr)
     return 0
+
+
+class _Lines:
+    """Lines for stdout, many to a system call unless somebody looks on."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+        self._most = 1 if sys.stdout.isatty() else _LINES_AT_ONCE
+
+    def put(self, line: str) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) >= self._most:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            print("\n".join(self._waiting))
+            self._waiting = []
 
 
 def _line(judgement: Judgement) -> str:

@@ -1,10 +1,12 @@
 """The records of a classic capture file (libpcap), of either byte order and resolution.
 
 dpkt's headers, read in a loop of our own: dpkt's Reader does not tell the length on the wire, takes a file that ends
-inside a record for a short packet, and gives time as a float.
+inside a record for a short packet, and gives time as a float. Of a record's header only dpkt's format is used: an
+object for each costs as much as a translation.
 """
 
 from collections.abc import Iterator
+from struct import Struct
 from typing import BinaryIO, Final
 
 from dpkt.pcap import (
@@ -41,15 +43,15 @@ class Reader:
         header = (LEFileHdr if number in _LITTLE_ENDIAN else FileHdr)(octets)
         self.link_type: int = header.linktype & _LINK_TYPE
         self.nanoseconds = number in _NANO
-        self._file, self._record = file, MAGIC_TO_PKT_HDR[number]
+        self._file = file
+        self._record = Struct(MAGIC_TO_PKT_HDR[number].__hdr_fmt__)  # seconds, fraction, captured, length, others
 
     def __iter__(self) -> Iterator[Record]:
-        read, record, length = self._file.read, self._record, self._record.__hdr_len__
+        read, unpack, size = self._file.read, self._record.unpack, self._record.size
         unit = 1 if self.nanoseconds else 1000
-        while octets := read(length):
-            if len(octets) < length:
+        while octets := read(size):
+            if len(octets) < size:
                 raise Fault("the file ends in the header of a packet", CUT_OFF)
-            header = record(octets)
-            data = captured_octets(read, header.caplen)
-            time = header.tv_sec * NANOSECONDS + header.tv_usec * unit
-            yield Record(self.link_type, time, data, max(0, header.len - header.caplen))
+            seconds, fraction, captured, length = unpack(octets)[:4]
+            data = captured_octets(read, captured)
+            yield Record(self.link_type, seconds * NANOSECONDS + fraction * unit, data, max(0, length - captured))

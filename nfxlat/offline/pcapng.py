@@ -8,7 +8,7 @@ length on the wire. Blocks that hold no packet are skipped by their length.
 
 from collections.abc import Iterator
 from io import BytesIO
-from struct import Struct
+from struct import Struct, unpack_from
 from struct import error as StructError
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -106,18 +106,19 @@ class Reader:
         return _Interface(description.linktype, description.snaplen, ticks, offset)
 
     def _packet(self, kind: int, block: bytes) -> Record:
-        header = self._parsed("EnhancedPacketBlock" if kind == pcapng.PCAPNG_BT_EPB else "PacketBlock")()
-        header.unpack_hdr(block)  # without the options, which do not matter here
-        if header.iface_id >= len(self._interfaces):
-            raise Fault(f"no description of interface {header.iface_id}", DAMAGED)
-        interface = self._interfaces[header.iface_id]
-        body = BytesIO(block[header.__hdr_len__ - 4 : -4])
-        data = captured_octets(body.read, header.caplen)
-        ticks = header.ts_high << 32 | header.ts_low
-        time = interface.offset * NANOSECONDS + ticks * NANOSECONDS // interface.ticks
+        # As dpkt has them: type and length, interface, (of old blocks: drops,) ticks, captured, length, ..., length.
+        # The options do not matter here.
+        header = self._parsed("EnhancedPacketBlock" if kind == pcapng.PCAPNG_BT_EPB else "PacketBlock")
+        number, *_, high, low, captured, length, _ = unpack_from(header.__hdr_fmt__, block)[2:]
+        if number >= len(self._interfaces):
+            raise Fault(f"no description of interface {number}", DAMAGED)
+        interface = self._interfaces[number]
+        body = block[header.__hdr_len__ - 4 : -4]
+        data = captured_octets(BytesIO(body).read, captured)
+        time = interface.offset * NANOSECONDS + (high << 32 | low) * NANOSECONDS // interface.ticks
         if not 0 <= time < _END_OF_TIME:
             raise Fault("a time before 1970 or after 2106", DAMAGED)
-        return Record(interface.link_type, time, data, max(0, header.pkt_len - header.caplen))
+        return Record(interface.link_type, time, data, max(0, length - captured))
 
     def _simple_packet(self, block: bytes) -> Record:
         if not self._interfaces:

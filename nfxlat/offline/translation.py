@@ -12,6 +12,7 @@ from nfxlat.xlat.translator import Translator
 
 _NO_IP = Outcome(Action.PASSED, Reason.NOT_IP)  # a frame of another protocol never reaches a translator
 DIRECTIONS = {4: "4to6", 6: "6to4"}
+_MIDDLES: dict[tuple[str | None, str, str], str] = {}  # what JSON lines have between their number and their packets
 
 
 class Judgement(NamedTuple):
@@ -42,16 +43,13 @@ class Judgement(NamedTuple):
     def as_json(self) -> str:
         """One line: n, direction, action, reason, rfc, packets (hex)."""
         action, reason, packets = self.outcome
-        return json.dumps(
-            {
-                "n": self.number,
-                "direction": self.direction,
-                "action": action.value,
-                "reason": reason.label,
-                "rfc": reason.rfc,
-                "packets": [packet.hex() for packet in packets],
-            }
-        )
+        known = self.direction, action.value, reason.label
+        middle = _MIDDLES.get(known)
+        if middle is None:
+            values = {"direction": self.direction, "action": action.value, "reason": reason.label, "rfc": reason.rfc}
+            middle = _MIDDLES[known] = json.dumps(values)[1:-1]
+        digits = ", ".join([f'"{packet.hex()}"' for packet in packets])
+        return f'{{"n": {self.number}, {middle}, "packets": [{digits}]}}'
 
 
 def judge(translator: Translator, record: Record, number: int = 1, hops: int = 1) -> Judgement:
@@ -77,13 +75,13 @@ class Counts:
     """How many packets met which fate."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str | None, Action, Reason]] = Counter()
+        self._counts: Counter[tuple[str | None, Action, str]] = Counter()  # the reason by its name
         self.packets = self.results = self.cut_off = 0
 
     def add(self, judgement: Judgement) -> None:
         """Count one."""
         action, reason, packets = judgement.outcome
-        self._counts[judgement.direction, action, reason] += 1
+        self._counts[judgement.direction, action, reason.name] += 1
         self.packets += 1
         self.results += len(packets)
         self.cut_off += judgement.record.missing > 0
@@ -91,5 +89,5 @@ class Counts:
     def rows(self) -> list[tuple[str | None, Action, Reason, int]]:
         """Direction, action, reason and number, by action in the order of their table, the most frequent first."""
         order = list(Action)
-        found = [(*key, number) for key, number in self._counts.items()]
+        found = [(way, action, Reason[name], number) for (way, action, name), number in self._counts.items()]
         return sorted(found, key=lambda row: (order.index(row[1]), -row[3], row[2].label, row[0] or ""))
