@@ -105,8 +105,8 @@ def mtu_6to4(mtu: int, fragment_header: bool, mtu4: int, mtu6: int | None) -> in
 
     `fragment_header`: whether the quoted packet has one; its sender's next fragment grows by 28 octets, not by 20.
     `mtu6`: of the link that the error came over, None: not known; `mtu4`: of the link that it leaves by, <= 65535.
-    An MTU below 1280 is taken as it is, since the RFC's formula has no floor; where not even the 68 octets of IPv4 would
-    be left, none can be meant, and it counts as 1280.
+    An MTU below 1280 is taken as it is, since the RFC's formula has no floor; where less than the 68 octets of IPv4
+    would be left, none can be meant, and it counts as 1280.
     """
     less = FRAGMENT_DIFFERENCE if fragment_header else HEADER_DIFFERENCE
     if mtu < ipv4.MIN_MTU + less:
