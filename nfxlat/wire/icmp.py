@@ -70,6 +70,14 @@ def build6(icmp_type: int, code: int, rest: int, body: bytes, addresses_sum: int
     return HEADER.pack(icmp_type, code, checksum, rest) + body
 
 
+def retype(message: bytes, icmp_type: int, delta: int) -> bytes:
+    """An echo `message` of at least 4 octets with another type, code 0, and its checksum updated by `delta`."""
+    checksum = update(message[CHECKSUM] << 8 | message[CHECKSUM + 1], delta)
+    if not (checksum or icmp_type or any(message[REST:])):
+        checksum = 0xFFFF  # of zeros alone an update cannot know which of its two zeros is right
+    return b"%c\0%b%b" % (icmp_type, checksum.to_bytes(2, "big"), message[REST:])
+
+
 def lay_out(quote: bytes, extension: bytes, unit: int, room: int) -> tuple[bytes, int]:
     """Quote, padding and extension in at most `room` octets (>= 128), and the length attribute in `unit`s (0: none).
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from nfxlat.outcome import Reason
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
-from nfxlat.wire.checksum import difference, update, word_sum
+from nfxlat.wire.checksum import difference, word_sum
 from nfxlat.wire.transport import update_checksum
 from nfxlat.xlat.addresses import AddressMap, Method
 from nfxlat.xlat.icmp import ECHO_4TO6, ECHO_6TO4
@@ -174,6 +174,4 @@ def _echo(
     new_type = types[payload[0]]
     if pseudo is None or len(payload) < icmp.REST:
         return bytes((new_type,)) + payload[1:]
-    checksum = int.from_bytes(payload[icmp.CHECKSUM : icmp.REST], "big")
-    checksum = update(checksum, difference(payload[0] << 8 | payload[1], (new_type << 8) + pseudo))
-    return bytes((new_type, 0)) + checksum.to_bytes(2, "big") + payload[icmp.REST :]
+    return icmp.retype(payload, new_type, difference(payload[0] << 8 | payload[1], (new_type << 8) + pseudo))

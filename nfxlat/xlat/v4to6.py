@@ -6,7 +6,7 @@ takes a way of its own from the addresses on, since its source may be a router w
 
 from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
-from nfxlat.wire.checksum import difference, update
+from nfxlat.wire.checksum import difference
 from nfxlat.wire.transport import CHECKSUM_AT, HEADER_LENGTH, UDP, compute_udp_checksum, update_checksum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
@@ -166,5 +166,4 @@ class V4to6:
         if new_type is None:
             return Reason.ICMP_TYPE
         new = (new_type << 8) + pair.new_sum + len(payload) + icmp.PROTOCOL6
-        checksum = update(payload[2] << 8 | payload[3], difference(payload[0] << 8 | payload[1], new))
-        return bytes((new_type, 0)) + checksum.to_bytes(2, "big") + payload[icmp.REST :]
+        return icmp.retype(payload, new_type, difference(payload[0] << 8 | payload[1], new))

@@ -12,7 +12,7 @@ time, so a sender that missed the first one is told again.
 
 from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
-from nfxlat.wire.checksum import difference, update
+from nfxlat.wire.checksum import difference
 from nfxlat.wire.transport import HEADER_LENGTH, update_checksum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
@@ -183,5 +183,4 @@ class V6to4:
             new = (new_type << 8) + pair.new_sum + pseudo
         else:
             new = new_type << 8
-        checksum = update(payload[2] << 8 | payload[3], difference(old, new))
-        return bytes((new_type, 0)) + checksum.to_bytes(2, "big") + payload[icmp.REST :]
+        return icmp.retype(payload, new_type, difference(old, new))
