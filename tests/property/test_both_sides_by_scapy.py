@@ -57,9 +57,7 @@ class Both(NamedTuple):
 
 
 def pairs(sources: list[tuple[str, str]], destinations: list[tuple[str, str]]) -> Any:
-    return st.builds(
-        lambda s, d: Both(s[0], d[0], s[1], d[1]), st.sampled_from(sources), st.sampled_from(destinations)
-    )
+    return st.builds(lambda s, d: Both(s[0], d[0], s[1], d[1]), st.sampled_from(sources), st.sampled_from(destinations))
 
 
 to6, to4 = pairs(SOURCES4TO6, DESTINATIONS4TO6), pairs(DESTINATIONS4TO6, SOURCES4TO6)
@@ -98,6 +96,7 @@ def same6(found: bytes, expected: Any) -> None:
     parsed = dpkt.ip6.IP6(found)
     assert (parsed.v, parsed.flow, 40 + parsed.plen) == (6, 0, len(found))
 
+
 FEW = settings(max_examples=40)  # scapy takes milliseconds to build a packet
 
 
@@ -117,7 +116,9 @@ extensions = st.lists(
 
 @FEW
 @given(addresses=to4, layers=transports, tc=octet, fl=word, hlim=st.integers(2, 255), chain=extensions)
-def test_6_to_4(addresses: Both, layers: list[Any], tc: int, fl: int, hlim: int, chain: list[Callable[[], Any]]) -> None:
+def test_6_to_4(
+    addresses: Both, layers: list[Any], tc: int, fl: int, hlim: int, chain: list[Callable[[], Any]]
+) -> None:
     old = IPv6(src=addresses.src6, dst=addresses.dst6, tc=tc, fl=fl, hlim=hlim)
     for extension in chain:
         old = old / extension()

@@ -185,6 +185,14 @@ MET: dict[Reason, Met] = {
 }
 
 
+# 4.1-14: RFC 7915 lets such an error pass, and the core does; the data path lets no illegal address through
+def test_the_data_path_drops_an_icmp_error_with_an_illegal_source() -> None:
+    packet = ipv4(ICMP(type=11) / Raw(QUOTE4), src="127.0.0.1")
+    outcome = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96"))).translate(packet)
+    assert outcome.action is Action.TRANSLATED
+    assert queued(packet)() is Reason.MARTIAN_SOURCE
+
+
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.label)
 def test_each_reason_is_met(reason: Reason) -> None:
     assert MET[reason]() is reason

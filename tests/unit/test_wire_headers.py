@@ -138,6 +138,8 @@ def test_walk_reads_the_fragment_header_and_ignores_its_reserved_bits() -> None:
 # 5.1-A3
 def test_a_second_fragment_header_is_a_fault() -> None:
     assert chain(IPv6() / IPv6ExtHdrFragment() / IPv6ExtHdrFragment() / UDP()).fault is Reason.BAD_FRAGMENT
+    # behind a later fragment's it is data, but no IPv4 packet may claim to hold such a thing
+    assert chain(IPv6() / IPv6ExtHdrFragment(nh=44, offset=1) / bytes(8)).fault is Reason.BAD_FRAGMENT
 
 
 # 5.1.1-01, 5.1.1-A3

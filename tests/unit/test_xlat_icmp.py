@@ -171,6 +171,12 @@ def test_echo_with_a_wrong_checksum_keeps_it_wrong(damage: int) -> None:
         assert (old[0] - old[1] - new[0] + new[1]) % 0xFFFF == 0
 
 
+# The sum of zeros alone is 0, which is no valid checksum's: an update must not leave it there (RFC 1071 1)
+def test_an_echo_reply_of_zeros_has_checksum_0xffff() -> None:
+    assert message4(T.translate(icmp6(129, 0, bytes(4), bytes(9))))[:4] == b"\0\0\xff\xff"
+    assert message4(T.translate(icmp6(129, 0, bytes(4), b"\0\1")))[:4] == b"\0\0\xff\xfe"
+
+
 # ---- pointers --------------------------------------------------------------------------------------------------
 
 POINTER_4TO6 = {0: 0, 1: 1, 2: 4, 3: 4, 8: 7, 9: 6, 12: 8, 13: 8, 14: 8, 15: 8, 16: 24, 17: 24, 18: 24, 19: 24}
