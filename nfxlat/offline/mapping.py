@@ -22,7 +22,7 @@ def why_mapped(context: Context, old: Address, new: Address) -> tuple[str, str]:
     if plain.reason is Reason.MARTIAN_SOURCE and context.error_hop_limit is not None:
         lenient = explain(addresses, old, error_hop_limit=context.error_hop_limit)
         if lenient.counterpart == new and lenient.rule is not Method.RFC6791:
-            why = "never a source but here, where it may help in trouble-shooting"
+            why = "never a source but here, where it may help in trouble-shooting; `nfxlat run` drops it"
             return f"{_told(lenient)}; {why}", "RFC 7915 4.1"
     if context.error_hop_limit is not None and _pooled(addresses, old, context.error_hop_limit) == new.packed:
         arrived = f"the error arrived with {context.error_hop_limit} hops left"

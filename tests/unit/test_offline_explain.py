@@ -225,7 +225,7 @@ def test_mtu_from_fragmentation_needed(rest: int, total_length: int, words: str)
 def test_illegal_source_of_an_icmpv4_error() -> None:
     found = lines(error4("127.0.0.1", EAM4, 11, 0, 0, v4(EAM4, A, 17, UDP)))
     (line,) = [line for line in found if line.startswith("source 127.0.0.1 -> 2001:db8:64::7f00:1: prefix6 ")]
-    assert line.endswith("never a source but here, where it may help in trouble-shooting (RFC 7915 4.1)")
+    assert line.endswith("where it may help in trouble-shooting; `nfxlat run` drops it (RFC 7915 4.1)")
 
 
 def test_mtu_by_plateau() -> None:
