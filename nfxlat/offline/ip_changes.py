@@ -146,7 +146,7 @@ def _identification(old: View, new: View, context: Context) -> list[Change]:
             rfc = ""
     elif old_name is not None:
         if old.version == new.version:
-            why, rfc = "copied", ""
+            why, rfc = "copied" if old_text == new_text else "the low 16 bits, which the way through IPv4 left", ""
         elif old.version == 4:
             why, rfc = "16 zero bits in front", _MAIN[4]
         else:

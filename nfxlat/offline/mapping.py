@@ -15,14 +15,14 @@ def why_mapped(context: Context, old: Address, new: Address) -> tuple[str, str]:
     """Rule and arithmetic by which `old` became `new`, and the clause."""
     addresses = context.addresses
     if old.version == new.version == 6:
-        return _why_hairpin(addresses, old, new)
+        return _why_hairpin(context, old, new)
     plain = explain(addresses, old)
     if plain.counterpart == new:
         return _told(plain), plain.rfc
     if plain.reason is Reason.MARTIAN_SOURCE and context.error_hop_limit is not None:
         lenient = explain(addresses, old, error_hop_limit=context.error_hop_limit)
         if lenient.counterpart == new and lenient.rule is not Method.RFC6791:
-            why = "never a source but here, where it may help in trouble-shooting"
+            why = "never a source but here, where it may help in trouble-shooting; `nfxlat run` drops it"
             return f"{_told(lenient)}; {why}", "RFC 7915 4.1"
     if context.error_hop_limit is not None and _pooled(addresses, old, context.error_hop_limit) == new.packed:
         arrived = f"the error arrived with {context.error_hop_limit} hops left"
@@ -43,9 +43,12 @@ def _told(explanation: Explanation) -> str:
     return f"{rule} {explanation.entry}: {explanation.arithmetic}"
 
 
-def _why_hairpin(addresses: AddressMap, old: Address, new: Address) -> tuple[str, str]:
+def _why_hairpin(context: Context, old: Address, new: Address) -> tuple[str, str]:
     """IPv6 to IPv6: what the way to IPv4 and back makes of `old`."""
+    addresses = context.addresses
     between = explain(addresses, old).counterpart
+    if between is None and old != new:
+        between = explain(addresses, old, error_hop_limit=context.error_hop_limit).counterpart
     if isinstance(between, IPv4Address):
         for eam, how in ((True, "its EAM"), (False, f"{addresses.domain.prefix6}")):
             back = addresses.to6(between.packed, eam).address

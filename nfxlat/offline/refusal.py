@@ -161,7 +161,8 @@ def _fragment(seen: View, _: bytes) -> str:
 
 _FACTS: Final[dict[Reason, Callable[[View, bytes], str]]] = {
     Reason.HOP_LIMIT_EXCEEDED: lambda seen, _: (
-        f"{'ttl' if seen.version == 4 else 'hop_limit'} is {seen.hop_limit}, and one hop is taken off here"
+        f"{'ttl' if seen.version == 4 else 'hop_limit'} is {seen.hop_limit}, and "
+        + ("one hop is taken off here" if seen.hop_limit < 2 else "each of the hairpin's two passes takes a hop off")
     ),
     Reason.PACKET_TOO_BIG: _too_big,
     Reason.SOURCE_ROUTE: lambda seen, _: f"options {seen.options.hex(' ')}",

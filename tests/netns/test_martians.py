@@ -93,11 +93,20 @@ def test_martian_from_ipv6_comes_out_nowhere(
 
 
 @WAYS
-@pytest.mark.parametrize("source", ["127.0.0.1", "224.0.0.1", "240.0.0.1", "169.254.1.1"])
-def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProcess, source: str) -> None:
-    """From the translator's own neighbour, since a router would have dropped it; the kernel does not at output."""
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [("127.0.0.1", False), ("127.0.0.1", True), ("224.0.0.1", False), ("240.0.0.1", True), ("169.254.1.1", False)],
+)
+def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProcess, source: str, error: bool) -> None:
+    """From the translator's own neighbour, since a router would have dropped it; the kernel does not at output.
+
+    The core would translate it as the source of an ICMP error (RFC 7915 4.1).
+    """
     with Capture(lab.host6, "to-r6") as capture:
         packet = IP(src=source, dst=HOST6_EAM4) / udp(MARTIAN)
+        if error:
+            quote = IP(src=HOST6_EAM4, dst=HOST4) / udp(MARTIAN)
+            packet = IP(src=source, dst=HOST6_EAM4) / ICMP(type=11) / quote
         lab.translator.call(send_packet, bytes(packet), HOST6_EAM4)
         lab.translator.call(send_packet, bytes(IP(src=TRANSLATOR[0], dst=HOST6_EAM4) / udp(ORDINARY)), HOST6_EAM4)
         capture.wait(lambda seen: ORDINARY in seen)

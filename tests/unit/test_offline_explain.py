@@ -225,7 +225,7 @@ def test_mtu_from_fragmentation_needed(rest: int, total_length: int, words: str)
 def test_illegal_source_of_an_icmpv4_error() -> None:
     found = lines(error4("127.0.0.1", EAM4, 11, 0, 0, v4(EAM4, A, 17, UDP)))
     (line,) = [line for line in found if line.startswith("source 127.0.0.1 -> 2001:db8:64::7f00:1: prefix6 ")]
-    assert line.endswith("never a source but here, where it may help in trouble-shooting (RFC 7915 4.1)")
+    assert line.endswith("where it may help in trouble-shooting; `nfxlat run` drops it (RFC 7915 4.1)")
 
 
 def test_mtu_by_plateau() -> None:
@@ -288,6 +288,21 @@ def test_simple_hairpin_maps_sources_by_prefix6() -> None:
         "source 203.0.113.2 -> 2001:db8:64::cb00:7102: by 2001:db8:64::/96 and not by the EAM, so that the reply comes "
         "back here (RFC 7757 4.2.1)" in found
     )
+
+
+def test_the_way_round_of_simple_hairpinning_leaves_traces() -> None:
+    toml = TOML + 'hairpin = "simple"\naddress6 = "2001:db8::1"'
+    router = error6("2001:db8:fe::1", P + EAM4, 3, 0, 0, v6(P + EAM4, EAM6, 17, UDP))
+    assert (
+        "source 2001:db8:fe::1 -> 2001:db8:64::c000:8: 2001:db8:fe::1 stands for 192.0.0.8, and that for "
+        "2001:db8:64::c000:8 by 2001:db8:64::/96 (RFC 7757 4.2.2)"
+    ) in lines(router, toml)
+    piece = v6(EAM6, P + EAM4, 44, bytes.fromhex("11000009abcd1234") + bytes(8))
+    assert (
+        "fragment.identification 0xabcd1234 -> 0x00001234: the low 16 bits, which the way through IPv4 left"
+    ) in lines(piece, toml)
+    late = v6(EAM6, P + EAM4, 17, UDP, hop_limit=2)
+    assert "hop_limit is 2, and each of the hairpin's two passes takes a hop off" in lines(late, toml)
 
 
 def test_traffic_class_as_configured() -> None:
