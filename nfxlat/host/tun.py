@@ -59,7 +59,9 @@ def open_queue(name: str) -> tuple[int, bool]:
         descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise OperatorError(
-            os.strerror(error.errno or 0), where="/dev/net/tun", hint="the kernel needs its TUN driver, and you root"
+            os.strerror(error.errno or 0),
+            where="/dev/net/tun",
+            hint="the kernel needs its TUN driver (modprobe tun), and you root",
         ) from None
     try:
         flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE

@@ -18,7 +18,9 @@ from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 PAYLOAD = b"this must not leave untranslated"
 
 
-MODELS = pytest.mark.parametrize("run_arguments", [(), ("--model", "device"), ("--model", "route")], ids=" ".join)
+MODELS = pytest.mark.parametrize(
+    "run_arguments", [(), ("--model", "device"), ("--model", "route")], ids=["hook", "device", "route"]
+)
 
 
 def workers(process: TranslatorProcess) -> list[int]:

@@ -10,7 +10,7 @@ kernel=$1
 shift
 options=trans=virtio,version=9p2000.L,msize=512000
 
-modprobe -d "$kernel" overlay
+modprobe -d "$kernel" -a overlay tun # nobody makes /dev/net/tun ahead of the driver, as udev does
 mkdir /run/lower /run/writes /run/root
 mount -t 9p -o "ro,cache=loose,$options" host /run/lower
 mount -t tmpfs writes /run/writes
