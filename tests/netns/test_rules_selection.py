@@ -3,11 +3,13 @@
 host4 --- router4 --- translator --- router6 --- host6
 """
 
+import contextlib
 import errno
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from socket import SOCK_DGRAM
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -122,6 +124,41 @@ def test_conntrack_keeps_what_nat_needs_and_a_stateful_firewall_is_content(share
     lab.translator.run(["nft", STATEFUL])
     assert lab.host6.call(ping, HOST4_6, HOST6).ok
     assert not lab.host4.call(ping, PRIVATE4, count=1, timeout=0.3).ok
+
+
+FLOWS = """\
+table inet fast {
+	flowtable f {
+		hook ingress priority filter
+		devices = { "to-r4", "to-r6" }
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		%smeta l4proto udp flow add @f
+	}
+}
+"""
+
+
+@pytest.mark.advice("flowtable")
+@pytest.mark.parametrize("advised", [True, False])
+def test_flow_offload_takes_replies_past_the_rule(shared: Lab, advised: bool) -> None:
+    lab = shared
+    done = lab.translator.run(["nft", FLOWS % ('oifname "siit0" accept; ' if advised else "")], check=False)
+    if done.returncode:
+        print("no flow offload in this kernel (CONFIG_NFT_FLOW_OFFLOAD): nft refuses the flowtable")
+        assert "No such file or directory" in done.stderr
+        return
+    with UdpEcho(lab.host4, HOST4) as echo, lab.host6.entered(), socket.socket(socket.AF_INET6, SOCK_DGRAM) as client:
+        client.bind((HOST6, 0))
+        client.settimeout(5.0 if advised else 0.5)
+        client.connect((HOST4_6, echo.port))
+        answered = 0
+        with contextlib.suppress(TimeoutError):
+            for _ in range(5):
+                client.send(PAYLOAD)
+                answered += client.recv(100) == PAYLOAD
+        assert (answered == 5) == advised
 
 
 @pytest.fixture
