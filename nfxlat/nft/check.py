@@ -173,7 +173,10 @@ def flowtables(source: Source) -> Iterator[Finding]:
 
 
 def _flowtable(where: str) -> Finding:
-    effect = "an offloaded flow passes by every hook, so packets to a translated address would leak, once offloaded"
+    effect = (
+        "an offloaded flow passes by every hook, so packets to a translated address would leak, once offloaded, and "
+    )
+    effect += "replies that NAT leads into the domain's device die there"
     return Finding(
         "flowtable", Severity.WARNING, where, "flow offload", effect, "keep translated prefixes out of `flow add`"
     )

@@ -3,11 +3,13 @@
 host4 --- router4 --- translator --- router6 --- host6
 """
 
+import contextlib
 import errno
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from socket import SOCK_DGRAM
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -20,7 +22,7 @@ from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.rules import in_lab, loaded, prepare
+from nfxlat.lab.rules import in_lab, loaded, offload_flows, prepare
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUTER4, TRANSLATOR, Lab
 from nfxlat.lab.transfer import ServerProcess, download
 from nfxlat.nft.check import check
@@ -122,6 +124,25 @@ def test_conntrack_keeps_what_nat_needs_and_a_stateful_firewall_is_content(share
     lab.translator.run(["nft", STATEFUL])
     assert lab.host6.call(ping, HOST4_6, HOST6).ok
     assert not lab.host4.call(ping, PRIVATE4, count=1, timeout=0.3).ok
+
+
+@pytest.mark.advice("flowtable")
+@pytest.mark.parametrize("advised", [True, False])
+def test_flow_offload_takes_replies_past_the_rule(shared: Lab, advised: bool) -> None:
+    lab = shared
+    if not offload_flows(lab.translator, 'oifname "siit0" accept' if advised else ""):
+        print("no flow offload in this kernel (CONFIG_NFT_FLOW_OFFLOAD): nft refuses the flowtable")
+        return
+    with UdpEcho(lab.host4, HOST4) as echo, lab.host6.entered(), socket.socket(socket.AF_INET6, SOCK_DGRAM) as client:
+        client.bind((HOST6, 0))
+        client.settimeout(5.0 if advised else 0.5)
+        client.connect((HOST4_6, echo.port))
+        answered = 0
+        with contextlib.suppress(TimeoutError):
+            for _ in range(5):
+                client.send(PAYLOAD)
+                answered += client.recv(100) == PAYLOAD
+        assert (answered == 5) == advised
 
 
 @pytest.fixture
