@@ -109,6 +109,9 @@ def _load(arguments: argparse.Namespace) -> int:
     closed = not ruleset.native()
     compiled = compile_rules(found, native=not closed, first_queue=arguments.queue)
     how = ruleset.install(compiled, str(arguments.file), numbers, closed=closed)
+    if how == "elements":
+        print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} now as the domains are")
+        return 0
     for family, name in ruleset.loaded_from(compiled.owner):
         print(f"table {family} {name} loaded")
     for name, number in numbers.items():

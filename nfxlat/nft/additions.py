@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
+from nfxlat.nft import generated
+from nfxlat.nft.generated import GeneratedSet
 from nfxlat.nft.program import Role
 from nfxlat.nft.templates import INJECTED_MARK
 from nfxlat.xlat import prefixes
@@ -70,6 +72,7 @@ class Style:
     explain: bool = False
     owner: str = ""  # name of the chain that marks a table as loaded from one file
     origin: str = ""  # that file's name
+    elements: bool = True  # False: the structure alone, whatever the domains' mappings are
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ def domain_table(domain: Domain, role: Role, ip: str, own_output: bool, style: S
     if intercepted(role, ip):
         reject = f'oifname "{domain.name}" counter reject with {REJECT[ip]} comment "{name}-no-route"'
         add("forward", "forward", -450, reject)
-        chains.append(_translated_set(domain, ip))
+        chains.append(translated_set(domain, ip).lines(elements=style.elements))
         body = [base.format("output", -450), *_why("output-errors" if own_output else "output", style)]
         errors = f"{ERRORS[ip]} " if own_output else ""
         jump = f"{errors}{ip} daddr @translated jump {guard_chain(domain, direction)}"
@@ -191,13 +194,9 @@ def owner_chain(style: Style) -> list[str]:
     return _chain(style.owner, [*_why("owner", style), f'comment "nfxlat rules load {style.origin}"'])
 
 
-def _translated_set(domain: Domain, ip: str) -> list[str]:
-    networks = prefixes.texts(prefixes.translated4(domain) if ip == "ip" else prefixes.translated6(domain))
-    kind = "ipv4_addr" if ip == "ip" else "ipv6_addr"
-    lines = ["set translated {", f"\ttype {kind}", "\tflags interval", "\tauto-merge"]
-    if networks:  # nft has no empty list
-        lines.append(f"\telements = {{ {', '.join(networks)} }}")
-    return [*lines, "}"]
+def translated_set(domain: Domain, ip: str) -> GeneratedSet:
+    """The set `translated` of a router's own table in family `ip`."""
+    return generated.of_domain("translated", domain, "router", "to" if ip == "ip" else "from")
 
 
 def host_comments(domain: Domain, role: Role, queue: int, config: Sequence[str], routes: Sequence[str]) -> list[str]:

@@ -7,15 +7,18 @@ file, so that nft's own complaints name a place that the operator knows.
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nfxlat import config
-from nfxlat.nft import additions
+from nfxlat.nft import additions, generated
 from nfxlat.nft.additions import QueueChain, Style
+from nfxlat.nft.elements import Contents, SetName
 from nfxlat.nft.program import Program
+from nfxlat.nft.scan import Rule
 from nfxlat.nft.statement import Xlat
 from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.prefixes import Span
 
 FIRST_QUEUE = 7
 QUEUES_PER_DOMAIN = 2
@@ -33,6 +36,8 @@ class Compiled:
     owner: str
     tables: tuple[tuple[str, str], ...]  # (family, name) of all that the file names and of those added
     clears: bool  # the file itself flushes or deletes
+    sets: Contents  # what the generated sets hold
+    structure: str  # the same whatever the mappings are; "" where a former load cannot be compared with it
 
     def origin(self, line: int) -> int:
         """The file's line of an output line, counted from 1; 0 where it has none."""
@@ -72,18 +77,42 @@ def compile_rules(
     numbers = queues(program, first_queue)
     owner = owner or owner_of(source.name)
     style = Style(numbers if native else None, explain, owner, Path(source.name).name)
+    text, origins, found = _rendered(program, numbers, style)
+    comparable = not (source.removes or source.includes)
+    return Compiled(
+        text,
+        origins,
+        found,
+        owner,
+        (*source.tables, *((ip, additions.own_table(d)) for d in program.domains.values() for ip in FAMILIES)),
+        source.removes,
+        _sets(program),
+        _rendered(program, numbers, replace(style, explain=False, elements=False))[0] if comparable else "",
+    )
+
+
+def _sets(program: Program) -> dict[SetName, list[Span]]:
+    found = {
+        SetName(*rule.chain.table.key, made.name, made.bits): made.spans for rule, made in generated.mentioned(program)
+    }
+    for domain in program.domains.values():
+        if program.role(domain) == "router":
+            for ip in FAMILIES:
+                made = additions.translated_set(domain, ip)
+                found[SetName(ip, additions.own_table(domain), made.name, made.bits)] = made.spans
+    return found
+
+
+def _rendered(
+    program: Program, numbers: dict[str, int], style: Style
+) -> tuple[str, tuple[int, ...], tuple[QueueChain, ...]]:
+    source = program.source
     edits = [(s.at.start, s.end, f"jump {additions.guard_chain(d, s.direction)}") for s, d in program.uses()]
     added, found = _table_additions(program, style)
     text, origins = _edited(source.text, [*edits, *added])
     tail, more = _tail(program, numbers, style)
-    return Compiled(
-        text + tail,
-        (*origins, *[0] * (tail.count("\n") - (tail.startswith("\n") and not text.endswith("\n")))),
-        (*found, *more),
-        owner,
-        (*source.tables, *((ip, additions.own_table(d)) for d in program.domains.values() for ip in FAMILIES)),
-        source.removes,
-    )
+    added_lines = tail.count("\n") - (tail.startswith("\n") and not text.endswith("\n"))
+    return text + tail, (*origins, *[0] * added_lines), (*found, *more)
 
 
 Edit = tuple[int, int, str]  # put this text in the place of these characters
@@ -100,6 +129,10 @@ def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[Q
         wanted.setdefault((statement.direction, domain.name), (domain, []))[1].append(statement)
     edits: list[Edit] = []
     found: list[QueueChain] = []
+    for rule, made in generated.mentioned(program):
+        comment = f"added for @{made.name}: what the domain translates"
+        lines = made.lines(elements=style.elements)
+        edits.append(_insertion(program, rule, rule.tokens[0].start, comment, lines))
     for (family, name), table in source.tables.items():
         marked = False
         for (direction, _), (domain, statements) in needed.get((family, name), {}).items():
@@ -108,23 +141,26 @@ def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[Q
             if not marked:
                 lines += ["", *additions.owner_chain(style)]
                 marked = True
-            edits.append(_insertion(program, statements[0], f"added for xlat {direction} {domain.name}", lines))
+            first = statements[0]
+            comment = f"added for xlat {direction} {domain.name}"
+            edits.append(_insertion(program, first.rule, first.at.start, comment, lines))
             found += additions.queue_chains(family, name, domain, direction)
         if not marked and table.blocks:
             edits.append(_before_brace(source.text, table.blocks[-1][1].start, additions.owner_chain(style)))
     return edits, found
 
 
-def _insertion(program: Program, statement: Xlat, comment: str, lines: Sequence[str]) -> Edit:
-    table, text = statement.rule.chain.table, program.source.text
+def _insertion(program: Program, rule: Rule, at: int, comment: str, lines: Sequence[str]) -> Edit:
+    """Into the block of the table that holds offset `at` of the rule, or before the command that it is."""
+    table, text = rule.chain.table, program.source.text
     lines = [f"# {comment}", *lines]
     for opened, closed in table.blocks:
-        if opened.start < statement.at.start < closed.start:
+        if opened.start < at < closed.start:
             return _before_brace(text, closed.start, lines)
-    at = statement.rule.insert_at
-    assert at is not None  # a rule outside a table's block is a command
+    command = rule.insert_at
+    assert command is not None  # a rule outside a table's block is a command
     block = "\n".join(f"\t{line}" if line else "" for line in lines)
-    return at, at, f"table {table.family} {table.name} {{\n{block}\n}}\n"
+    return command, command, f"table {table.family} {table.name} {{\n{block}\n}}\n"
 
 
 def _before_brace(text: str, brace: int, lines: Sequence[str]) -> Edit:
@@ -168,11 +204,11 @@ def _tail(program: Program, numbers: dict[str, int], style: Style) -> tuple[str,
         lines.append("")
     for domain in program.domains.values():
         role = program.role(domain)
-        brief = _brief(domain)
         routes = [route for route in additions.terminal_routes(domain, role) if _key(route) not in routed]
         routed.update(map(_key, routes))
-        comments = additions.host_comments(domain, role, numbers[domain.name], brief, routes)
-        lines += ["", *(f"# {line}" for line in comments)]
+        if style.elements:
+            comments = additions.host_comments(domain, role, numbers[domain.name], _brief(domain), routes)
+            lines += ["", *(f"# {line}" for line in comments)]
         for direction, ip in additions.DIRECTIONS.items():
             own_output = any("output" in program.hooks(statement) for statement in program.of(domain, direction))
             lines += ["", *additions.domain_table(domain, role, ip, own_output, style)]

@@ -8,6 +8,7 @@ holds a span as two elements, its start and, with a flag, the address behind its
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from nfxlat.errors import OperatorError
 from nfxlat.nft import netlink
@@ -16,15 +17,26 @@ from nfxlat.xlat.prefixes import Span
 
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
+NFT_MSG_GETSET, NFTA_SET_TABLE, NFTA_SET_NAME = 10, 1, 2
 NFTA_LIST_ELEM = 1
 NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS = 1, 3
 NFTA_DATA_VALUE = 1
 INTERVAL_END = struct.pack(">I", 1)  # NFT_SET_ELEM_INTERVAL_END
 SPANS_A_MESSAGE = 900  # a list of elements is one attribute: 65535 octets at most
 
-OCTETS = {"ip": 4, "ip6": 16}  # of an address in a set of a table of the family
 
-SetName = tuple[str, str, str]  # family, table, name
+class SetName(NamedTuple):
+    """A set of addresses that are `bits` (32, 128) wide."""
+
+    family: str
+    table: str
+    name: str
+    bits: int
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
+
+
 Contents = Mapping[SetName, list[Span]]
 
 
@@ -37,23 +49,22 @@ def change(former: Contents, wanted: Contents) -> int:
     additions: list[Message] = []
     count = 0
     for name, spans in wanted.items():
-        octets = OCTETS[name[0]]
         old, new = set(former[name]), set(spans)
         gone, come = sorted(old - new), sorted(new - old)
         count += len(gone) + len(come)
-        removals += _messages(NFT_MSG_DELSETELEM, 0, name, octets, gone)
-        additions += _messages(NFT_MSG_NEWSETELEM, netlink.NLM_F_CREATE, name, octets, come)
+        removals += _messages(NFT_MSG_DELSETELEM, 0, name, gone)
+        additions += _messages(NFT_MSG_NEWSETELEM, netlink.NLM_F_CREATE, name, come)
     if messages := removals + additions:
         errno = netlink.commit(netlink.batch(messages))
         if errno:
-            where = ", ".join(sorted({f"{family} {table}" for family, table, _ in wanted}))
-            raise OperatorError(f"the kernel refused to change the sets: {os.strerror(errno)}", where=f"rules {where}")
+            where = f"set {', '.join(map(str, wanted))}"
+            raise OperatorError(f"the kernel refused to change elements: {os.strerror(errno)}", where=where)
     return count
 
 
 def read(name: SetName) -> list[Span] | None:
     """The spans that a set holds now; None where there is no such set."""
-    family, table, text = name
+    family, table, text, _ = name
     body = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
     marks: list[tuple[int, bool, int]] = []  # address, whether it is a start, octets
     found = None
@@ -68,12 +79,11 @@ def read(name: SetName) -> list[Span] | None:
 
 
 def _exists(name: SetName) -> bool:
-    family, table, text = name
-    body = string(NFTA_SET_ELEM_LIST_TABLE, table)  # NFTA_SET_TABLE is 1 too
+    family, table, text, _ = name
+    body = string(NFTA_SET_TABLE, table)
     wanted = text.encode() + b"\0"
-    return any(
-        (2, wanted) in attributes(answer) for _, answer in netlink.dump(10, netlink.FAMILIES[family], body)
-    )  # NFT_MSG_GETSET, NFTA_SET_NAME
+    found = netlink.dump(NFT_MSG_GETSET, netlink.FAMILIES[family], body)
+    return any((NFTA_SET_NAME, wanted) in attributes(answer) for _, answer in found)
 
 
 def _mark(element: bytes) -> tuple[int, bool, int]:
@@ -100,11 +110,11 @@ def _spans(marks: Iterable[tuple[int, bool, int]]) -> Iterator[Span]:
         yield first, last
 
 
-def _messages(kind: int, flags: int, name: SetName, octets: int, spans: list[Span]) -> Iterator[Message]:
-    family, table, text = name
+def _messages(kind: int, flags: int, name: SetName, spans: list[Span]) -> Iterator[Message]:
+    family, table, text, bits = name
     head = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
     for at in range(0, len(spans), SPANS_A_MESSAGE):
-        elements = b"".join(_elements(octets, spans[at : at + SPANS_A_MESSAGE]))
+        elements = b"".join(_elements(bits // 8, spans[at : at + SPANS_A_MESSAGE]))
         body = head + nested(NFTA_SET_ELEM_LIST_ELEMENTS, elements)
         yield kind, flags, netlink.FAMILIES[family], body
 

@@ -5,6 +5,7 @@ set. Here a rule is what identifies it.
 """
 
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from nfxlat.nft.compat import (
 )
 from nfxlat.nft.netlink import attributes, string
 
+NFT_MSG_GETCHAIN = 4
+NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY = 1, 3, 4, 5
 NFTA_QUEUE_NUM, NFTA_QUEUE_TOTAL = 1, 2
 NFPROTO_UNSPEC = 0
 _STATEFUL = (b"counter\0", b"limit\0", b"quota\0", b"last\0", b"connlimit\0")
@@ -59,6 +62,21 @@ def rules(family: str | None = None, table: str | None = None) -> list[LoadedRul
 
 def identities(found: Iterable[LoadedRule]) -> Identities:
     return Counter(rule.identity for rule in found)
+
+
+def fingerprint(tables: Iterable[tuple[str, str]]) -> int:
+    """A number that stands for all base chains and rules of the tables, less what counts."""
+    told: list[object] = []
+    for family, table in tables:
+        told += [(rule.identity, rule.code) for rule in rules(family, table)]
+        chains = [_chain(data) for _, data in netlink.dump(NFT_MSG_GETCHAIN, netlink.FAMILIES[family])]
+        told += sorted(chain for chain in chains if chain[0] == table.encode() + b"\0" and chain[2])
+    return zlib.crc32(repr(told).encode())
+
+
+def _chain(data: bytes) -> list[bytes]:
+    found = dict(attributes(data))
+    return [found.get(kind, b"") for kind in (NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY)]
 
 
 def _rule(family: int, data: bytes) -> LoadedRule:

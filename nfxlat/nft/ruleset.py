@@ -1,18 +1,22 @@
 """Load what was compiled, and take exactly that away again.
 
 Every table that a load makes holds a chain that nothing reaches and whose name stands for the file, so that the kernel
-itself remembers what came from where. Removing tables flushes what waits in queues (nfnetlink_queue.c), so a load over
-a former one of the same file costs those packets; they are dropped, not leaked.
+itself remembers what came from where. Another such chain's name stands for the text that was loaded, less the elements
+of generated sets, and for the rules that it became: where both are still the same, elements alone are changed. Else the
+tables are replaced; removing them flushes what waits in queues (nfnetlink_queue.c), and costs those packets; they are
+dropped, not leaked.
 """
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import compat, load
+from nfxlat.nft import compat, elements, listing, load
 from nfxlat.nft.compile import Compiled
 
+How = Literal["native", "compat", "elements"]
 Tables = list[tuple[str, str]]
 
 
@@ -21,14 +25,15 @@ def native() -> bool:
     return load.queue_expression_available()
 
 
-def install(
-    compiled: Compiled, file: str, first_queues: dict[str, int], *, closed: bool
-) -> Literal["native", "compat"]:
+def install(compiled: Compiled, file: str, first_queues: dict[str, int], *, closed: bool) -> How:
     """Load it in one transaction, in the place of what was loaded from the same file before.
 
     With `closed` it was compiled without queue rules, and a second step opens the queue chains, which drop until then.
-    Raises OperatorError, and then nothing of it is loaded.
+    "elements": all but mappings was there, and elements of generated sets were changed alone. Raises OperatorError, and
+    then nothing of it is loaded.
     """
+    if update(compiled) is not None:
+        return "elements"
     former = loaded_from(compiled.owner)
     foreign = [table for table in compiled.tables if table not in former and table in _tables()]
     if foreign and not compiled.clears:
@@ -46,6 +51,7 @@ def install(
 
     load.run("".join(prologue) + compiled.text, what=file, place=place, include=Path(file).resolve().parent)
     if not closed:
+        _mark(compiled)
         return "native"
     try:
         for chain in compiled.queue_chains:
@@ -55,7 +61,37 @@ def install(
     except OperatorError:
         remove(compiled.owner)
         raise
+    _mark(compiled)
     return "compat"
+
+
+def update(compiled: Compiled) -> int | None:
+    """Change the elements of generated sets, where nothing else differs from what was loaded; how many spans came or
+    went. None: something does.
+    """
+    table = _marked(compiled)
+    if table is None or (table, _mark_name(compiled)) not in _chains():
+        return None
+    there = {name: elements.read(name) for name in compiled.sets}
+    found = {name: spans for name, spans in there.items() if spans is not None}
+    return elements.change(found, compiled.sets) if found.keys() == compiled.sets.keys() else None
+
+
+def _mark(compiled: Compiled) -> None:
+    """Have the kernel remember what was loaded."""
+    if table := _marked(compiled):
+        load.run(f"add chain {table[0]} {table[1]} {_mark_name(compiled)}", what="rules")
+
+
+def _marked(compiled: Compiled) -> tuple[str, str] | None:
+    """The table that bears the mark; None where two loads cannot be compared."""
+    loaded = loaded_from(compiled.owner)
+    return loaded[0] if loaded and compiled.structure else None
+
+
+def _mark_name(compiled: Compiled) -> str:
+    text = zlib.crc32(compiled.structure.encode())
+    return f"nfxlat_text_{text:08x}_{listing.fingerprint(loaded_from(compiled.owner)):08x}"
 
 
 def remove(owner: str) -> Tables:

@@ -102,6 +102,8 @@ class Source:
         self.chains: dict[tuple[str, str, str], Chain] = {}
         self.rules: list[Rule] = []
         self.defines: dict[str, tuple[Token, ...]] = {}
+        self.set_names: set[tuple[str, str, str]] = set()  # family, table, set
+        self.includes = False
         self.removes = False  # flush, delete or destroy: it clears the ground itself
         self._tokens = list(_tokens(self))
         self._position = 0
@@ -191,6 +193,7 @@ class Source:
         if words[0] in ("define", "redefine") and len(words) > 3 and words[2] == "=":
             self.defines[words[1]] = tuple(item[3:])
             return
+        self.includes = self.includes or words[0] == "include"
         self.removes = self.removes or words[0] in ("flush", "delete", "destroy")
         verb = words[0] if words[0] in ("add", "create", "insert", "replace") else "add"
         rest = item[1:] if verb == words[0] else item
@@ -217,6 +220,8 @@ class Source:
         elif kind in ("map", "element") and len(arguments) >= 2:
             maps = self._table(family, arguments[0]).maps
             maps.setdefault(arguments[1].text, []).extend(_targets(words))
+        elif kind == "set" and len(arguments) >= 2:
+            self.set_names.add((*self._table(family, arguments[0]).key, arguments[1].text))
         elif kind == "flowtable" and arguments:
             self._table(family, arguments[0]).flowtables.append(rest[0])
 
@@ -234,6 +239,8 @@ class Source:
                 self._chain_block(self._chain(table, item[1].text), block, rule_at=None)
             elif item and item[0].text == "flowtable":
                 table.flowtables.append(item[0])
+            elif len(item) >= 2 and item[0].text == "set":
+                self.set_names.add((*table.key, item[1].text))
             elif len(item) >= 2 and item[0].text == "map":
                 table.maps[item[1].text] = _targets([token.text for token in item])
         table.blocks.append((opened, self._close(opened)))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nfxlat.nft.elements import OCTETS, SetName
+from nfxlat.nft.elements import SetName
 from nfxlat.nft.spread import spread
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
@@ -24,6 +24,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "device": ("device4", "device6"),
 }
 INJECTED_MARK = 0x6E667800  # SO_MARK of the raw sockets, "nfx"; the templates take it off at output
+
+BITS = {"ip": 32, "ip6": 128}  # of an address in a set of a table of the family
 
 _DEFINE = re.compile(r"^define (\w+) = .*\n", re.MULTILINE)
 _TABLE = re.compile(r"\bnfxlat_siit0\b")
@@ -60,7 +62,7 @@ def _nft(value: Value) -> str:
 def values(template: str, domain: Domain) -> dict[str, Value]:
     """The values of the defines of template `template` for `domain`."""
     common: dict[str, Value] = {"domain_device": domain.name, "injected_mark": INJECTED_MARK}
-    lists = {name: prefixes.span_texts(found, 8 * OCTETS[family]) for family, name, found in _sets(template, domain)}
+    lists = {name: prefixes.span_texts(found, BITS[family]) for family, name, found in _sets(template, domain)}
     return common | lists
 
 
@@ -83,7 +85,7 @@ def _sets(template: str, domain: Domain) -> list[tuple[str, str, list[Span]]]:
 def sets(domain: Domain, role: str) -> dict[SetName, list[Span]]:
     """The sets of the domain's rules for `role`, and what they hold."""
     found = (item for name in ROLES[role] for item in _sets(name, domain))
-    return {(family, table(domain), name): spans for family, name, spans in found}
+    return {SetName(family, table(domain), name, BITS[family]): spans for family, name, spans in found}
 
 
 def rules(domain: Domain, role: str, workers: int = 1) -> str:

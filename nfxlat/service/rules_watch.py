@@ -117,7 +117,7 @@ class RulesWatch:
         there = {name: spans for name, spans in found.items() if spans is not None}
         changed = {name: spans for name, spans in wanted.items() if there.get(name) != spans}
         if changed:
-            names = ", ".join(f"{family} {table} {name}" for family, table, name in changed)
+            names = ", ".join(map(str, changed))
             repair = setup.load_rules if changed.keys() - there.keys() else lambda: self._put_back(there, changed)
             self._repair(f"elements of set {names} were changed by somebody else", repair)
 

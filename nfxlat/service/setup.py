@@ -160,17 +160,21 @@ class Setup:
         failed = self.domain, self._made
         self.domain, self._made = former
         self._add_routes(failed[1])
-        self.cut(failed)
+        self._cut(failed)
 
     def cut(self, former: Stand) -> None:
         """Take away the routes and addresses of `former` that the present domain does not need."""
+        self._tell("removed", self._cut(former))
+
+    def _cut(self, former: Stand) -> list[Route]:
         places = {(route.network, route.metric) for route in self._made}
         stale = [route for route in former[1] if (route.network, route.metric) not in places]
-        self._tell("removed", routes.delete(stale))
+        gone = routes.delete(stale)
         if self.role == "host":
             for network in sorted(set(prefixes.clat4(former[0])) - set(prefixes.clat4(self.domain))):
                 addresses.remove_address(self.domain.name, str(network.network_address))
         self._note(routes=self._made)
+        return gone
 
     def _add_routes(self, standing: list[Route]) -> list[Route]:
         """Make what is not `standing`, and renew what differs there."""

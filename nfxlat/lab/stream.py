@@ -1,0 +1,80 @@
+"""A paced stream of numbered datagrams, and what of it arrives: for counting what is lost while something changes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from nfxlat.lab.topology import Lab
+
+SO_RCVBUFFORCE = 33
+SOFTNET = Path("/proc/net/softnet_stat")
+
+
+class Stream:
+    """Numbered datagrams at an even pace from `source` to each of `targets`, received by host6's one socket."""
+
+    def __init__(self, lab: Lab, targets: tuple[str, ...], rate: int) -> None:
+        with lab.host6.entered():
+            self._sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self._sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        self._sink.bind(("::", 0))
+        self._sink.settimeout(2)
+        with lab.host4.entered():
+            self._source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._port, self._targets, self._pause = self._sink.getsockname()[1], targets, 1 / rate
+        self.arrived: list[set[int]] = [set() for _ in targets]
+        self.sent, self._stopped = 0, threading.Event()
+        self.errors: list[str] = []
+        self._sender = threading.Thread(target=self._send)
+        self._receiver = threading.Thread(target=self._receive)
+
+    def _send(self) -> None:
+        due = time.monotonic()
+        while not self._stopped.is_set():
+            for index, target in enumerate(self._targets):
+                try:
+                    self._source.sendto(bytes((index,)) + self.sent.to_bytes(4, "big"), (target, self._port))
+                except OSError as error:
+                    self.errors.append(f"{self.sent} to {target}: {error}")
+            self.sent += 1
+            due += self._pause
+            self._stopped.wait(max(0.0, due - time.monotonic()))
+
+    def _receive(self) -> None:
+        """Until all has arrived that was sent, or nothing has come for two seconds after the end."""
+        while not self._stopped.is_set() or sum(map(len, self.arrived)) < self.sent * len(self._targets):
+            try:
+                data = self._sink.recv(16)
+            except TimeoutError:
+                if self._stopped.is_set():
+                    return
+                continue
+            self.arrived[data[0]].add(int.from_bytes(data[1:], "big"))
+
+    def __enter__(self) -> Stream:
+        self._receiver.start()
+        self._sender.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._sender.join()
+        self._source.close()
+        self._receiver.join()
+        self._sink.close()
+
+    @property
+    def lost(self) -> list[list[int]]:
+        """The numbers that have not arrived, target by target, once it has ended."""
+        return [sorted(set(range(self.sent)) - numbers) for numbers in self.arrived]
+
+
+def backlog_drops() -> int:
+    """What this machine's processors dropped between two ends of a veth, in all namespaces together."""
+    return sum(int(line.split()[1], 16) for line in SOFTNET.read_text().splitlines())
