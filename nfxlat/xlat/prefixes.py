@@ -10,8 +10,7 @@ EAM v6 side               no: IPv6 hosts        no
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
-from socket import AF_INET, AF_INET6, inet_ntop
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
 
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.rfc6052 import Embedding
@@ -127,8 +126,8 @@ def _prefixes(found: Iterable[Span], bits: int) -> Iterator[tuple[int, int]]:
 
 def span_texts(found: Iterable[Span], bits: int) -> list[str]:
     """The prefixes of spans of IPv4 (`bits` 32) or IPv6 (128), as `texts` has them."""
-    family, octets = (AF_INET, 4) if bits == 32 else (AF_INET6, 16)
+    address = IPv4Address if bits == 32 else IPv6Address
     return [
-        inet_ntop(family, first.to_bytes(octets, "big")) + (f"/{length}" if length < bits else "")
+        f"{address(first)}/{length}" if length < bits else str(address(first))
         for first, length in _prefixes(found, bits)
     ]
