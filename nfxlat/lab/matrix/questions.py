@@ -24,7 +24,7 @@ from nfxlat.lab.topology import TRANSLATOR
 from nfxlat.nft import load
 
 Answer = str | dict[str, str]
-PATIENCE = 30.0  # emulated, everything takes ten times as long
+PATIENCE = 60.0  # emulated, everything takes ten times as long
 LARGE = 1500
 LARGE_PAYLOAD = 1600  # of a datagram in two fragments
 
