@@ -51,8 +51,8 @@ class TranslatorProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, timeout: float = 90.0) -> None:
-        """Start it and wait for its word on --ready-fd; emulated and on a busy host that takes half a minute."""
+    def start(self, timeout: float = 240.0) -> None:
+        """Start it and wait for its word on --ready-fd; emulated and on a busy host that takes minutes."""
         self._summary.unlink(missing_ok=True)
         ours, theirs = os.pipe()
         try:

@@ -11,7 +11,7 @@ received (`datapath.netlink`), in place.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 NETLINK_NETFILTER = 12
 SUBSYSTEM_QUEUE = 3
@@ -64,10 +64,27 @@ def attribute(kind: int, data: bytes) -> bytes:
     return _ATTRIBUTE.pack(4 + len(data), kind) + data + bytes(-len(data) % 4)
 
 
-def request(message: int, queue: int, attributes: Iterable[bytes], flags: int = NLM_F_REQUEST) -> bytes:
-    """A whole nfnetlink_queue request for `queue`; `message` is one of MSG_*."""
-    body = struct.pack("!BBH", 0, 0, queue) + b"".join(attributes)
-    return _HEADER.pack(16 + len(body), SUBSYSTEM_QUEUE << 8 | message, flags, 0, 0) + body
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type, value) of each attribute in `data`, flags taken off the type; ends in front of one that is cut off."""
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < 4 or at + length > len(data):
+            return
+        yield kind & 0x3FFF, data[at + 4 : at + length]
+        at += (length + 3) & ~3
+
+
+def request(
+    message: int,
+    resource: int,
+    attributes: Iterable[bytes],
+    flags: int = NLM_F_REQUEST,
+    subsystem: int = SUBSYSTEM_QUEUE,
+) -> bytes:
+    """A whole nfnetlink request; to nfnetlink_queue `message` is one of MSG_*, and `resource` the queue."""
+    body = struct.pack("!BBH", 0, 0, resource) + b"".join(attributes)
+    return _HEADER.pack(16 + len(body), subsystem << 8 | message, flags, 0, 0) + body
 
 
 def config(queue: int, *attributes: bytes) -> bytes:

@@ -45,3 +45,16 @@ def test_error_tells_the_errno_and_knows_other_messages() -> None:
     assert nl.error(answer) == 16
     assert nl.error(struct.pack("=IHHII", 36, nl.TYPE_PACKET, 0, 0, 0) + bytes(20)) == -1
     assert nl.error(b"") == -1
+
+
+def test_attributes_are_taken_apart_and_a_broken_one_ends_them() -> None:
+    two = nl.attribute(9, b"abcde") + nl.attribute(0x8000 | 3, b"xy")
+    assert list(nl.attributes(two)) == [(9, b"abcde"), (3, b"xy")]
+    assert list(nl.attributes(two[:-4])) == [(9, b"abcde")]
+    assert list(nl.attributes(two + b"\2\0\1\0")) == [(9, b"abcde"), (3, b"xy")]
+
+
+def test_a_request_may_go_to_another_subsystem() -> None:
+    message = nl.request(1, 77, (), subsystem=4)
+    assert struct.unpack_from("=H", message, 4)[0] == 4 << 8 | 1
+    assert message[16:20] == bytes([0, 0, 0, 77])

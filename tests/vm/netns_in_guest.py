@@ -1,4 +1,4 @@
-"""All of tests/netns on a stock Debian kernel: `contrib/test --vm`. Collected there only, since it takes hours.
+"""tests/netns and tests/matrix on a stock Debian kernel: `contrib/test --vm`. Collected there only: it takes hours.
 
 The environment variable NFXLAT_VM_TESTS may hold other arguments for the guest's pytest, in shell syntax.
 """
@@ -17,7 +17,7 @@ SECONDS = 4 * 3600
 
 @pytest.mark.timeout(SECONDS + 60)
 def test_netns_tests_pass_on_the_stock_kernel(booted: Callable[..., Any]) -> None:
-    chosen = shlex.split(os.environ.get("NFXLAT_VM_TESTS", "")) or ["tests/netns"]
+    chosen = shlex.split(os.environ.get("NFXLAT_VM_TESTS", "")) or ["tests/netns", "tests/matrix"]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=600", *chosen]
     command += ["--junitxml=/run/results/tests.xml"]
     guest = booted({"tests": (command, SECONDS - 120)}, SECONDS)

@@ -4,14 +4,19 @@ import json
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nfxlat.lab.matrix import table
 
 Guest = Any  # see conftest.py
 
 pytestmark = pytest.mark.timeout(400)
 SECONDS = 345  # from power on to power off
+RECORDS = Path(__file__).parents[1] / "matrix"
+CELL = "router-device"
 MIB = 8
 LINES = [
     "ping (prefix6)",
@@ -34,13 +39,14 @@ PASSES = [  # in the guest, too; few, since each builds a lab, ten seconds there
 
 @pytest.fixture(scope="module")
 def guest(booted: Callable[..., Guest]) -> Guest:
-    """The demo, small, then tests of this suite, in the guest."""
+    """The demo, small, then a cell of the semantics matrix and tests of this suite, in the guest."""
     python = [sys.executable, "-m"]
     demo = [*python, "nfxlat", "demo", "--json", "--size", str(MIB), "--seconds", "0.3", "--rounds", "1"]
     # everything takes ten times as long there
     tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "--timeout=150", "--junitxml=/run/results/tests.xml"]
     tests += [f"tests/netns/{name}" for name in PASSES]
-    return booted({"demo": (demo, 120), "tests": (tests, 210)}, SECONDS)
+    matrix = [*python, "nfxlat.lab.matrix", "--json", CELL]
+    return booted({"demo": (demo, 120), "matrix": (matrix, 60), "tests": (tests, 190)}, SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,13 @@ def test_tcp_superframes_are_stamped_at_ingress(guest: Guest, demo: dict[str, An
 def test_downloads_both_ways_are_whole(demo: dict[str, Any]) -> None:
     downloads = [line["values"] for line in demo["lines"] if line["what"].startswith("HTTP download")]
     assert [(values["octets"], values["intact"]) for values in downloads] == [(MIB << 20, True)] * 2
+
+
+def test_matrix_cell_is_the_recorded_one(guest: Guest) -> None:
+    assert guest.results["steps"]["matrix"]["status"] == 0, guest.tail("matrix")
+    found = json.loads(guest.output("matrix"))
+    assert found["rule_path"] == "native"
+    assert found["cells"][CELL] == table.read(RECORDS, table.name_of(found))[CELL]
 
 
 def test_demo_exits_0(guest: Guest) -> None:
