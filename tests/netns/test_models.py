@@ -5,7 +5,6 @@ host4 --- router4 --- translator --- router6 --- host6
 
 import re
 import socket
-import sys
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -162,12 +161,12 @@ def test_the_other_models_device_is_not_taken_from_who_has_it(
         assert process.alive()
 
 
-def test_rules_that_a_route_selects_for_carry_traffic(bare_lab: Lab) -> None:
+def test_rules_that_a_route_selects_for_carry_traffic(bare_lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     """rules/xlat/route-selected.nft, with routes of the operator's own and no other word on what is translated."""
     lab = bare_lab
     file, toml = (str(RULES / "xlat" / f"route-selected.{kind}") for kind in ("nft", "toml"))
-    rules = [sys.executable, "-m", "nfxlat", "rules"]
-    lab.translator.run([*rules, "load", file, "--config", toml])
+    with lab.translator.entered():
+        assert main(["rules", "load", file, "--config", toml]) == 0
     with TranslatorProcess(lab.translator, lab.directory, *ROUTE, "--config", toml, setup=False) as process:
         for family in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
             lab.translator.sysctl(f"net.{family}", 1)
@@ -175,8 +174,9 @@ def test_rules_that_a_route_selects_for_carry_traffic(bare_lab: Lab) -> None:
         for route in ("198.51.100.0/24", "203.0.113.2", "203.0.113.240/28", "192.0.0.8", "2001:db8:64::/96"):
             lab.translator.ip(f"route add unreachable {route} metric 4294967295")
             lab.translator.ip(f"route add {route} dev siit0 mtu {1520 if ':' in route else 1480}")
-        checked = lab.translator.run([*rules, "check", "--live", file, "--config", toml])
-        assert "0 errors, 0 warnings" in checked.stdout
+        with lab.translator.entered():
+            assert main(["rules", "check", "--live", file, "--config", toml]) == 0
+        assert "0 errors, 0 warnings" in capsys.readouterr().out
         assert lab.host4.call(ping, HOST6_4).ok
         assert lab.host6.call(ping, HOST4_6, HOST6).ok
         assert lab.translator.call(ping, HOST6_4, TRANSLATOR[0]).ok
@@ -188,7 +188,8 @@ def test_rules_that_a_route_selects_for_carry_traffic(bare_lab: Lab) -> None:
             assert lab.host4.call(download, HOST6_4, server.ready()).intact
         finally:
             server.close()
-    lab.translator.run([*rules, "unload", file])
+    with lab.translator.entered():
+        assert main(["rules", "unload", file]) == 0
     assert lab.translator.run(["nft", "list", "ruleset"]).stdout == ""
 
 
