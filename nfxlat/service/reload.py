@@ -84,7 +84,10 @@ class Reload:
             use(former)
             raise
         gap = self._swap(former, domain, setup)
-        setup.cut(stood)
+        try:
+            setup.cut(stood)
+        except OperatorError as error:  # as with the rules above: the new domain is at work
+            self._report(f"reload: what the former domain needed stays: {error}")
         return gap
 
     def _swap(self, former: Domain, domain: Domain, setup: Setup) -> float:

@@ -38,6 +38,7 @@ class _Child:
     pid: int = 0
     control: socket.socket | None = None
     started: float = 0.0
+    retired: bool = False
 
 
 @dataclass
@@ -108,14 +109,25 @@ class Supervisor:
                 with contextlib.suppress(OSError):
                     old.control.send(b'"stop"')
             self._children[index] = successor
-            self._end(old, _STOP_SECONDS)
+            if not self._has_retired(old):
+                self._end(old, 0.0)
             assert successor.control is not None
             with contextlib.suppress(OSError):  # one that has died meanwhile is started again like any other
                 successor.control.send(b'"go"')
             successor.started = time.monotonic()
             longest = max(longest, successor.started - began)
+            self._end(old, _STOP_SECONDS)
         self._successors.clear()
         return longest
+
+    def _has_retired(self, child: _Child) -> bool:
+        """Wait for a worker's word that its queues are another's; its process may take longer to end."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        while child.control is not None and not child.retired:
+            readable, _, _ = select.select([child.control], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable or not self._relay(child):
+                break
+        return child.retired
 
     def run(self, ready: Callable[[], None]) -> None:
         """Start the workers, call `ready`, and return when they have stopped after a signal."""
@@ -177,7 +189,10 @@ class Supervisor:
         with contextlib.suppress(OSError):
             data = child.control.recv(_CONTROL_BUFFER)
             if data:
-                if (message := json.loads(data)) != "ready":
+                message = json.loads(data)
+                if message == "retired":
+                    child.retired = True
+                elif message != "ready":
                     self.heard(message)
                     self.send(message, but=child)
                 return True
@@ -219,6 +234,7 @@ class Supervisor:
                 for number in _SIGNALS:
                     signal.signal(number, signal.SIG_IGN if number != signal.SIGCHLD else signal.SIG_DFL)
                 self.main(child.number, theirs)
+                tell(theirs, "retired")
                 code = 0
             except BaseException:
                 traceback.print_exc()

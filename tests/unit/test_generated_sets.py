@@ -1,0 +1,75 @@
+"""`@DOMAIN_to` and `@DOMAIN_from` in a file: which tables get which set, and what is structure."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+import pytest
+
+from nfxlat.nft.compile import Compiled, compile_rules
+from nfxlat.nft.program import program
+from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.eamt import Eamt
+
+BLOCK = """\
+table ip t {
+	chain c {
+		type filter hook prerouting priority -450; policy accept;
+		ip daddr @siit0_to xlat to siit0
+	}
+}
+"""
+COMMANDS = """\
+add table ip t
+add chain ip t c { type filter hook prerouting priority -450; policy accept; }
+add rule ip t c ip daddr @siit0_to counter
+add rule ip t c ip daddr @siit0_to xlat to siit0
+"""
+HOST = """\
+table ip6 t {
+	chain c { type filter hook prerouting priority -450; ip6 daddr @siit0_from xlat from siit0; }
+}
+table ip t {
+	chain c { type filter hook postrouting priority srcnat + 1; oifname "siit0" xlat to siit0; }
+}
+"""
+
+
+def domain(*hosts: str) -> Domain:
+    pairs = [(IPv4Network(host), IPv6Network(f"2001:db8::{n:x}")) for n, host in enumerate(hosts, 1)]
+    return Domain(prefix6=IPv6Network("2001:db8:64::/96"), eamt=Eamt(pairs))
+
+
+def compiled(text: str, *hosts: str) -> Compiled:
+    return compile_rules(program(text, "x.nft", [domain(*hosts)]), native=True)
+
+
+@pytest.mark.parametrize("text", [BLOCK, COMMANDS])
+def test_a_table_that_mentions_a_set_gets_it_once_and_before(text: str) -> None:
+    result = compiled(text, "192.0.2.1", "192.0.2.3").text
+    assert result.count("set siit0_to {") == 1
+    assert "elements = { 192.0.2.1, 192.0.2.3 }" in result
+    if text == COMMANDS:
+        assert result.index("set siit0_to") < result.index("@siit0_to counter")
+
+
+def test_a_host_s_own_addresses_are_what_is_translated_from_ipv6() -> None:
+    assert "elements = { 2001:db8::1 }" in compiled(HOST, "192.0.0.1").text.partition("set siit0_from")[2][:120]
+
+
+def test_a_set_of_that_name_in_the_file_is_its_own() -> None:
+    text = BLOCK.replace("\tchain", "\tset siit0_to { type ipv4_addr; }\n\tchain")
+    result = compiled(text, "192.0.2.1")
+    assert result.text.count("set siit0_to") == 1
+    assert [name.name for name in result.sets] == ["translated", "translated"]
+
+
+def test_mappings_are_no_part_of_the_structure_and_all_else_is() -> None:
+    one, other = compiled(BLOCK, "192.0.2.1"), compiled(BLOCK, "192.0.2.7", "192.0.2.9")
+    assert one.structure == other.structure
+    assert one.sets != other.sets
+    assert one.structure != compiled(BLOCK.replace("-450", "-451"), "192.0.2.1").structure
+    assert "192.0.2.1" not in one.structure
+
+
+@pytest.mark.parametrize("line", ['include "other.nft"\n', "flush ruleset\n"])
+def test_what_cannot_be_compared_has_no_structure(line: str) -> None:
+    assert compiled(line + BLOCK, "192.0.2.1").structure == ""

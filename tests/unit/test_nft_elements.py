@@ -1,0 +1,77 @@
+"""Set elements as nf_tables has them: what is sent for a span, and what is understood of an answer."""
+
+import pytest
+
+from nfxlat.errors import OperatorError
+from nfxlat.nft import elements, netlink
+from nfxlat.nft.elements import SetName
+
+SET4, SET6 = SetName("ip", "t", "s", 32), SetName("ip6", "t", "s", 128)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What would be committed."""
+    batches: list[bytes] = []
+
+    def commit(data: bytes) -> int:
+        batches.append(data)
+        return 0
+
+    monkeypatch.setattr(netlink, "commit", commit)
+    return batches
+
+
+def kinds(batch: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(batch):
+        length, kind, *_ = netlink.HEADER.unpack_from(batch, at)
+        found.append(kind)
+        at += length
+    return found
+
+
+def test_one_transaction_removes_before_it_adds_and_leaves_the_rest(sent: list[bytes]) -> None:
+    count = elements.change({SET4: [(1, 5), (9, 9)], SET6: []}, {SET4: [(1, 5), (9, 12)], SET6: [(7, 7)]})
+    assert count == 3
+    assert [kinds(batch) for batch in sent] == [[0x10, 0xA0E, 0xA0C, 0xA0C, 0x11]]
+    # (9, 9) as start and end behind it goes; (1, 5) is not mentioned
+    assert b"".join((b"\x08\0\x01\0", (9).to_bytes(4, "big"))) in sent[0]
+    assert b"".join((b"\x08\0\x01\0", (1).to_bytes(4, "big"))) not in sent[0]
+
+
+def test_nothing_to_do_sends_nothing(sent: list[bytes]) -> None:
+    assert elements.change({SET4: [(1, 5)]}, {SET4: [(1, 5)]}) == 0
+    assert sent == []
+
+
+@pytest.mark.parametrize("count", [1, 900, 901, 5000])
+def test_no_message_has_more_than_an_attribute_can_hold(sent: list[bytes], count: int) -> None:
+    elements.change({SET6: []}, {SET6: [(2 * n, 2 * n) for n in range(1, count + 1)]})
+    at = 0
+    while at < len(sent[0]):
+        length, *_ = netlink.HEADER.unpack_from(sent[0], at)
+        assert length < 65536 + 100
+        at += length
+
+
+def test_the_last_address_has_no_end_behind_it() -> None:
+    top = (1 << 32) - 1
+    assert len(list(elements._elements(4, [(top, top)]))) == 1
+    assert len(list(elements._elements(4, [(top - 1, top - 1)]))) == 2
+
+
+@pytest.mark.parametrize("spans", [[(1, 5), (7, 7)], [((1 << 32) - 4, (1 << 32) - 1)], []])
+def test_what_is_sent_is_read_back(spans: list[tuple[int, int]]) -> None:
+    listed = b"".join(elements._elements(4, spans))
+    marks = [elements._mark(data) for _, data in netlink.attributes(listed)]
+    assert list(elements._spans(sorted(marks))) == spans
+    # nft puts an end in front of the first span
+    assert list(elements._spans(sorted([(0, False, 4), *marks]))) == spans
+
+
+def test_a_refusal_names_the_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlink, "commit", lambda data: 2)
+    with pytest.raises(OperatorError, match="No such file") as caught:
+        elements.change({SET4: []}, {SET4: [(1, 1)]})
+    assert caught.value.where == "set ip t s"
