@@ -33,6 +33,10 @@ def test_record_answers_every_question_in_every_cell(record: str) -> None:
     assert {tuple(found) for found in cells.values()} == {tuple(QUESTIONS)}
 
 
+def test_both_kinds_of_kernel_are_recorded() -> None:
+    assert {record.rpartition("-")[2] for record in table.names(RECORDS)} == {"native", "compat"}
+
+
 def test_mirror_images_are_told_once() -> None:
     assert table.shown(MIRRORED) == "old prerouting*, new forward"
     assert table.shown({"4to6": "siit0", "6to4": "siit0"}) == "siit0"

@@ -46,7 +46,7 @@ def guest(booted: Callable[..., Guest]) -> Guest:
     tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "--timeout=150", "--junitxml=/run/results/tests.xml"]
     tests += [f"tests/netns/{name}" for name in PASSES]
     matrix = [*python, "nfxlat.lab.matrix", "--json", CELL]
-    return booted({"demo": (demo, 120), "matrix": (matrix, 60), "tests": (tests, 190)}, SECONDS)
+    return booted({"demo": (demo, 120), "matrix": (matrix, 90), "tests": (tests, 200)}, SECONDS)
 
 
 @pytest.fixture(scope="module")
