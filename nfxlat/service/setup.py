@@ -8,7 +8,7 @@ over and its `down` restores the original.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from pyroute2 import IPRoute
@@ -147,8 +147,8 @@ class Setup:
         self.domain, self._made = domain, routes.wanted(domain, self.role)
         self._note(routes=list(dict.fromkeys((*former[1], *self._made))))
         try:
+            self._addresses()  # sources of routes
             new = self._add_routes(former[1])
-            self._addresses()
         except OperatorError:
             self.back(former)
             raise
@@ -159,7 +159,7 @@ class Setup:
         """Undo `extend`, which returned `former`."""
         failed = self.domain, self._made
         self.domain, self._made = former
-        self._add_routes(failed[1])
+        self._add_routes(failed[1], self._made)
         self._cut(failed)
 
     def cut(self, former: Stand) -> None:
@@ -176,11 +176,11 @@ class Setup:
         self._note(routes=self._made)
         return gone
 
-    def _add_routes(self, standing: list[Route]) -> list[Route]:
-        """Make what is not `standing`, and renew what differs there."""
+    def _add_routes(self, standing: list[Route], more: Sequence[Route] = ()) -> list[Route]:
+        """Make what is not `standing`, in the place of what is ours there; `more` may stand too."""
         known = set(standing)
         new = [route for route in self._made if route not in known]
-        routes.add(new, {(route.network, route.metric) for route in standing})
+        routes.add(new, {(route.network, route.metric) for route in (*standing, *more)})
         return new
 
     def _routes(self) -> None:

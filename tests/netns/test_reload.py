@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,7 @@ def test_reloads_under_load_lose_not_one_datagram_of_another_pair(configured: Co
     assert all(not losses["full"] and not losses["socket"] for losses in summary["queues"].values())
 
 
+@pytest.mark.parametrize("run_arguments", [("--model", model) for model in ("hook", "device", "route")])
 def test_added_and_removed_mappings_hold_at_once(configured: Configured) -> None:
     lab, process, directory = configured
     assert not lab.host4.call(ping, "203.0.113.9", count=1, timeout=0.3).ok
@@ -196,3 +198,28 @@ def test_a_kill_after_a_reload_is_taken_over_and_all_is_taken_down(bare_lab: Lab
         assert lab.host4.call(ping, HOST6_EAM4).ok
         process.stop()
     assert state() == before
+
+
+CLAT = '[domain.siit0]\nprefix6 = "2001:db8:64::/96"\neam-file = "siit0.eam"\n'
+
+
+def test_a_host_s_own_addresses_follow_its_configuration(bare_lab: Lab, tmp_path: Path) -> None:
+    lab = bare_lab
+    for address in ("2001:db8:1::64", "2001:db8:1::65"):
+        lab.router6.ip(f"route add {address}/128 via 2001:db8:1::1")
+    file = write(tmp_path, "192.0.0.1 2001:db8:1::64\n", CLAT)
+
+    def addresses() -> set[str]:
+        words = lab.translator.ip("-4 -o address show dev siit0").split()
+        return {address for word, address in pairwise(words) if word == "inet"}
+
+    with TranslatorProcess(lab.translator, lab.directory, "--config", str(file), "--role", "host") as process:
+        assert lab.translator.call(ping, HOST6_4, "192.0.0.1").ok
+        write(tmp_path, "192.0.0.2 2001:db8:1::65\n", CLAT)
+        assert reload(process).startswith("reloaded")
+        assert addresses() == {"192.0.0.2/32"}
+        assert lab.translator.call(ping, HOST6_4, "192.0.0.2").ok
+        assert "2001:db8:1::64 dev siit0" not in lab.translator.ip("-6 route show")
+        write(tmp_path, "", CLAT)
+        assert "the host role needs this host's own addresses" in reload(process)
+        assert lab.translator.call(ping, HOST6_4).ok

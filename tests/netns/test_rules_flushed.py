@@ -120,6 +120,17 @@ def test_two_that_flush_each_other_do_not_go_on_for_ever(lab: Lab, process: Tran
     assert process.summary()["rules"] == {"lost": REPAIRS + 1, "repaired": REPAIRS}
 
 
+@pytest.mark.parametrize(
+    "run_arguments", [("--model", "route"), ("--model", "device"), ("--workers", "2")], ids=["route", "device", "two"]
+)
+def test_other_models_and_more_workers_are_repaired_too(lab: Lab, process: TranslatorProcess) -> None:
+    before = rules_of(lab)
+    nft(lab, "flush ruleset")
+    assert told(process, "was removed by somebody else; repaired") < 1
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    assert rules_of(lab) == before
+
+
 @pytest.fixture
 def own_rules(bare_lab: Lab) -> Iterator[TranslatorProcess]:
     """Without --setup, and with a rule of the operator's own."""
