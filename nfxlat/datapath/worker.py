@@ -185,12 +185,13 @@ class Worker:
         if self._device_index and record.indev == self._device_index:
             count(Reason.FROM_DOMAIN_DEVICE, direction)
             return True
-        if record.hook == PREROUTING and packet and local_source(packet, self._local):
+        from_here = bool(packet) and local_source(packet, self._local)
+        if record.hook == PREROUTING and from_here:
             count(Reason.LOCAL_SOURCE, direction)
             return False
         pieces = [packet]
         stamp = stamp_of(record, self._stamped)
-        if record.hook == FORWARD and local_source(packet, self._local):
+        if record.hook == FORWARD and from_here:
             record = record._replace(hook=LOCAL_OUT)  # of a TUN: nobody has forwarded what this node sends
         if record.skb_info & SKB_GSO:
             pieces = list(segments(packet, stamp))

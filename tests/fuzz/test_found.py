@@ -56,11 +56,15 @@ def test_a_tcp_data_offset_beyond_the_packet_does_not_end_the_worker(
     assert counters.totals[Total.TCP_PAYLOAD] == 0
 
 
+@pytest.mark.parametrize("hook", [nl.PREROUTING, nl.FORWARD])
 @pytest.mark.parametrize("payload", [(), (nl.attribute(nl.NFQA_PAYLOAD, b""),)])
-def test_a_message_without_a_packet_is_counted_and_dropped(payload: tuple[bytes, ...], injector: Injector) -> None:
+def test_a_message_without_a_packet_is_counted_and_dropped(
+    payload: tuple[bytes, ...], hook: int, injector: Injector
+) -> None:
     made, counters = worker(True, injector)
     made._local = {bytes(4)}
-    fuzz_datapath.deliver([fuzz_datapath.message(HEADER, *payload)])
+    header = nl.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, hook)))
+    fuzz_datapath.deliver([fuzz_datapath.message(header, *payload)])
     assert made.batch(fuzz_datapath.QUEUE) == 1
     counted = fuzz_datapath.counted(counters)
     assert counted == {Reason.NOT_IP: 1}
