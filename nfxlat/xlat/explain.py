@@ -59,12 +59,10 @@ def explain(addresses: AddressMap, address: Address, *, error_hop_limit: int | N
         return _without_mapping(addresses, address, error_hop_limit)
     rule, entry, arithmetic, rfc = _how(addresses, address, counterpart)
     address4 = address if isinstance(address, IPv4Address) else counterpart
-    for network in domain.denylist4:
-        if address4 in network:
-            why = f"{address4} lies in {network} of denylist4"
-            # the core gives such an outer source, too, an address of the pool
-            stand_in = _stand_in(addresses, address, error_hop_limit, why)
-            return stand_in or _refused(address, Reason.DENYLISTED, f"{arithmetic}; {why}")
+    if why := _denied(addresses, address4):
+        # the core gives such an outer source, too, an address of the pool
+        stand_in = _stand_in(addresses, address, error_hop_limit, why)
+        return stand_in or _refused(address, Reason.DENYLISTED, f"{arithmetic}; {why}")
     if _map(addresses, address) is None:  # the only check that is left
         why = f'{address4} is not global, so {WELL_KNOWN_PREFIX} must not carry it (well-known-prefix = "strict")'
         return _refused(address, Reason.WELL_KNOWN_PREFIX, f"{arithmetic}; {why}")
@@ -81,6 +79,12 @@ def _map(addresses: AddressMap, address: Address) -> Address | None:
         return IPv6Address(address6) if address6 else None
     address4 = addresses.to4(address.packed).address
     return IPv4Address(address4) if address4 else None
+
+
+def _denied(addresses: AddressMap, address4: IPv4Address) -> str:
+    """What denylist4 says of it; "" if nothing."""
+    network = next((network for network in addresses.domain.denylist4 if address4 in network), None)
+    return f"{address4} lies in {network} of denylist4" if network else ""
 
 
 def _refused(address: Address, reason: Reason, why: str) -> Explanation:
@@ -121,6 +125,8 @@ def _without_mapping(addresses: AddressMap, address: Address, error_hop_limit: i
         why = f"no EAM covers {address}, and the domain has no prefix6"
     if pool:
         why += f"; as the source of an ICMP error it becomes an address of {pool} (RFC 6791)"
+    if isinstance(address, IPv4Address) and (denied := _denied(addresses, address)):  # the core looks there first
+        return _refused(address, Reason.DENYLISTED, f"{denied}; {why}")
     return _refused(address, Reason.NO_MAPPING_SOURCE, why)
 
 

@@ -1,5 +1,8 @@
 """The rest of the box: stateful firewalls, rp_filter, other tools' traffic. What the README says of them."""
 
+import os
+import signal
+
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
@@ -63,15 +66,19 @@ def test_behind_a_stateful_firewall_translated_flows_need_the_stateless_accept(l
     assert lab.host6.call(ping, HOST4_6, HOST6).ok
 
 
-def test_without_notrack_conntrack_would_call_translated_tcp_invalid(lab: Lab) -> None:
-    """The reason for the rules' notrack: seen with it taken away."""
+def test_without_notrack_conntrack_would_call_translated_tcp_invalid(lab: Lab, process: TranslatorProcess) -> None:
+    """The reason for the rules' notrack: seen with it taken away, while the supervisor cannot put it back."""
     load(lab, "table inet fw { chain forward { type filter hook forward priority filter; ct state invalid drop; }; }")
     assert tcp_works(lab)
-    for family in ("ip", "ip6"):
-        load(lab, f"flush chain {family} nfxlat_siit0 prerouting")
-        destination = "ip daddr @translated" if family == "ip" else "ip6 daddr @translated ip6 daddr != @native"
-        load(lab, f'add rule {family} nfxlat_siit0 prerouting iifname != "siit0" {destination} goto intercept')
-    assert not tcp_works(lab)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        for family in ("ip", "ip6"):
+            load(lab, f"flush chain {family} nfxlat_siit0 prerouting")
+            destination = "ip daddr @translated" if family == "ip" else "ip6 daddr @translated ip6 daddr != @native"
+            load(lab, f'add rule {family} nfxlat_siit0 prerouting iifname != "siit0" {destination} goto intercept')
+        assert not tcp_works(lab)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
 
 
 def test_conntrack_holds_nothing_of_translated_flows(lab: Lab) -> None:

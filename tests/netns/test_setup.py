@@ -20,7 +20,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import device, netns
 from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.mtu import egress_mtu
-from nfxlat.lab.netns import Namespace, link
+from nfxlat.lab.netns import Namespace, link, wait_for
 from nfxlat.nft import load
 from nfxlat.service import setup as service_setup
 from nfxlat.service.setup import Setup
@@ -288,7 +288,7 @@ def test_device_says_nothing_of_its_own_and_counts_what_dies_in_it(node: Namespa
         for family, address in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8:64::1")):
             with socket.socket(family, socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"x", (address, 9))
-        assert found.unexpected_packets() == 2
+        wait_for(lambda: found.unexpected_packets() == 2, "both to be counted")
     finally:
         device.remove(found)
 

@@ -20,6 +20,7 @@ denylist4 = ["192.0.2.0/24", "10.0.0.0/8"]
 """
 WKP = 'prefix6 = "64:ff9b::/96"'
 EAM_ONLY = 'eam = [["192.0.2.1", "2001:db8::1"]]'
+DENIED = '\ndenylist4 = ["10.0.0.0/8"]'
 
 
 def test_eam_from_ipv4_names_entry_and_suffix_bits() -> None:
@@ -80,6 +81,7 @@ def test_prefix6_tells_the_octets_both_ways(prefix6: str, octets: str) -> None:
         (EAMS, "2001:db8:17f:0:1::", Reason.MARTIAN_SOURCE, "127.0.0.1 lies in 127.0.0.0/8"),
         ('eam = [["0.0.0.0/0", "fe80::/96"]]', "192.0.2.1", Reason.MARTIAN_SOURCE, "fe80::c000:201 lies in fe80::/10"),
         (EAMS, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 lies in 10.0.0.0/8 of denylist4"),
+        (EAM_ONLY + DENIED, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 lies in 10.0.0.0/8 of denylist4; no EAM covers"),
         (EAMS, "2001:db8:10a:102:3::", Reason.DENYLISTED, "10.1.2.3 lies in 10.0.0.0/8 of denylist4"),
         (WKP, "192.168.0.1", Reason.WELL_KNOWN_PREFIX, "192.168.0.1 is not global"),
         (WKP, "64:ff9b::c0a8:1", Reason.WELL_KNOWN_PREFIX, "192.168.0.1 is not global"),
