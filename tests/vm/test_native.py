@@ -14,7 +14,7 @@ from nfxlat.lab.matrix import table
 Guest = Any  # see conftest.py
 
 pytestmark = pytest.mark.timeout(400)
-SECONDS = 355  # from power on to power off
+SECONDS = 355  # from power on to power off; the steps' own limits are for one that hangs
 RECORDS = Path(__file__).parents[1] / "matrix"
 CELL = "router-device"
 MIB = 8
@@ -32,7 +32,6 @@ LINES = [
 ]
 PASSES = [  # in the guest, too; few, since each builds a lab, ten seconds there
     "test_failing_closed.py::test_after_kill_nothing_leaves_untranslated_and_the_next_start_takes_over[hook]",
-    "test_failing_closed.py::test_a_kill_of_the_supervisor_alone_ends_its_worker_too[device]",
     "test_superframes.py::test_segments_of_tcp_have_the_size_that_their_sender_gave_them",
 ]
 
@@ -46,7 +45,7 @@ def guest(booted: Callable[..., Guest]) -> Guest:
     tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "--timeout=150", "--junitxml=/run/results/tests.xml"]
     tests += [f"tests/netns/{name}" for name in PASSES]
     matrix = [*python, "nfxlat.lab.matrix", "--json", CELL]
-    return booted({"demo": (demo, 120), "matrix": (matrix, 90), "tests": (tests, 200)}, SECONDS)
+    return booted({"demo": (demo, 200), "matrix": (matrix, 150), "tests": (tests, 200)}, SECONDS)
 
 
 @pytest.fixture(scope="module")
