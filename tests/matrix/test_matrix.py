@@ -1,4 +1,7 @@
-"""The semantics matrix, measured anew on this kernel: it must be the recorded one, FILE.json of this folder."""
+"""The semantics matrix, measured anew on this kernel: it must be the recorded one, FILE.json of this folder.
+
+A kernel without a record is held against the newest kernel's: what differs has to be looked at, and recorded.
+"""
 
 import os
 from collections.abc import Iterator
@@ -24,11 +27,13 @@ def _nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def recorded() -> table.Cells:
-    """What is recorded for this kernel."""
+    """What is recorded for this kernel, else for the newest."""
     try:
         return table.read(HERE, table.name_of(table.record_of({})))
     except OperatorError as error:
-        pytest.fail(str(error), pytrace=False)
+        newest = table.names(HERE)[0]
+        print(f"{error}; compared with {newest}")
+        return table.read(HERE, newest)
 
 
 @pytest.mark.parametrize("cell", [cell.name for cell in cells.CELLS])
