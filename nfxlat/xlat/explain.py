@@ -81,7 +81,7 @@ def _map(addresses: AddressMap, address: Address) -> Address | None:
     return IPv4Address(address4) if address4 else None
 
 
-def _denied(addresses: AddressMap, address4: IPv4Address) -> str:
+def _denied(addresses: AddressMap, address4: Address) -> str:
     """What denylist4 says of it; "" if nothing."""
     network = next((network for network in addresses.domain.denylist4 if address4 in network), None)
     return f"{address4} lies in {network} of denylist4" if network else ""
