@@ -13,6 +13,7 @@ from nfxlat.service.run import QUEUES_PER_WORKER, Options
 QUEUE = 7
 MAX_QUEUE = 65535
 MAX_WORKERS = 256
+MAX_BUSY_POLL = 10_000  # microseconds
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,6 +48,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="device (default for a router): through the domain device; ip (default for a host): raw IP sockets",
     )
     parser.add_argument("--source", choices=("netlink", "netfilterqueue"), help="packet source (netlink)")
+    parser.add_argument(
+        "--busy-poll",
+        type=int,
+        default=100,
+        metavar="USEC",
+        help="how long a worker looks for the next packet before it sleeps, where that pays; 0: never (100)",
+    )
     parser.add_argument("--no-fast-path", action="store_true", help="give every packet to the core")
     parser.add_argument("--icmp-rate", type=float, default=1000.0, metavar="N", help="own ICMP errors a second (1000)")
     parser.add_argument("--icmp-burst", type=int, default=50, metavar="N", help="and at once (50)")
@@ -66,6 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise OperatorError(f"no queue number: {queue}", where="--queue", hint=f"0 to {last}")
     if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
         raise OperatorError("must not be negative, and the burst at least 1", where="--icmp-rate, --icmp-burst")
+    if not 0 <= arguments.busy_poll <= MAX_BUSY_POLL:
+        raise OperatorError(
+            f"no microseconds: {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL}"
+        )
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
     options = Options(
         domain=chosen_domain(arguments),
@@ -79,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         fast_path=not arguments.no_fast_path,
         icmp_rate=arguments.icmp_rate,
         icmp_burst=arguments.icmp_burst,
+        busy_poll=arguments.busy_poll,
         summary_file=arguments.summary,
         ready_descriptor=arguments.ready_fd,
         read_again=(lambda: chosen_domain(arguments)) if arguments.config else None,

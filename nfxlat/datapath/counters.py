@@ -46,8 +46,13 @@ _ROWS = len(Direction)
 _SIZE = _ROWS * len(REASONS) + len(Total)
 
 
+def cell(reason: Reason, direction: Direction) -> int:
+    """Which of a block's `reasons` counts it."""
+    return direction * len(REASONS) + COLUMN[reason]
+
+
 class Counters:
-    """One block. `reasons[direction * len(REASONS) + COLUMN[reason]]` and `totals[Total.X]` are its cells."""
+    """One block. `reasons[cell(reason, direction)]` and `totals[Total.X]` are its cells."""
 
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, _SIZE * 8)  # anonymous and shared: it survives a fork and the child's death
@@ -57,7 +62,7 @@ class Counters:
 
     def count(self, reason: Reason, direction: Direction, packets: int = 1) -> None:
         """`packets` more for the reason."""
-        self.reasons[direction * len(REASONS) + COLUMN[reason]] += packets
+        self.reasons[cell(reason, direction)] += packets
 
     def count_other(self, reason: Reason) -> None:
         """One more, where the direction is not known any more."""
@@ -69,10 +74,9 @@ def summary(blocks: list[Counters]) -> dict[str, dict[str, int] | dict[str, dict
     out."""
     totals = {total.label: sum(block.totals[total] for block in blocks) for total in Total}
     reasons: dict[str, dict[str, int]] = {}
-    for reason, column in COLUMN.items():
+    for reason in REASONS:
         row = {
-            direction.label: sum(block.reasons[direction * len(REASONS) + column] for block in blocks)
-            for direction in Direction
+            direction.label: sum(block.reasons[cell(reason, direction)] for block in blocks) for direction in Direction
         }
         if any(row.values()):
             reasons[reason.label] = {label: number for label, number in row.items() if number}

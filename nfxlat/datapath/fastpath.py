@@ -53,6 +53,7 @@ class Flow(NamedTuple):
     traffic_class: int | None  # None: copied
     local_source: bool  # the source is an address of this node
     extra_hop: int  # 1: the result is for this node, so that no forwarding will decrement
+    v4to6: int  # 1: the result is IPv6
     destination: bytes
 
 
@@ -121,6 +122,7 @@ class FastPath:
             template.traffic_class,
             pair[: len(pair) // 2] in self._local,
             int(destination in self._local),
+            int(half == 16),
             destination,
         )
 

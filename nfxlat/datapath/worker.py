@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from nfxlat.datapath.counters import Counters, Direction, Total
+from nfxlat.datapath.busypoll import BusyPoll
+from nfxlat.datapath.counters import Counters, Direction, Total, cell
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.inject import Injector, RouteCache, local_source
 from nfxlat.datapath.pathmtu import PathMtus
@@ -27,6 +28,8 @@ from nfxlat.xlat.special import martian4
 from nfxlat.xlat.translator import Translator
 
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
+_BATCHES, _PACKETS, _FAST, _SUPERFRAMES, _TCP_PAYLOAD, _SUPERFRAME_PAYLOAD, _, _INJECTED = map(int, Total)
+_TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
 _BY_THE_KERNEL = 65535  # next-hop MTU for the device injector: the kernel's forwarding judges the size
 
 
@@ -49,7 +52,8 @@ def hops_of(hook: int, indev: int, *, device: bool, result_is_local: bool) -> in
 class Worker:
     """One process's share. `device_index`: the domain device, 0 if there is none; `routes`: for the ip injector;
 
-    `learnt` hears of each path MTU that is learnt, `event` of what RFC 7915 wants the operator to be told.
+    `learnt` hears of each path MTU that is learnt, `event` of what RFC 7915 wants the operator to be told; `busy_poll`:
+    nanoseconds to look again before sleeping.
     """
 
     def __init__(
@@ -67,7 +71,9 @@ class Worker:
         event: Callable[[str], None] = lambda line: None,
         device_index: int = 0,
         local: Collection[bytes] = frozenset(),
+        busy_poll: int = 0,
     ) -> None:
+        self._busy_poll = busy_poll
         self._sources = {source.fileno(): source for source in sources}
         self._translator = translator
         self._injectors = injectors
@@ -101,15 +107,19 @@ class Worker:
         poll.register(control, select.EPOLLIN)
         for descriptor in self._sources:
             poll.register(descriptor, select.EPOLLIN)
+        busy = BusyPoll(poll, self._busy_poll)
+        taken = 0
         while not self.stopped:
-            for descriptor, _ in poll.poll():
+            ready = busy.wait(taken)
+            taken = 0
+            for descriptor, _ in ready:
                 if descriptor == control:
                     command()
                     continue
                 source = self._sources[descriptor]
-                self.batch(source)
+                taken += self.batch(source)
                 while source.pending():
-                    self.batch(source)
+                    taken += self.batch(source)
         poll.close()
 
     def batch(self, source: Source) -> int:
@@ -125,50 +135,47 @@ class Worker:
         buffer, base, fast = source.buffer, source.base, self._fast
         skip, guard = main.skip, self._device_index or -1
         accepted: list[int] = []
-        fast4 = fast6 = superframes = payloads = superframe_payloads = 0
+        slow = False
+        fast_packets = fast4 = superframes = payloads = superframe_payloads = 0
         for index, record in enumerate(records):
-            start, _, _, hook, indev, info, _, whole = record
-            superframe = info & SKB_GSO
-            if superframe:
+            _, _, _, hook, indev, info, _, whole = record
+            if info & SKB_GSO:
                 superframes += 1
             if fast is not None and whole and indev != guard:
                 hops = 0 if device else hops_of(hook, indev, device=False, result_is_local=False)
-                v6 = buffer[start] >> 4 == 6
                 done = fast.take(buffer, record, hops)
                 if done is not None:
                     begin, length, flow, payload = done
                     main.put(base + begin + skip, length - skip, flow.destination)
-                    if v6:
-                        fast6 += 1
-                    else:
-                        fast4 += 1
+                    fast_packets += 1
+                    fast4 += flow.v4to6
                     payloads += payload
-                    if superframe:
+                    if info & SKB_GSO:
                         superframe_payloads += payload
                     if hook == POSTROUTING:
                         accepted.append(index)
                     continue
+            slow = True
             if self._slow(buffer, record):
                 accepted.append(index)
-        totals = self._counters.totals
-        totals[Total.BATCHES] += 1
-        totals[Total.PACKETS] += len(records)
-        if fast4:
-            self._counters.count(Reason.TRANSLATED, Direction.V4TO6, fast4)
-        if fast6:
-            self._counters.count(Reason.TRANSLATED, Direction.V6TO4, fast6)
-        if fast4 or fast6:
-            totals[Total.FAST] += fast4 + fast6
-            totals[Total.INJECTED] += fast4 + fast6
+        totals, counts = self._counters.totals, self._counters.reasons
+        totals[_BATCHES] += 1
+        totals[_PACKETS] += len(records)
+        if fast_packets:
+            counts[_TRANSLATED4] += fast4
+            counts[_TRANSLATED6] += fast_packets - fast4
+            totals[_FAST] += fast_packets
+            totals[_INJECTED] += fast_packets
         if payloads:
-            totals[Total.TCP_PAYLOAD] += payloads
+            totals[_TCP_PAYLOAD] += payloads
         if superframes:
-            totals[Total.SUPERFRAMES] += superframes
-            totals[Total.SUPERFRAME_PAYLOAD] += superframe_payloads
+            totals[_SUPERFRAMES] += superframes
+            totals[_SUPERFRAME_PAYLOAD] += superframe_payloads
         if accepted:  # the verdict first: conntrack must have confirmed an original before its reply can come
             source.conclude(accepted)
         main.flush()
-        self._injectors.raw.flush()
+        if slow:
+            self._injectors.raw.flush()
         if not accepted:  # nothing waits for a DROP, but the receiver for the packet
             source.conclude(accepted)
         return len(records)

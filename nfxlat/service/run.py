@@ -62,6 +62,7 @@ class Options:
     fast_path: bool = True
     icmp_rate: float = 1000.0
     icmp_burst: int = 50
+    busy_poll: int = 100  # microseconds that a worker looks again before it sleeps
     summary_file: Path | None = None
     ready_descriptor: int | None = None
     read_again: Callable[[], Domain] | None = None  # the configuration, at SIGHUP; raises OperatorError
@@ -238,6 +239,7 @@ class Service:
             routes=routes,
             device_index=self._device.ifindex if self._device else 0,
             local=self._local,
+            busy_poll=options.busy_poll * 1000,
         )
 
         worker.trust_stamps(self._stamped())

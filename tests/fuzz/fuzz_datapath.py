@@ -211,7 +211,7 @@ class Collector:
 def _queue() -> Any:
     """A NetlinkQueue without a socket."""
     queue = object.__new__(netlink.NetlinkQueue)
-    queue.queue, queue._descriptor, queue._records = 7, -1, []
+    queue.queue, queue._descriptor, queue._records, queue._layouts = 7, -1, [], []
     queue._batch, queue._socket = _Messages(), _Told()
     queue._drop = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True))
     queue.buffer, queue.base = queue._batch.buffer, 0
@@ -306,6 +306,8 @@ def deliver(messages: Sequence[bytes]) -> Sequence[Record]:
     """The records of the messages, which lie in the slots of the queue's buffer now."""
     batch = QUEUE._batch
     batch.count = len(messages)
+    if len(QUEUE._layouts) == netlink.LAYOUTS:
+        QUEUE._layouts.clear()  # for new shapes to be learnt
     QUEUE._socket.sent.clear()
     for number, message in enumerate(messages):
         at = number * netlink.SLOT_SIZE + HEADROOM

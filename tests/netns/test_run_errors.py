@@ -65,6 +65,7 @@ def test_an_unknown_configuration_key_is_named_with_its_path(bare_lab: Lab, tmp_
         (("--domain", "elsewhere"), "elsewhere"),
         (("--queue", "65535"), "--queue"),
         (("--icmp-rate", "-1"), "--icmp-rate"),
+        (("--busy-poll", "-1"), "--busy-poll"),
         (("--model", "device", "--queue", "7"), "--queue"),
         (("--model", "device", "--source", "netlink"), "--source"),
         (("--model", "device", "--inject", "ip"), "--inject"),

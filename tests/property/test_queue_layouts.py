@@ -1,0 +1,104 @@
+"""Queue messages of a known shape are read as those are whose shape nobody knows."""
+
+import struct
+import sys
+from unittest.mock import patch
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nfxlat.datapath import netlink
+from nfxlat.datapath.mmsg import ReceiveBatch
+from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.wire import nfnetlink as nl
+
+Message = tuple[bytes, int]  # its octets, and how many more or fewer its length tells
+
+NUMBERS = (
+    nl.NFQA_IFINDEX_INDEV,
+    nl.NFQA_IFINDEX_OUTDEV,
+    nl.NFQA_MARK,
+    nl.NFQA_SKB_INFO,
+    nl.NFQA_PRIORITY,
+    nl.NFQA_CAP_LEN,
+)
+HWADDR = 9
+MOST = 12  # messages a batch
+
+u32 = st.integers(0, 0xFFFFFFFF).map(lambda value: struct.pack("!I", value))
+attribute = st.one_of(
+    st.tuples(st.sampled_from(NUMBERS), u32),
+    st.tuples(st.just(HWADDR), st.binary(min_size=12, max_size=12)),
+    st.tuples(st.sampled_from((*NUMBERS, HWADDR)), st.binary(max_size=9)),
+)
+shape = st.lists(attribute, max_size=5)
+payload = st.binary(max_size=60)
+
+
+def message(attributes: list[tuple[int, bytes]], packet_id: int, hook: int, data: bytes) -> bytes:
+    body = bytes(4) + nl.attribute(nl.NFQA_PACKET_HDR, struct.pack("!IHB", packet_id, 0x800, hook))
+    body += b"".join(nl.attribute(kind, value) for kind, value in attributes)
+    body += struct.pack("=HH", 4 + len(data), nl.NFQA_PAYLOAD) + data
+    return struct.pack("=IHHII", 16 + len(body), nl.TYPE_PACKET, 0, 0, 0) + body
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[Message]:
+    """Messages of few shapes, with values of their own; some are cut off, some of another type."""
+    shapes = draw(st.lists(shape, min_size=1, max_size=3))
+    found = []
+    for number in range(draw(st.integers(2, MOST))):
+        attributes = [(kind, draw(u32) if len(value) == 4 else value) for kind, value in draw(st.sampled_from(shapes))]
+        octets = bytearray(message(attributes, number, draw(st.integers(0, 4)), draw(payload)))
+        if draw(st.integers(0, 7)) == 0:
+            octets[4] ^= draw(st.sampled_from((1, 2)))
+        found.append((bytes(octets), draw(st.sampled_from((0, 0, 0, -1, -4, -40, 7)))))
+    return found
+
+
+class _Batch(ReceiveBatch):
+    def __init__(self) -> None:
+        super().__init__(MOST, netlink.SLOT_SIZE, HEADROOM)
+        self.waiting: list[Message] = []
+
+    def receive(self, descriptor: int) -> int:
+        for number, (octets, more) in enumerate(self.waiting):
+            at = number * netlink.SLOT_SIZE + HEADROOM
+            length = max(nl.HEADER_SIZE, len(octets) + more)
+            self.buffer[at : at + len(octets) + 64] = octets + bytes(64)
+            self.buffer[at : at + 4] = length.to_bytes(4, sys.byteorder)
+        return len(self.waiting)
+
+
+BATCH = _Batch()
+
+
+def read(waiting: list[Message], layouts: int) -> list[Record]:
+    """The records of a batch, when so many shapes may be known."""
+    queue = object.__new__(NetlinkQueue)
+    queue._batch, queue._layouts, queue._descriptor = BATCH, [], -1
+    queue.buffer, queue.base = BATCH.buffer, BATCH.base
+    BATCH.waiting = waiting
+    with patch.object(netlink, "LAYOUTS", layouts):
+        queue.receive()
+        return list(queue.receive())  # once more, now that all shapes are known
+
+
+SUPERFRAME = [(nl.NFQA_IFINDEX_INDEV, b"\0\0\0\5"), (nl.NFQA_PRIORITY, b"nf\5\xa8"), (nl.NFQA_SKB_INFO, b"\0\0\0\3")]
+
+
+@given(batches())
+@example([(message(SUPERFRAME, 7, 0, b"x"), 0), (message(SUPERFRAME, 8, 0, b"yz"), 0)])
+def test_a_known_shape_changes_nothing(waiting: list[Message]) -> None:
+    assert read(waiting, netlink.LAYOUTS) == read(waiting, 0)
+
+
+def test_one_shape_is_taken_apart_once() -> None:
+    waiting = [(message(SUPERFRAME, number, 0, bytes(number)), 0) for number in range(MOST)]
+    with patch.object(NetlinkQueue, "_take_apart", autospec=True, side_effect=NetlinkQueue._take_apart) as slow:
+        records = read(waiting, netlink.LAYOUTS)
+    assert slow.call_count == 1
+    assert [(r.packet_id, r.length, r.indev, r.skb_info, r.priority) for r in records] == [
+        (number, number, 5, 3, 0x6E6605A8) for number in range(MOST)
+    ]
