@@ -239,7 +239,7 @@ def judge(case: Case, outcome: Outcome) -> None:
         _no_martians(new)
     _judge_payload(old, results)
     if len(results) == 1 and reason is not Reason.UDP_CHECKSUM_COMPUTED:
-        _judge_checksum(old, results[0])
+        _judge_checksum(old, results[0], computed=reason is Reason.HAIRPINNED and _computes(case))
     if family == 6 and results[0].version == 4:
         _judge_df(case.packet, packets)
 
@@ -306,10 +306,21 @@ def _judge_payload(old: Header, results: list[Header]) -> None:
     assert payload[20:] == old.payload[20:], "payload"
 
 
-def _judge_checksum(old: Header, new: Header) -> None:
+def _computes(case: Case) -> bool:
+    """Whether IPv4's absent UDP checksum is computed: on a way through IPv4 and back IPv6's becomes absent first."""
+    return DOMAINS[case.which].udp_zero_checksum == "compute"
+
+
+def _judge_checksum(old: Header, new: Header, *, computed: bool) -> None:
     """A checksum over the addresses says of the result what it said of the packet: right, or wrong by as much."""
     if old.protocol in _SUMMED and not old.offset and not old.more:
         if old.protocol in (17, 136) and old.payload[6:8] == b"\0\0":
+            if computed and old.protocol == 17:
+                datagram = new.payload[: int.from_bytes(new.payload[4:6], "big")]  # padding may follow it
+                assert not (_words(datagram) + _pseudo(new._replace(payload=datagram))) % 0xFFFF, (
+                    "the checksum computed"
+                )
+                return
             assert new.payload == old.payload, "an absent checksum was changed"
             return
         before = (_words(old.payload) + _pseudo(old)) % 0xFFFF
