@@ -131,6 +131,10 @@ class Model:
     def leader(self) -> int:
         return 0
 
+    def shares(self) -> int:
+        """Workers among which the traffic is spread."""
+        return 1
+
     def trouble(self) -> str:
         """Why it does not work any more, in its own words; "" if it does."""
         return ""
@@ -178,6 +182,9 @@ class Hook(_Process):
             self.facts = self.process.output()
             yield
 
+    def shares(self) -> int:
+        return self.workers
+
 
 class HookTwo(Hook):
     name = "workers2"
@@ -186,6 +193,9 @@ class HookTwo(Hook):
 
     def __init__(self, workers: int = 1) -> None:
         super().__init__(1)  # its own number, whatever the others have
+
+    def shares(self) -> int:
+        return 2
 
 
 class HookCallback(Hook):

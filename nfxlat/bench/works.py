@@ -20,6 +20,7 @@ FLOOD = 2e6  # datagrams a second that no sender here reaches
 DRAINED = 0.01  # seconds after the sender's end by which the last datagram is there, or the translator was behind
 SMALL, LARGE = 64, 1400  # octets of UDP payload
 LIGHT, FEW = 40_000.0, 4_000.0  # datagrams a second: what every model carries, alone on the machine
+SHARE = 20_000.0  # a worker
 FIRST_PAIRS = "198.19.0.0"  # source addresses nobody has (RFC 2544 C.2.2)
 MOST_PAIRS = 4000
 SENDERS = 1 if (os.cpu_count() or 1) <= 2 else 2  # of UDP: a second one would take the translator's processor
@@ -155,6 +156,18 @@ def cpu_small() -> Measurement:
     return Measurement(figure.key, figure.title, (figure,), take, seconds=lambda settings: settings.cpu)
 
 
+def cpu_share() -> Measurement:
+    """The same where each worker has as much to do as one alone would: batches, and so the cost, follow the rate."""
+    figure = Figure(
+        "cpu_worker", f"worker CPU, UDP 64 B, 256 flows, {SHARE / 1e3:.0f} kpps a worker", "µs/packet", "lower", True
+    )
+
+    def take(model: Model, settings: Settings, number: int, former: dict[str, float]) -> Taken:
+        return _cpu_of(model, figure.key, SHARE * model.shares(), settings.cpu, flows=256)
+
+    return Measurement(figure.key, figure.title, (figure,), take, seconds=lambda settings: settings.cpu)
+
+
 def first_packets() -> Measurement:
     """Packets of pairs of addresses never seen before, and as few of a known pair."""
     known = Figure("cpu_few", f"worker CPU, a packet of a known pair, {FEW / 1e3:.0f} kpps", "µs/packet", "lower", True)
@@ -193,7 +206,7 @@ def measurements(*, full: bool) -> list[Measurement]:
     found += [udp(flows, SMALL, gro=False) for flows in (1, 16, 256)]
     found += [udp(16, LARGE, gro=False), rtt(), cpu_small(), first_packets()]
     if full:
-        found += [rtt_loaded(), udp(4096, SMALL, gro=False), udp(16, SMALL, gro=False, direction="6to4")]
+        found += [cpu_share(), rtt_loaded(), udp(4096, SMALL, gro=False), udp(16, SMALL, gro=False, direction="6to4")]
     found += [udp(flows, SMALL, gro=True) for flows in (1, 16, 256)]
     if full:
         found += [udp(16, LARGE, gro=True), udp(16, SMALL, gro=True, direction="6to4")]

@@ -19,11 +19,12 @@ from nfxlat.errors import OperatorError
 TCP = Figure("tcp_1_4to6", "TCP, 1 flow, 4to6", "Gbit/s")
 RTT = Figure("rtt_p50", "RTT idle, p50", "µs", "lower")
 CPU = Figure("cpu_packet", "worker CPU, UDP 64 B", "µs/packet", "lower", True)
+SHARE = Figure("cpu_worker", "worker CPU, UDP 64 B, 20 kpps a worker", "µs/packet", "lower", True)
 
 
 def result(**values: dict[str, list[float | None]]) -> Result:
     """Series by figure and model; all that is not given is empty."""
-    figures = [figure for figure in (TCP, RTT, CPU) if figure.key in values]
+    figures = [figure for figure in (TCP, RTT, CPU, SHARE) if figure.key in values]
     models = [*DEFAULT, *sorted({model for row in values.values() for model in row} - {*DEFAULT})]
     series = {key: {model: Series(list(row.get(model, []))) for model in models} for key, row in values.items()}
     return Result(figures, models, series, {"hook": ["ready", "stamp of gso_size by tcx"]}, rounds=3, seconds=9.0)
@@ -67,16 +68,15 @@ def test_a_goal_without_a_floor_is_reached_at_its_moonshot_only() -> None:
 
 
 def test_two_workers_are_held_against_one_where_they_ran() -> None:
-    one = {"hook": [10.0], "null": [10.0], "tayga": [10.0]}
-    assert "hook" not in [against for against, _ in verdicts(result(cpu_packet=one))]
-    both = result(cpu_packet={**one, "workers2": [10.5]})
-    assert ("hook", "reached") in verdicts(both)
-    assert ("hook", "missed") in verdicts(result(cpu_packet={**one, "workers2": [11.5]}))
+    assert verdicts(result(cpu_worker={"hook": [10.0]})) == []
+    for two, verdict in ((10.5, "reached"), (11.5, "missed")):
+        assert verdicts(result(cpu_worker={"hook": [10.0], "workers2": [two]})) == [("hook", verdict)]
 
 
 def test_every_goal_is_about_something_that_is_measured() -> None:
-    keys = {figure.key for measurement in measurements(full=False) for figure in measurement.figures}
-    assert {goal.figure for goal in GOALS} <= keys
+    for full in (False, True):
+        keys = {figure.key for measurement in measurements(full=full) for figure in measurement.figures}
+        assert {goal.figure for goal in GOALS if full or goal.subject in DEFAULT} <= keys
     assert {goal.against for goal in GOALS} <= set(DEFAULT)
 
 
@@ -181,6 +181,7 @@ def test_a_figure_knows_whether_plain_forwarding_can_have_it() -> None:
         "tcp_1_4to6_cpu",
         "tcp_1_6to4_cpu",
         "cpu_packet",
+        "cpu_worker",
         "cpu_few",
         "cpu_first",
         "rss",
