@@ -47,20 +47,24 @@ class BusyPoll:
 
         `taken`: packets since the last call.
         """
-        if taken != 1 or not self._limit:
-            return self._poll()
-        if self._rest:
-            self._rest -= 1
-            return self._poll()
+        looking = taken == 1 and self._limit and not self._resting()
+        return (looking and self._look()) or self._poll()
+
+    def _resting(self) -> bool:
+        if not self._rest:
+            return False
+        self._rest -= 1
+        return True
+
+    def _look(self) -> Events:
+        """What can be read within the limit, if anything."""
         now = self._clock()
         until = now + self._limit
-        events = self._poll(0)
-        if events:
+        if events := self._poll(0):
             return events  # it would not have slept
         while now < until:
             self._give_way()
-            events = self._poll(0)
-            if events:
+            if events := self._poll(0):
                 self._misses = max(0, self._misses - 1)
                 return events
             before, now = now, self._clock()
@@ -70,4 +74,4 @@ class BusyPoll:
         if self._misses >= _PATIENCE:
             self._misses -= _MISS
             self._rest = _REST
-        return self._poll()
+        return ()

@@ -1,21 +1,20 @@
 """Shapes of queue messages: which attributes a message has, how long they are, and in which order.
 
 The kernel writes the messages of one kind of traffic all alike (net/netfilter/nfnetlink_queue.c,
-nfqnl_build_packet_message): they differ in values and in the payload. So a shape is learnt from one message, taken
-apart attribute by attribute, and the next are taken apart by two calls.
+nfqnl_build_packet_message): they differ in values and in the payload. So a shape is learnt from one message, attribute
+by attribute, and messages of a known shape are read by two calls.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from nfxlat.wire import nfnetlink as nl
 
-FIRST_ATTRIBUTE = nl.HEADER_SIZE
-SECOND_ATTRIBUTE = nl.HEADER_SIZE + 12  # NFQA_PACKET_HDR is 4 + 7, padded
+_SECOND_ATTRIBUTE = nl.HEADER_SIZE + 12  # behind NFQA_PACKET_HDR, 4 + 7 octets, padded
 _VALUES = (nl.NFQA_IFINDEX_INDEV, nl.NFQA_SKB_INFO, nl.NFQA_PRIORITY)
-_ATTRIBUTE = struct.Struct("=HH")
-_WORD = struct.Struct("=I")
+_word = struct.Struct("=I").unpack_from
+_attribute = struct.Struct("=HH").unpack_from
 
 Unpack = Callable[[bytearray, int], tuple[int, ...]]
 
@@ -30,37 +29,30 @@ class Layout(NamedTuple):
     skb_info: int
     priority: int
     payload: int  # octet of the message where NFQA_PAYLOAD starts, its header included
+    whole: bool  # False: NFQA_CAP_LEN is there, so the payload is a part of the packet
 
 
-def padded(size: int) -> int:
-    """Octets that an attribute of `size` octets takes up; never 0, so that nobody stands still at it."""
-    return (size + 3) & ~3 or 4
-
-
-def learn(attributes: Sequence[tuple[int, int]]) -> Layout | None:
-    """The shape of messages whose `attributes`, between NFQA_PACKET_HDR and NFQA_PAYLOAD, are these (size, type);
-
-    None: one of them has not the size that its type asks for.
-    """
-    shape, values = f"=IH{SECOND_ATTRIBUTE - 6}x", f"!{FIRST_ATTRIBUTE + 4}xI2xBx"
-    words: list[int] = []
-    found: dict[int, int] = {}
-    at, count = SECOND_ATTRIBUTE, 2
-    for size, kind in attributes:
-        room = padded(size) - 4
+def learn(buffer: bytearray, start: int) -> Layout:
+    """The shape of the packet message at `start`, as far as its payload, or its end if it has none."""
+    (length,) = _word(buffer, start)
+    at, end = _SECOND_ATTRIBUTE, length - 4
+    shape, words = f"=IH{at - 6}x", [nl.TYPE_PACKET]
+    values, found, count, whole = f"!{nl.HEADER_SIZE + 4}xI2xBx", dict[int, int](), 2, True
+    while at <= end:
+        size, kind = _attribute(buffer, start + at)
+        room = max(0, (size + 3 & ~3) - 4)  # octets behind the attribute's header, padded
+        if kind == nl.NFQA_PAYLOAD or at + room > end:
+            break
         shape += f"I{room}x"
-        words += _WORD.unpack(_ATTRIBUTE.pack(size, kind))
+        words += _word(buffer, start + at)
         values += "4x"
-        if kind in _VALUES:
-            if size != 8:
-                return None
+        if kind in _VALUES and room == 4:
             values += "I"
-            found[kind] = count
-            count += 1
+            found[kind], count = count, count + 1
         else:
             values += f"{room}x"
+        whole = whole and kind != nl.NFQA_CAP_LEN
         at += 4 + room
-    known = (nl.TYPE_PACKET, *words)
     indev, skb_info, priority = (found.get(kind, count) for kind in _VALUES)
     shape_of, values_of = struct.Struct(shape + "HH").unpack_from, struct.Struct(values).unpack_from
-    return Layout(shape_of, known, values_of, indev, skb_info, priority, at)
+    return Layout(shape_of, tuple(words), values_of, indev, skb_info, priority, at, whole)

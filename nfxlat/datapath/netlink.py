@@ -1,7 +1,8 @@
 """The netlink source: nfnetlink_queue spoken natively, in batches, with superframes and batch verdicts.
 
 Packets are taken apart in the receive buffer (net/netfilter/nfnetlink_queue.c, nfqnl_build_packet_message):
-NFQA_PACKET_HDR is the first attribute, NFQA_PAYLOAD the last, and the payload is never copied.
+NFQA_PACKET_HDR is the first attribute, NFQA_PAYLOAD the last, and the payload is never copied. Messages are read by
+their shape (`layout`); of those beyond the first LAYOUTS shapes each is learnt anew, which is only slower.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from nfxlat.datapath.layout import FIRST_ATTRIBUTE, SECOND_ATTRIBUTE, Layout, learn, padded
+from nfxlat.datapath.layout import Layout, learn
 from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.source import HEADROOM, Record
 from nfxlat.errors import OperatorError
@@ -24,14 +25,11 @@ _SO_RCVBUFFORCE = 33
 _SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
 COPY_RANGE = 65531  # the largest payload that a 16-bit attribute length allows
 SLOT_SIZE = 72 * 1024  # a whole message: 65531 octets of payload, its attributes, the headroom
-LAYOUTS = 8  # shapes of messages remembered; a mix of traffic has three or four
+LAYOUTS = 8  # shapes remembered; a mix of traffic has three or four
 _ABSENT = (0,)
 
 _record = cast(Callable[[tuple[int, int, int, int, int, int, int, bool]], Record], partial(tuple.__new__, Record))
 _header = struct.Struct("=IH").unpack_from  # netlink: length, type
-_attribute = struct.Struct("=HH").unpack_from
-_packet_header = struct.Struct("!I2xB").unpack_from  # id, hw_protocol, hook
-_u32 = struct.Struct("!I").unpack_from
 _put_u32 = struct.Struct("!I").pack_into
 
 
@@ -114,66 +112,40 @@ class NetlinkQueue:
         count = self._batch.receive(self._descriptor)
         buffer, layouts = self.buffer, self._layouts
         for slot in range(HEADROOM, HEADROOM + count * SLOT_SIZE, SLOT_SIZE):
-            for shape, known, values, indev, skb_info, priority, payload in layouts:
+            for layout in layouts:
+                shape, known, values, indev, skb_info, priority, payload, whole = layout
                 seen = shape(buffer, slot)
                 size = seen[-2]
                 if seen[1:-2] == known and seen[-1] == nl.NFQA_PAYLOAD and 4 <= size <= seen[0] - payload:
-                    value = values(buffer, slot) + _ABSENT
-                    records.append(
-                        _record(
-                            (
-                                slot + payload + 4,
-                                size - 4,
-                                value[0],
-                                value[1],
-                                value[indev],
-                                value[skb_info],
-                                value[priority],
-                                True,
-                            )
-                        )
-                    )
                     break
             else:
-                self._take_apart(slot)
-        return records
-
-    def _take_apart(self, slot: int) -> None:
-        """Make a record of the message at `slot`, attribute by attribute, and learn its shape."""
-        buffer = self.buffer
-        length, kind = _header(buffer, slot)
-        if kind != nl.TYPE_PACKET:
-            return  # an error about a verdict that came too late: the queue was flushed meanwhile
-        packet_id, hook = _packet_header(buffer, slot + FIRST_ATTRIBUTE + 4)
-        offset, end = slot + SECOND_ATTRIBUTE, slot + length
-        indev = skb_info = priority = payload_length = 0
-        whole = True
-        attributes: list[tuple[int, int]] = []
-        while offset < end:
-            size, kind = _attribute(buffer, offset)
-            if kind == nl.NFQA_PAYLOAD:
-                if 4 <= size <= end - offset:
-                    payload_length = size - 4
-                    self._learn(attributes, whole)
+                length, kind = _header(buffer, slot)
+                if kind != nl.TYPE_PACKET:
+                    continue  # an error about a verdict that came too late: the queue was flushed meanwhile
+                layout = learn(buffer, slot)
+                shape, known, values, indev, skb_info, priority, payload, whole = layout
+                *_, size, kind = shape(buffer, slot)
+                if kind == nl.NFQA_PAYLOAD and 4 <= size <= length - payload:
+                    if len(layouts) < LAYOUTS:
+                        layouts.append(layout)
                 else:
-                    whole = False
-                break
-            attributes.append((size, kind))
-            if kind == nl.NFQA_IFINDEX_INDEV:
-                (indev,) = _u32(buffer, offset + 4)
-            elif kind == nl.NFQA_SKB_INFO:
-                (skb_info,) = _u32(buffer, offset + 4)
-            elif kind == nl.NFQA_PRIORITY:
-                (priority,) = _u32(buffer, offset + 4)
-            elif kind == nl.NFQA_CAP_LEN:
-                whole = False
-            offset += padded(size)
-        self._records.append(_record((offset + 4, payload_length, packet_id, hook, indev, skb_info, priority, whole)))
-
-    def _learn(self, attributes: Sequence[tuple[int, int]], whole: bool) -> None:
-        """Remember the shape of a message, unless enough are known: what has none is only slower."""
-        if whole and len(self._layouts) < LAYOUTS and (layout := learn(attributes)) is not None:
-            self._layouts.append(layout)
+                    size, whole = 4, whole and length - payload < 4  # no payload at all is an empty packet
+            value = values(buffer, slot) + _ABSENT
+            records.append(
+                _record(
+                    (
+                        slot + payload + 4,
+                        size - 4,
+                        value[0],
+                        value[1],
+                        value[indev],
+                        value[skb_info],
+                        value[priority],
+                        whole,
+                    )
+                )
+            )
+        return records
 
     def pending(self) -> bool:
         """Never: all that waits is in the socket."""

@@ -28,7 +28,9 @@ from nfxlat.xlat.special import martian4
 from nfxlat.xlat.translator import Translator
 
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
-_BATCHES, _PACKETS, _FAST, _SUPERFRAMES, _TCP_PAYLOAD, _SUPERFRAME_PAYLOAD, _, _INJECTED = map(int, Total)
+# Looking an enumeration's member up takes longer than counting.
+_BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
+_TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
 _TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
 _BY_THE_KERNEL = 65535  # next-hop MTU for the device injector: the kernel's forwarding judges the size
 

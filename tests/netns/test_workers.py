@@ -1,6 +1,7 @@
 """Several workers: both work, a flow keeps its order, fragments stay together, and what one learns the others know."""
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, Lab
+from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.lab.transfer import ServerProcess, download
 
 TWO = pytest.mark.parametrize(
@@ -23,6 +24,13 @@ def cpu_of_workers(process: TranslatorProcess) -> list[int]:
     pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return [int(f[11]) + int(f[12]) for f in fields]
+
+
+def sleeps_of_worker(process: TranslatorProcess) -> int:
+    """How often the only worker has gone to sleep."""
+    (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("voluntary")]
+    return int(line.split()[1])
 
 
 def received_in_order(
@@ -94,3 +102,30 @@ def test_a_path_mtu_that_one_worker_learns_is_held_by_the_other(lab: Lab) -> Non
     with UdpEcho(lab.host4, HOST4_NARROW) as echo:
         for _ in range(8):  # as many source ports
             assert lab.host6.call(exchange, HOST4_NARROW_6, echo.port, 1200, HOST6).ok
+
+
+@pytest.mark.parametrize(
+    ("run_arguments", "awake"),
+    [
+        (("--busy-poll", "10000"), True),
+        (("--busy-poll", "10000", "--model", "device"), True),
+        (("--busy-poll", "0"), False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_conversation_keeps_the_worker_awake(lab: Lab, process: TranslatorProcess, awake: bool) -> None:
+    with lab.host4.entered():
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client, UdpEcho(lab.host6, HOST6) as echo:
+        client.settimeout(5)
+        client.connect((HOST6_EAM4, echo.port))
+        deadline = time.monotonic() + 30  # somebody else may want the processor: then it has to sleep
+        while True:
+            before = sleeps_of_worker(process)
+            for _ in range(COUNT):
+                client.send(b"?")
+                assert client.recv(10) == b"?"
+            often = sleeps_of_worker(process) - before > COUNT  # half of the packets
+            if often != awake:
+                break
+            assert time.monotonic() < deadline, "it slept" if awake else "it did not sleep"
