@@ -89,6 +89,10 @@ class TranslatorProcess:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def workers(self) -> list[int]:
+        """The pids of its workers."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
     def output(self) -> list[str]:
         """The lines it has printed so far."""
         return self.log.read_text().splitlines() if self.log.exists() else []

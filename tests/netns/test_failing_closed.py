@@ -23,10 +23,6 @@ MODELS = pytest.mark.parametrize(
 )
 
 
-def workers(process: TranslatorProcess) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
 def assert_nothing_leaves(lab: Lab) -> None:
     """Neither family's packet leaves the translator on the far side, nor on the near one."""
     with Capture(lab.translator, "to-r4") as side4, Capture(lab.translator, "to-r6") as side6:
@@ -73,7 +69,7 @@ def test_after_kill_nothing_leaves_untranslated_and_the_next_start_takes_over(
 
 @MODELS
 def test_a_kill_of_the_supervisor_alone_ends_its_worker_too(lab: Lab, process: TranslatorProcess) -> None:
-    (worker,) = workers(process)
+    (worker,) = process.workers()
     os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the worker to end")
     assert_nothing_leaves(lab)
@@ -81,12 +77,12 @@ def test_a_kill_of_the_supervisor_alone_ends_its_worker_too(lab: Lab, process: T
 
 @MODELS
 def test_a_worker_that_dies_is_started_again(lab: Lab, process: TranslatorProcess) -> None:
-    (first,) = workers(process)
+    (first,) = process.workers()
     assert lab.host4.call(ping, HOST6_4).ok
     os.kill(first, signal.SIGKILL)
     # what comes meanwhile waits in the queue: nothing is lost but the batch in the worker's hands
     assert lab.host4.call(ping, HOST6_4, timeout=5.0).ok
-    (second,) = workers(process)
+    (second,) = process.workers()
     assert second != first
     summary = process.summary()
     assert summary["workers_restarted"] == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nfxlat.bench.procs import cpu_seconds
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.probe import ping
@@ -19,16 +20,9 @@ TWO = pytest.mark.parametrize(
 COUNT = 400
 
 
-def cpu_of_workers(process: TranslatorProcess) -> list[int]:
-    """Clock ticks that each worker has used."""
-    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return [int(f[11]) + int(f[12]) for f in fields]
-
-
 def sleeps_of_worker(process: TranslatorProcess) -> int:
     """How often the only worker has gone to sleep."""
-    (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (pid,) = process.workers()
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("voluntary")]
     return int(line.split()[1])
 
@@ -62,8 +56,10 @@ def received_in_order(
 
 @TWO
 def test_flows_keep_their_order_and_both_workers_work(lab: Lab, process: TranslatorProcess) -> None:
+    before = [cpu_seconds([pid]) for pid in process.workers()]
     assert received_in_order(lab.host6, lab.host4, HOST6_4, 16) == [list(range(COUNT))] * 16
-    assert all(cpu_of_workers(process))
+    used = [cpu_seconds([pid]) - earlier for pid, earlier in zip(process.workers(), before, strict=True)]
+    assert all(seconds > COUNT * 1e-6 for seconds in used), used  # one flow takes several times that
     assert process.summary()["reasons"]["translated"]["4to6"] == 16 * COUNT
 
 

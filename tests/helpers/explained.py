@@ -1,0 +1,57 @@
+"""Packets, and what `nfxlat explain` says about them."""
+
+from ipaddress import ip_address
+from struct import pack
+
+from nfxlat import config
+from nfxlat.offline.packet import PacketExplanation, explain_packet
+from nfxlat.wire import icmp, ipv4, ipv6
+from nfxlat.wire.checksum import internet_checksum, word_sum
+from nfxlat.xlat.translator import Translator
+
+TOML = """
+prefix6 = "2001:db8:64::/96"
+eam = [["203.0.113.2", "2001:db8:2::2"], ["203.0.113.64/27", "2001:db8:5:a0::/60"]]
+denylist4 = ["10.0.0.0/8"]
+"""
+P = "2001:db8:64::"
+A, B, EAM4, EAM6 = "198.51.100.7", "203.0.113.80", "203.0.113.2", "2001:db8:2::2"
+UDP = pack("!HHHH", 1000, 2000, 12, 0x1234) + b"data"
+
+
+def v4(
+    source: str, destination: str, protocol: int, payload: bytes, *, word: int = 0, ttl: int = 64, options: bytes = b""
+) -> bytes:
+    addresses = ip_address(source).packed + ip_address(destination).packed
+    length = 20 + len(options) + len(payload)
+    header = bytearray(ipv4.build(0, length, 0x3039, word, ttl, protocol, addresses) + options)
+    header[0] = 0x45 + len(options) // 4
+    header[10:12] = b"\0\0"
+    header[10:12] = internet_checksum(bytes(header)).to_bytes(2, "big")
+    return bytes(header) + payload
+
+
+def v6(source: str, destination: str, next_header: int, payload: bytes, *, hop_limit: int = 64) -> bytes:
+    addresses = ip_address(source).packed + ip_address(destination).packed
+    return ipv6.build(0, len(payload), next_header, hop_limit, addresses) + payload
+
+
+def error4(source: str, destination: str, icmp_type: int, code: int, rest: int, quote: bytes) -> bytes:
+    return v4(source, destination, 1, icmp.build4(icmp_type, code, rest, quote))
+
+
+def error6(source: str, destination: str, icmp_type: int, code: int, rest: int, quote: bytes) -> bytes:
+    addresses = word_sum(ip_address(source).packed + ip_address(destination).packed)
+    return v6(source, destination, 58, icmp.build6(icmp_type, code, rest, quote, addresses))
+
+
+def told(packet: bytes, toml: str = TOML, hops: int = 1) -> PacketExplanation:
+    translator = Translator(config.parse(f"[domain.siit0]\n{toml}", "test").domain())
+    return explain_packet(translator.addresses, packet, None, translator.translate(packet, hops))
+
+
+def lines(packet: bytes, toml: str = TOML, hops: int = 1) -> list[str]:
+    return [line.strip() for line in told(packet, toml, hops).lines(1)]
+
+
+SYN = bytes.fromhex("4528002c303940004006a3dfc6336407cb0071509c4101bb11223344000000006002faf054470000020405b4")

@@ -1,0 +1,119 @@
+"""Which interfaces are stamped, and that the stamp leaves them as they were. What it does: test_stamp.py."""
+
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from stamp_net import DOMAIN, Net, stamp_net
+
+from nfxlat.host import bpf
+from nfxlat.host.stamp import Stamp
+from nfxlat.service.setup import Setup
+
+pytestmark = pytest.mark.netns
+
+KILLED = """
+import sys
+sys.path.insert(0, {path!r})
+from stamp_net import DOMAIN, Setup, stamp
+stamp.HOW = ("cls_bpf",)
+Setup(DOMAIN, queue=7, role="router", report=print).up()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    with stamp_net() as made:
+        yield made
+
+
+def ingress(net: Net, device: str) -> tuple[bool, str]:
+    """Whether the device has a clsact, and what tc lists of its filters."""
+    listed = net.node.run(["tc", "filter", "show", "dev", device, "ingress"]).stdout
+    return "clsact" in net.node.run(["tc", "qdisc", "show", "dev", device]).stdout, listed
+
+
+def test_interfaces_that_come_later_are_stamped_and_those_that_go_forgotten(net: Net) -> None:
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append)) as found:
+        named = {socket.if_nametoindex(name) for name in ("in", "out")}
+        assert found.indexes == named
+        net.node.ip("link add late type veth peer name later")
+        net.node.ip("link set late up")
+        net.node.ip("link set later up")
+        assert select.select([found], [], [], 5)[0]
+        found.refresh()
+        assert found.indexes == named | {socket.if_nametoindex(name) for name in ("late", "later")}
+        assert lines[-1] == "stamp on later, late too"
+        net.node.ip("link del late")
+        assert select.select([found], [], [], 5)[0]
+        found.refresh()
+        assert found.indexes == named
+
+
+def test_ports_of_a_bridge_are_left_to_the_bridge(net: Net) -> None:
+    net.node.ip("link add br0 type bridge")
+    net.node.ip("link set br0 up")
+    net.node.ip("link set out master br0")
+    with net.node.entered(), closing(Stamp("in", lambda line: None)) as found:  # "in": as if it were the domain device
+        assert found.indexes == {socket.if_nametoindex("br0")}
+
+
+def test_close_leaves_an_ingress_as_it_was(net: Net) -> None:
+    net.node.run(["tc", "qdisc", "add", "dev", "out", "clsact"])
+    before = ingress(net, "in"), ingress(net, "out")
+    assert before == ((False, ""), (True, ""))
+    with net.node.entered():
+        found = Stamp("siit0", lambda line: None, how=("cls_bpf",))
+        assert "nfxlat-siit0" in ingress(net, "in")[1]
+        assert "nfxlat-siit0" in ingress(net, "out")[1]
+        found.close()
+    assert (ingress(net, "in"), ingress(net, "out")) == before
+
+
+def test_cls_bpf_is_taken_where_tcx_is_refused(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(program: int, ifindex: int) -> int:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(bpf, "link_tcx_ingress", refuse)  # as kernels before 6.6 do
+    with net.node.entered(), closing(Stamp("siit0", lambda line: None)) as found:
+        assert found.how == "cls_bpf"
+        assert found.indexes == {socket.if_nametoindex(name) for name in ("in", "out")}
+
+
+def test_filters_of_a_killed_run_are_removed_by_the_next(net: Net) -> None:
+    script = KILLED.format(path=str(Path(__file__).parents[1] / "helpers"))
+    process = net.node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "up\n":
+            break
+    process.kill()
+    process.wait()
+    assert "nfxlat-siit0" in ingress(net, "in")[1]
+    lines: list[str] = []
+    with net.node.entered():
+        setup = Setup(DOMAIN, queue=7, role="router", report=lines.append, superframes=False)
+        setup.up()
+        try:
+            assert "stamp of a former run removed from in" in lines
+            assert setup.stamp is None
+            assert ingress(net, "in") == (False, "")
+        finally:
+            setup.down()
+
+
+def test_filters_of_others_are_left_alone(net: Net) -> None:
+    with net.node.entered(), closing(Stamp("siit1", lambda line: None, how=("cls_bpf",))):
+        Stamp("siit0", lambda line: None, how=("cls_bpf",)).close()
+        has_clsact, filters = ingress(net, "in")
+        assert has_clsact
+        assert "nfxlat-siit1" in filters
+        assert "nfxlat-siit0" not in filters
