@@ -61,19 +61,20 @@ def rules(networks: Sequence[str]) -> Iterator[str]:
 
 def offload(buffer: bytearray, record: Record) -> bytes | None:
     """The vnet header that hands the packet on as it is; None where a superframe's segments are not known."""
-    info, protocol = record.skb_info, buffer[record.start + 9]
+    start, length, priority, kind = record
+    info, protocol = kind.skb_info, buffer[start + 9]
     if info & SKB_GSO:
-        at = record.start + IP_HEADER
-        gso_size = gso_size_of(record.priority)
+        at = start + IP_HEADER
+        gso_size = gso_size_of(priority)
         if protocol == TCP:
-            header, kind, offset = (buffer[at + 12] >> 4) * 4, vnet.GSO_TCPV4, 16
+            header, gso_type, offset = (buffer[at + 12] >> 4) * 4, vnet.GSO_TCPV4, 16
             gso_size = gso_size or MSS
-        elif is_udp(record.priority):
-            header, kind, offset = 8, vnet.GSO_UDP_L4, 6
+        elif is_udp(priority):
+            header, gso_type, offset = 8, vnet.GSO_UDP_L4, 6
         else:
             return None
-        if record.length - IP_HEADER - header > gso_size:
-            return vnet.pack(vnet.NEEDS_CSUM, kind, _UDP_START + header, gso_size, _UDP_START, offset)
+        if length - IP_HEADER - header > gso_size:
+            return vnet.pack(vnet.NEEDS_CSUM, gso_type, _UDP_START + header, gso_size, _UDP_START, offset)
     if info & (SKB_CSUMNOTREADY | SKB_GSO):
         return _PARTIAL.get(protocol)
     return vnet.NOTHING
@@ -82,12 +83,15 @@ def offload(buffer: bytearray, record: Record) -> bytes | None:
 def pass_on(source: NetlinkQueue, injector: DeviceInjector, ethernet: bytes) -> None:
     """One batch."""
     buffer, base = source.buffer, source.base
+    messages: list[int] = []
     for record in source.receive():
         header = offload(buffer, record)
-        if header is not None and record.whole:
-            start = record.start - vnet.SIZE - LINK
-            buffer[start : record.start] = header + ethernet
-            injector.put(base + start, vnet.SIZE + LINK + record.length, b"")
+        start, length, _, kind = record
+        if header is not None and kind.whole:
+            begin = start - vnet.SIZE - LINK
+            buffer[begin:start] = header + ethernet
+            messages += (base + begin, vnet.SIZE + LINK + length)
+    injector.put_all(messages, [])
     source.conclude(())
     injector.flush()
 

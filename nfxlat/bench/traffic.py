@@ -68,10 +68,12 @@ def udp_send(talk: Talk, stream: dict[str, Any], rate: float, seconds: float) ->
         ends = started + seconds
         while now < ends:
             if handed <= (now - started) * rate:
-                burst, staged = bursts[turn]
-                burst.staged = staged  # the same messages once more
-                burst.flush()
-                handed += staged
+                burst, count = bursts[turn]
+                if burst.staged:
+                    burst.flush()
+                else:  # the same messages once more
+                    burst.send_again(count)
+                handed += count
                 turn += 1
                 if turn == len(bursts):
                     turn = 0

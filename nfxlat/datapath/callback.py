@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nfxlat.datapath.mmsg import address_of
-from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.errors import OperatorError
 
 PAYLOAD_LIMIT = 4016
@@ -34,7 +34,7 @@ class CallbackQueue:
         self.buffer = bytearray(_SLOTS * _SLOT_SIZE)
         self.base = address_of(self.buffer)
         self._packets: list[Any] = []
-        self._records: list[Record] = []
+        self._handed_over = 0  # packets of the batch received last
         try:
             self._binding = NetfilterQueue()
             self._binding.bind(queue, self._take, max_len=maxlen, sock_len=receive_buffer)
@@ -58,14 +58,14 @@ class CallbackQueue:
         """The packets that wait, at most one batch, without blocking."""
         if not self._packets:
             self._binding.run(block=False)
-        records = []
+        records: list[Record] = []
         for slot, packet in enumerate(self._packets[:_SLOTS]):
             payload = packet.get_payload()
             start, length = slot * _SLOT_SIZE + HEADROOM, len(payload)
             self.buffer[start : start + length] = payload
             indev = getattr(packet, "indev", 0)
-            records.append(Record(start, length, packet.id, packet.hook, indev, 0, 0, length < PAYLOAD_LIMIT))
-        self._records = records
+            records.append((start, length, 0, Kind(packet.hook, indev, whole=length < PAYLOAD_LIMIT)))
+        self._handed_over = len(records)
         return records
 
     def pending(self) -> bool:
@@ -75,14 +75,13 @@ class CallbackQueue:
     def conclude(self, accepted: Sequence[int]) -> None:
         """One verdict a packet: the binding knows no other way."""
         kept = frozenset(accepted)
-        count = len(self._records)
+        count, self._handed_over = self._handed_over, 0
         for index, packet in enumerate(self._packets[:count]):
             if index in kept:
                 packet.accept()
             else:
                 packet.drop()
         del self._packets[:count]
-        self._records = []
 
     def close(self) -> None:
         """Give the queue back: what waits in it is dropped by the kernel."""

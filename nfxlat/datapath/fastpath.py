@@ -8,32 +8,42 @@ Rules
 - The new header is written in front of the transport header, with the vnet and Ethernet headers of the device injector
   before it; the ip injector starts behind those. The payload is not touched.
 - The IPv4 header checksum is not verified again: the kernel has (ip_rcv_core).
+- A stretch of packets of one family is translated in one loop, written out in one piece for each family: a packet costs
+  what Python executes for it, and a call alone as much as reading a header.
 - Templates are kept in two generations: when the younger is full it becomes the elder, and what is still in use moves
   on. So memory is bounded, and a flood of new addresses does not displace a pair that is in use.
 """
 
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from nfxlat.datapath.source import Record
+from nfxlat.datapath.hops import hops_of
+from nfxlat.datapath.source import Kind, Record
 from nfxlat.datapath.superframe import safe_gso_size, stamp_of
 from nfxlat.wire import vnet
-from nfxlat.wire.nfnetlink import FORWARD, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfnetlink import FORWARD, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.xlat.template import identification
 from nfxlat.xlat.translator import Translator
 
 LINK_SIZE = vnet.SIZE + 14  # what stands in front of the IP header
+_HEADERS4, _HEADERS6 = LINK_SIZE + 20, LINK_SIZE + 40
+_LONGER6 = _HEADERS6 - 20  # begins so many octets in front of the IPv4 header
 _TCP, _UDP = 6, 17
 _DF = 0x4000
+_CWR = 0x0080
+_CUT = 0xF000 | _CWR
+_CUTS = 1024  # remembered: one for each gso_size that is in use
 _DF_THRESHOLD = 1260  # RFC 7915 5.1: larger IPv4 packets have DF=1
 
-_ipv4 = struct.Struct("!xBH2xHBB2x8s").unpack_from  # tos, total_length, flags and offset, ttl, protocol, addresses
-_ipv6 = struct.Struct("!IHBB32s").unpack_from  # version..flow label, payload_length, next_header, hop_limit, addresses
-_put_ipv6 = struct.Struct("!10s14sIHBB32s").pack_into
+# Of the transport header behind it: checksum of UDP; data offset and flags, checksum of TCP.
+_ipv4 = struct.Struct("!HH2xHBB2x8s6xH4xH2xH").unpack_from  # to tos, length, flags and offset, ttl, protocol, addresses
+_ipv6 = struct.Struct("!IHBB32s6xH4xH2xH").unpack_from  # version to flow label, length, protocol, hop limit, addresses
+_put_ipv6 = struct.Struct(
+    "!10s14sH2xHBB32s"
+).pack_into  # version and traffic class, length, protocol, hop limit, addresses
 _put_ipv4 = struct.Struct("!10s14sBBHHHBBH8s").pack_into
-_u16 = struct.Struct("!H").unpack_from
 _put_u16 = struct.Struct("!H").pack_into
 
 # Checksum unfinished, not a superframe: the kernel completes it on the way out.
@@ -53,12 +63,34 @@ class Flow(NamedTuple):
     traffic_class: int | None  # None: copied
     local_source: bool  # the source is an address of this node
     extra_hop: int  # 1: the result is for this node, so that no forwarding will decrement
-    v4to6: int  # 1: the result is IPv6
     destination: bytes
 
 
-Taken = tuple[int, int, Flow, int]
-"""Where vnet header, Ethernet header and IP packet start, their length, the flow, octets behind the TCP header."""
+Asked = tuple[int, int, int, int, int, Kind]
+"""What decides how a superframe is cut: octets of the new IP header, protocol, data offset and CWR of TCP, the most
+octets behind the IP header of a segment, priority, kind."""
+Cut = tuple[int, int, bytes]
+"""Octets of the transport header, octets behind it in a segment (0: the superframe is the core's), vnet header."""
+_NOT_OURS: Cut = (0, 0, b"")
+
+
+class Taken:
+    """What the fast path has taken of a batch."""
+
+    __slots__ = ("accepted", "destinations", "messages", "packets4", "payload", "superframe_payload", "superframes")
+
+    def __init__(self) -> None:
+        self.messages: list[int] = []  # for each packet the address of its vnet header, behind which link header and
+        # packet follow, and the length of all three
+        self.destinations: list[bytes] = []
+        self.accepted: list[int] = []  # indices of records that are not to be dropped
+        self.clear()
+
+    def clear(self) -> None:
+        """For the next batch. `messages` and `destinations` are cleared by who takes them."""
+        self.packets4 = 0  # that came as IPv4
+        self.payload = self.superframe_payload = 0  # octets behind TCP headers
+        self.superframes = 0
 
 
 class FastPath:
@@ -80,7 +112,10 @@ class FastPath:
         self._local = local
         self._mtu_of = mtu_of
         self._narrow = {} if narrow is None else narrow
-        self.stamped: Collection[int] = frozenset()  # interfaces whose stamps count
+        self._stamped: Collection[int] = frozenset()  # interfaces whose stamps count
+        self._cuts: dict[Asked, Cut] = {}
+        self.device = True  # injected through the domain device
+        self.guard = -1  # interface from which nothing is taken
         self._generation = generation
         self._young: dict[bytes, Flow | None] = {}
         self._old: dict[bytes, Flow | None] = {}
@@ -93,6 +128,11 @@ class FastPath:
         self._translator, self._local = translator, local
         self._df0_limit = translator.domain.lowest_ipv6_mtu
         self._young, self._old = {}, {}
+
+    def trust_stamps(self, stamped: Collection[int]) -> None:
+        """Interfaces, by index, whose stamps count."""
+        self._stamped = stamped
+        self._cuts.clear()
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -122,167 +162,210 @@ class FastPath:
             template.traffic_class,
             pair[: len(pair) // 2] in self._local,
             int(destination in self._local),
-            int(half == 16),
             destination,
         )
 
-    def take(self, buffer: bytearray, record: Record, hops: int) -> Taken | None:
-        """Translate the packet in place. None: not one for us, and untouched."""
-        start, length, _, hook, _, info, _, _ = record
-        stamp = stamp_of(record, self.stamped) if info & SKB_GSO else 0
-        if buffer[start] == 0x45 and length >= 40 - 12:
-            return self._v4to6(buffer, start, length, hook, info, stamp, hops)
-        if buffer[start] >> 4 == 6 and length >= 48:
-            return self._v6to4(buffer, start, length, hook, info, stamp, hops)
-        return None
+    def run(self, buffer: bytearray, base: int, records: Sequence[Record], index: int, taken: Taken) -> int:
+        """Translate packets in place, from record `index` on, up to one that is the core's, which stays untouched.
 
-    def _v4to6(
-        self, buffer: bytearray, start: int, length: int, hook: int, info: int, stamp: int, hops: int
-    ) -> Taken | None:
-        tos, total, fragment, ttl, protocol, pair = _ipv4(buffer, start)
-        flow = self._young.get(pair) or self._flow(pair)
-        if flow is None or fragment & ~_DF or total > length or (flow.local_source and hook == PREROUTING):
-            return None
-        if flow.extra_hop and (hook != FORWARD or flow.local_source):
-            hops = 1
-        at = start + 20
-        size = total - 20
-        if protocol == _TCP:
-            field = at + 16
-            payload = size - (buffer[at + 12] >> 4) * 4 if size >= 20 else -1
-            if payload < 0:
-                return None
-        elif protocol == _UDP:
-            field, payload = at + 6, 0
-            if size < 8 or not (buffer[field] or buffer[field + 1]):
-                return None
-        else:
-            return None
-        if hops and ttl <= hops:
-            return None
-        if info & SKB_GSO:
-            limit = 0xFFFF if fragment else self._df0_limit - 40  # RFC 7915 4.1
-            cut = self._superframe(buffer, at, size, protocol, 40, limit, stamp)
-            if cut is None:
-                return None
-            offload = cut[0]
-        else:
-            if (not fragment and total + 20 > self._df0_limit) or (
-                self._mtu_of is not None and total + 20 > self._mtu_of(flow.destination)
-            ):
-                return None
-            offload = _PARTIAL[6, protocol] if info & SKB_CSUMNOTREADY else vnet.NOTHING
-        self._checksum(buffer, field, flow, protocol, size, info)
-        if flow.traffic_class is not None:
-            tos = flow.traffic_class
-        begin = at - 40 - LINK_SIZE
-        _put_ipv6(buffer, begin, offload, self._to6, 0x60000000 | tos << 20, size, protocol, ttl - hops, flow.addresses)
-        return begin, LINK_SIZE + 40 + size, flow, payload
-
-    def _v6to4(
-        self, buffer: bytearray, start: int, length: int, hook: int, info: int, stamp: int, hops: int
-    ) -> Taken | None:
-        word, size, protocol, hop_limit, pair = _ipv6(buffer, start)
-        flow = self._young.get(pair) or self._flow(pair)
-        if flow is None or size + 40 > length or (flow.local_source and hook == PREROUTING):
-            return None
-        if flow.extra_hop and (hook != FORWARD or flow.local_source):
-            hops = 1
-        at = start + 40
-        total = size + 20
-        if total > 0xFFFF or (hops and hop_limit <= hops):
-            return None
-        if protocol == _TCP:
-            field = at + 16
-            octets = 12
-            payload = size - (buffer[at + 12] >> 4) * 4 if size >= 20 else -1
-            if payload < 0:
-                return None
-        elif protocol == _UDP:
-            field, payload = at + 6, 0
-            octets = 8
-            if size < 8 or not (buffer[field] or buffer[field + 1]):
-                return None
-        else:
-            return None
-        if info & SKB_GSO:
-            limit = self._narrow.get(flow.destination, 0xFFFF) - 20
-            cut = self._superframe(buffer, at, size, protocol, 20, limit, stamp)
-            if cut is None:
-                return None
-            offload, segment = cut
-            df = _DF if segment + 20 > _DF_THRESHOLD else 0
-        else:
-            if self._mtu_of is not None and total > self._mtu_of(flow.destination):
-                return None
-            if self._narrow and total > self._narrow.get(flow.destination, total):
-                return None
-            offload = _PARTIAL[4, protocol] if info & SKB_CSUMNOTREADY else vnet.NOTHING
-            df = _DF if total > _DF_THRESHOLD else 0
-        self._checksum(buffer, field, flow, protocol, size, info)
-        tos = word >> 20 & 0xFF if flow.traffic_class is None else flow.traffic_class
-        ident = 0 if df else identification(protocol, bytes(buffer[at : at + octets]))
-        ttl = hop_limit - hops
-        check = 0x4500 + tos + total + ident + df + (ttl << 8) + protocol + flow.pseudo
-        check = (check & 0xFFFF) + (check >> 16)
-        check = (check & 0xFFFF) + (check >> 16)
-        begin = at - 20 - LINK_SIZE
-        _put_ipv4(
-            buffer,
-            begin,
-            offload,
-            self._to4,
-            0x45,
-            tos,
-            total,
-            ident,
-            df,
-            ttl,
-            protocol,
-            0xFFFF - check,
-            flow.addresses,
-        )
-        return begin, LINK_SIZE + 20 + size, flow, payload
-
-    @staticmethod
-    def _superframe(
-        buffer: bytearray, at: int, size: int, protocol: int, header: int, limit: int, stamp: int
-    ) -> tuple[bytes, int] | None:
-        """(vnet header, largest segment) of a superframe whose transport header is at `at`; None: the core's.
-
-        `limit` and the segment are octets behind the IP header, which has `header`. Without a `stamp`, TCP is cut to a
-        size that no path refuses, and UDP cannot be cut at all.
+        Gives the index of that one, or how many records there are; `index` is below it. `base` is the buffer's address.
+        40 octets behind an IP header are read, whether they are the packet's own or not.
         """
+        count = len(records)
+        while True:  # a stretch of one family, then one of the other
+            first = index
+            run = self._run4 if buffer[records[index][0]] >> 4 == 4 else self._run6
+            index = run(buffer, base, records, index, taken)
+            if index in (first, count):
+                return index
+
+    def _run4(self, buffer: bytearray, base: int, records: Sequence[Record], first: int, taken: Taken) -> int:
+        known, messages, former = self._young, taken.messages, None
+        for index in range(first, len(records)):
+            start, length, priority, kind = records[index]
+            if kind is not former:
+                former = kind
+                hook, indev, info, whole = kind
+                if not whole or indev == self.guard:
+                    break
+                forwarded = self.device or not hops_of(hook, indev, device=False, result_is_local=False)
+            word, total, fragment, ttl, protocol, pair, udp_check, offset_flags, tcp_check = _ipv4(buffer, start)
+            size = total - 20
+            if protocol == _UDP:
+                field, check, payload = start + 26, udp_check, 0
+                if size < 8 or not check:
+                    break
+            elif protocol == _TCP:
+                field, check, payload = start + 36, tcp_check, size - (offset_flags >> 12) * 4
+                if size < 20 or payload < 0:
+                    break
+            else:
+                break
+            if word >> 8 != 0x45 or fragment & ~_DF or total > length:
+                break
+            flow = known.get(pair)
+            if flow is None:
+                flow = self._flow(pair)
+                known = self._young
+                if flow is None:
+                    break
+            addresses, delta, pseudo, traffic_class, local_source, extra_hop, destination = flow
+            if local_source and hook == PREROUTING:
+                break
+            if not forwarded or (extra_hop and (hook != FORWARD or local_source)):
+                if ttl <= 1:
+                    break
+                ttl -= 1
+            if info & SKB_GSO:
+                limit = 0xFFFF if fragment else self._df0_limit - 40  # RFC 7915 4.1
+                asked = 40, protocol, offset_flags & _CUT if protocol == _TCP else 0, limit, priority, kind
+                transport_header, gso_size, offload = self._cuts.get(asked) or self._cut(asked)
+                if not gso_size or size < transport_header:
+                    break
+                if size - transport_header <= gso_size:
+                    offload = _PARTIAL[6, protocol]
+                taken.superframes += 1
+                taken.superframe_payload += payload
+            elif (not fragment and total + 20 > self._df0_limit) or (
+                self._mtu_of is not None and total + 20 > self._mtu_of(destination)
+            ):
+                break
+            else:
+                offload = _PARTIAL[6, protocol] if info & SKB_CSUMNOTREADY else vnet.NOTHING
+            if offload is vnet.NOTHING:
+                check = (check ^ 0xFFFF) + delta  # RFC 1624 eqn 3
+                check = (check & 0xFFFF) + (check >> 16)
+                check = ((check & 0xFFFF) + (check >> 16)) ^ 0xFFFF
+                if not check and protocol == _UDP:
+                    check = 0xFFFF
+            else:
+                check = pseudo + protocol + size  # the field holds no more than the pseudo-header's sum
+                check = (check & 0xFFFF) + (check >> 16)
+                check = (check & 0xFFFF) + (check >> 16)
+            _put_u16(buffer, field, check)
+            tos = word & 0xFF if traffic_class is None else traffic_class
+            begin = start - _LONGER6
+            _put_ipv6(buffer, begin, offload, self._to6, 0x6000 | tos << 4, size, protocol, ttl, addresses)
+            messages += (base + begin, size + _HEADERS6)
+            taken.destinations.append(destination)
+            if payload:
+                taken.payload += payload
+            if hook == POSTROUTING:
+                taken.accepted.append(index)
+        else:
+            index = len(records)
+        taken.packets4 += index - first
+        return index
+
+    def _run6(self, buffer: bytearray, base: int, records: Sequence[Record], first: int, taken: Taken) -> int:
+        known, messages, former = self._young, taken.messages, None
+        for index in range(first, len(records)):
+            start, length, priority, kind = records[index]
+            if kind is not former:
+                former = kind
+                hook, indev, info, whole = kind
+                if not whole or indev == self.guard:
+                    break
+                forwarded = self.device or not hops_of(hook, indev, device=False, result_is_local=False)
+            word, size, protocol, ttl, pair, udp_check, offset_flags, tcp_check = _ipv6(buffer, start)
+            at = start + 40
+            if protocol == _UDP:
+                field, check, payload, octets = at + 6, udp_check, 0, 8
+                if size < 8 or not check:
+                    break
+            elif protocol == _TCP:
+                field, check, payload, octets = at + 16, tcp_check, size - (offset_flags >> 12) * 4, 12
+                if size < 20 or payload < 0:
+                    break
+            else:
+                break
+            total = size + 20
+            if word >> 28 != 6 or total + 20 > length or total > 0xFFFF:
+                break
+            flow = known.get(pair)
+            if flow is None:
+                flow = self._flow(pair)
+                known = self._young
+                if flow is None:
+                    break
+            addresses, delta, pseudo, traffic_class, local_source, extra_hop, destination = flow
+            if local_source and hook == PREROUTING:
+                break
+            if not forwarded or (extra_hop and (hook != FORWARD or local_source)):
+                if ttl <= 1:
+                    break
+                ttl -= 1
+            segment = size
+            if info & SKB_GSO:
+                limit = self._narrow.get(destination, 0xFFFF) - 20
+                asked = 20, protocol, offset_flags & _CUT if protocol == _TCP else 0, limit, priority, kind
+                transport_header, gso_size, offload = self._cuts.get(asked) or self._cut(asked)
+                if not gso_size or size < transport_header:
+                    break
+                if size - transport_header <= gso_size:
+                    offload = _PARTIAL[4, protocol]
+                else:
+                    segment = transport_header + gso_size
+                taken.superframes += 1
+                taken.superframe_payload += payload
+            elif (self._mtu_of is not None and total > self._mtu_of(destination)) or (
+                self._narrow and total > self._narrow.get(destination, total)
+            ):
+                break
+            else:
+                offload = _PARTIAL[4, protocol] if info & SKB_CSUMNOTREADY else vnet.NOTHING
+            if offload is vnet.NOTHING:
+                check = (check ^ 0xFFFF) + delta  # RFC 1624 eqn 3
+                check = (check & 0xFFFF) + (check >> 16)
+                check = ((check & 0xFFFF) + (check >> 16)) ^ 0xFFFF
+                if not check and protocol == _UDP:
+                    check = 0xFFFF
+            else:
+                check = pseudo + protocol + size  # the field holds no more than the pseudo-header's sum
+                check = (check & 0xFFFF) + (check >> 16)
+                check = (check & 0xFFFF) + (check >> 16)
+            _put_u16(buffer, field, check)
+            df = _DF if segment + 20 > _DF_THRESHOLD else 0
+            tos = word >> 20 & 0xFF if traffic_class is None else traffic_class
+            ident = 0 if df else identification(protocol, buffer[at : at + octets])
+            check = 0x4500 + tos + total + ident + df + (ttl << 8) + protocol + pseudo
+            check = (check & 0xFFFF) + (check >> 16)
+            check = 0xFFFF - ((check & 0xFFFF) + (check >> 16))
+            begin = at - _HEADERS4
+            _put_ipv4(buffer, begin, offload, self._to4, 0x45, tos, total, ident, df, ttl, protocol, check, addresses)
+            messages += (base + begin, size + _HEADERS4)
+            taken.destinations.append(destination)
+            if payload:
+                taken.payload += payload
+            if hook == POSTROUTING:
+                taken.accepted.append(index)
+        else:
+            index = len(records)
+        return index
+
+    def _cut(self, asked: Asked) -> Cut:
+        """How superframes are cut that are alike; remembered. Without a stamp, TCP is cut to a size that no path
+        refuses, and UDP cannot be cut at all.
+        """
+        header, protocol, offset_flags, limit, priority, kind = asked
+        stamp = stamp_of(priority, kind, self._stamped)
         gso_size = gso_size_of(stamp)
         if protocol == _TCP:
-            transport_header = (buffer[at + 12] >> 4) * 4
+            transport_header, offset = (offset_flags >> 12) * 4, 16
             gso_size = min(gso_size or safe_gso_size(transport_header), limit - transport_header)
-            kind = vnet.GSO_TCPV6 if header == 40 else vnet.GSO_TCPV4
-            if buffer[at + 13] & 0x80:  # CWR
-                kind |= vnet.GSO_ECN
-            if transport_header < 20:
-                return None
+            gso_type = vnet.GSO_TCPV6 if header == 40 else vnet.GSO_TCPV4
+            if offset_flags & _CWR:
+                gso_type |= vnet.GSO_ECN
+            takes = transport_header >= 20 and gso_size > 0
         else:
-            transport_header, kind = 8, vnet.GSO_UDP_L4
-            if not is_udp(stamp) or transport_header + gso_size > limit:
-                return None
-        if gso_size <= 0 or size < transport_header:
-            return None
-        if size - transport_header <= gso_size:
-            return _PARTIAL[6 if header == 40 else 4, protocol], size
+            transport_header, offset, gso_type = 8, 6, vnet.GSO_UDP_L4
+            takes = is_udp(stamp) and 0 < gso_size <= limit - transport_header
         start = 14 + header
-        offset = 16 if protocol == _TCP else 6
-        offload = vnet.pack(vnet.NEEDS_CSUM, kind, start + transport_header, gso_size, start, offset)
-        return offload, transport_header + gso_size
-
-    @staticmethod
-    def _checksum(buffer: bytearray, field: int, flow: Flow, protocol: int, size: int, info: int) -> None:
-        if info & (SKB_CSUMNOTREADY | SKB_GSO):  # the field becomes the new pseudo-header sum
-            value = flow.pseudo + protocol + size
-            value = (value & 0xFFFF) + (value >> 16)
-            _put_u16(buffer, field, (value & 0xFFFF) + (value >> 16))
-            return
-        value = (_u16(buffer, field)[0] ^ 0xFFFF) + flow.delta  # RFC 1624 eqn 3
-        value = (value & 0xFFFF) + (value >> 16)
-        value = ((value & 0xFFFF) + (value >> 16)) ^ 0xFFFF
-        _put_u16(buffer, field, value if value or protocol == _TCP else 0xFFFF)
+        cut = _NOT_OURS
+        if takes:
+            offload = vnet.pack(vnet.NEEDS_CSUM, gso_type, start + transport_header, gso_size, start, offset)
+            cut = transport_header, gso_size, offload
+        if len(self._cuts) >= _CUTS:
+            self._cuts.clear()
+        self._cuts[asked] = cut
+        return cut

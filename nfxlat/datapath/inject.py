@@ -41,12 +41,10 @@ def reason_of(code: int) -> Reason:
 
 
 class Injector(Protocol):
-    """Where results go. `skip`: octets of the fast path's link header that this injector does not want."""
+    """Where results go."""
 
-    skip: int
-
-    def put(self, address: int, length: int, destination: bytes) -> None:
-        """Stage what lies at `address`, until `flush`; `destination` is the packed destination address."""
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+        """Stage what the fast path has made (fastpath.Taken); it must stay as it is until `flush`."""
 
     def put_packet(self, packet: bytes) -> None:
         """Stage a copy of a whole IP packet."""
@@ -80,8 +78,6 @@ class _Arena:
 class DeviceInjector:
     """Frames into the domain device through `packet_socket`, bound to its far end. Addresses are 6 octets each."""
 
-    skip = 0
-
     def __init__(self, packet_socket: socket.socket, near_mac: bytes, far_mac: bytes, failed: Failed) -> None:
         self._socket = packet_socket
         self._link6 = vnet.NOTHING + near_mac + far_mac + b"\x86\xdd"
@@ -98,14 +94,14 @@ class DeviceInjector:
         packet_socket.bind((interface, 0))
         return packet_socket
 
-    def put(self, address: int, length: int, destination: bytes) -> None:
-        self._batch.put(address, length)
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+        self._batch.put_all(messages)
 
     def put_packet(self, packet: bytes) -> None:
         if not self._arena.fits(_LINK_SIZE + len(packet)):
             self.flush()
         link = self._link6 if packet[0] >> 4 == 6 else self._link4
-        self.put(self._arena.add(link, packet), _LINK_SIZE + len(packet), b"")
+        self._batch.put(self._arena.add(link, packet), _LINK_SIZE + len(packet))
 
     def flush(self) -> None:
         self._batch.flush()
@@ -136,8 +132,6 @@ def takes_udp_superframes() -> bool:
 class IpInjector:
     """One raw socket a family, marked with `mark`; nothing larger than the device's MTU passes."""
 
-    skip = _LINK_SIZE
-
     def __init__(self, failed: Failed, mark: int = 0) -> None:
         self._socket4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._socket6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -158,7 +152,11 @@ class IpInjector:
         self._name4 = struct.pack("=H", socket.AF_INET) + bytes(2)
         self._name6 = struct.pack("=H", socket.AF_INET6) + bytes(6)
 
-    def put(self, address: int, length: int, destination: bytes) -> None:
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+        for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
+            self._put(address + _LINK_SIZE, length - _LINK_SIZE, destination)
+
+    def _put(self, address: int, length: int, destination: bytes) -> None:
         if len(destination) == 4:
             self._batch4.put_to(address, length, self._name4 + destination + bytes(8))
         else:
@@ -168,7 +166,7 @@ class IpInjector:
         if not self._arena.fits(len(packet)):
             self.flush()
         destination = packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]
-        self.put(self._arena.add(packet), len(packet), destination)
+        self._put(self._arena.add(packet), len(packet), destination)
 
     def flush(self) -> None:
         self._batch4.flush()

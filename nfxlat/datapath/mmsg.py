@@ -102,37 +102,65 @@ class ReceiveBatch:
 
 
 class SendBatch:
-    """Messages staged for one descriptor and sent together; `failed(errno)` hears of each that was refused."""
+    """Messages staged for one descriptor and sent together; `failed(errno)` hears of each that was refused.
+
+    With `name_size`, each has a destination: a sockaddr of so many octets.
+    """
 
     def __init__(self, descriptor: int, capacity: int, failed: Callable[[int], None], name_size: int = 0) -> None:
-        self._descriptor, self._capacity, self._failed = descriptor, capacity, failed
+        self._descriptor, self._full, self._failed = descriptor, 2 * capacity, failed
         self._name_size = name_size
         self._headers = _Headers(capacity, name_size)
         self._iovecs = self._headers.iovecs
-        self.staged = 0
+        self._staged: list[int] = []  # address, length, address, ...
+        self._pack: list[Callable[..., None] | None] = [None] * (self._full + 1)  # all iovecs in one call, by entries
+
+    @property
+    def staged(self) -> int:
+        """Messages that wait for `flush`."""
+        return len(self._staged) // 2
 
     def put(self, address: int, length: int) -> None:
         """Stage `length` octets at `address`; they must stay as they are until `flush`."""
-        staged = self.staged
-        _pack_iovec(self._iovecs, _IOVEC_SIZE * staged, address, length)
-        self.staged = staged + 1
-        if self.staged == self._capacity:
+        staged = self._staged
+        staged += (address, length)
+        if len(staged) == self._full:
+            self.flush()
+
+    def put_all(self, messages: list[int]) -> None:
+        """Stage several, at most `capacity`: addresses and lengths by turns."""
+        if len(self._staged) + len(messages) > self._full:
+            self.flush()
+        self._staged += messages
+        if len(self._staged) == self._full:
             self.flush()
 
     def put_to(self, address: int, length: int, name: bytes) -> None:
-        """The same with a destination: `name` is a sockaddr of `name_size` octets."""
+        """The same with a destination: `name` has `name_size` octets."""
         offset = self._name_size * self.staged
         self._headers.names[offset : offset + self._name_size] = name
         self.put(address, length)
 
     def flush(self) -> None:
         """Send all that is staged. A message that the kernel refuses is reported and skipped."""
-        done, staged = 0, self.staged
-        while done < staged:
-            sent = _sendmmsg(self._descriptor, self._headers.address + _MMSGHDR_SIZE * done, staged - done, 0)
+        staged = self._staged
+        if not staged:
+            return
+        entries = len(staged)
+        pack = self._pack[entries]
+        if pack is None:
+            pack = self._pack[entries] = struct.Struct("@" + "PN" * (entries // 2)).pack_into
+        pack(self._iovecs, 0, *staged)
+        staged.clear()
+        self.send_again(entries // 2)
+
+    def send_again(self, count: int) -> None:
+        """Send the first `count` messages of those that were sent last."""
+        done = 0
+        while done < count:
+            sent = _sendmmsg(self._descriptor, self._headers.address + _MMSGHDR_SIZE * done, count - done, 0)
             if sent > 0:
                 done += sent
             elif (code := ctypes.get_errno()) != errno.EINTR:
                 self._failed(code)
                 done += 1
-        self.staged = 0

@@ -2,7 +2,7 @@
 
 Packets are taken apart in the receive buffer (net/netfilter/nfnetlink_queue.c, nfqnl_build_packet_message):
 NFQA_PACKET_HDR is the first attribute, NFQA_PAYLOAD the last, and the payload is never copied. Messages are read by
-their shape (`layout`); of those beyond the first LAYOUTS shapes each is learnt anew, which is only slower.
+their layout; of those beyond the first LAYOUTS each is learnt anew, which is only slower.
 """
 
 import contextlib
@@ -10,10 +10,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from nfxlat.datapath.layout import Layout, learn
 from nfxlat.datapath.mmsg import ReceiveBatch
@@ -25,12 +23,12 @@ _SO_RCVBUFFORCE = 33
 _SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
 COPY_RANGE = 65531  # the largest payload that a 16-bit attribute length allows
 SLOT_SIZE = 72 * 1024  # a whole message: 65531 octets of payload, its attributes, the headroom
-LAYOUTS = 8  # shapes remembered; a mix of traffic has three or four
-_ABSENT = (0,)
+LAYOUTS = 8  # remembered; a mix of traffic has three or four
+KINDS = 256  # remembered of each layout: a handful an interface
 
-_record = cast(Callable[[tuple[int, int, int, int, int, int, int, bool]], Record], partial(tuple.__new__, Record))
 _header = struct.Struct("=IH").unpack_from  # netlink: length, type
-_put_u32 = struct.Struct("!I").pack_into
+_priority = struct.Struct("!I").unpack_from
+_put_id = struct.Struct("4s").pack_into
 
 
 class NetlinkQueue:
@@ -61,7 +59,7 @@ class NetlinkQueue:
         self._descriptor = self._socket.fileno()
         self._batch = ReceiveBatch(slots, SLOT_SIZE, HEADROOM)
         self.buffer, self.base = self._batch.buffer, self._batch.base
-        self._records: list[Record] = []
+        self._ids: list[bytes] = []  # of the batch received last, as the kernel wrote them
         self._layouts: list[Layout] = []
         self._drop = bytearray(nl.verdict(queue, nl.NF_DROP, 0, batch=True))  # the id is filled in
 
@@ -108,44 +106,50 @@ class NetlinkQueue:
 
     def receive(self) -> Sequence[Record]:
         """The packets that wait, at most one batch, without blocking."""
-        self._records = records = []
+        records: list[Record] = []
+        ids: list[bytes] = []
         count = self._batch.receive(self._descriptor)
         buffer, layouts = self.buffer, self._layouts
         for slot in range(HEADROOM, HEADROOM + count * SLOT_SIZE, SLOT_SIZE):
             for layout in layouts:
-                shape, known, values, indev, skb_info, priority, payload, whole = layout
-                seen = shape(buffer, slot)
+                read, payload, priority, kinds, _ = layout
+                seen = read(buffer, slot)
+                kind = kinds.get(seen[3:-2])
                 size = seen[-2]
-                if seen[1:-2] == known and seen[-1] == nl.NFQA_PAYLOAD and 4 <= size <= seen[0] - payload:
+                if (
+                    kind is not None
+                    and seen[1] == nl.TYPE_PACKET
+                    and seen[-1] == nl.NFQA_PAYLOAD
+                    and 4 <= size <= seen[0] - payload
+                ):
                     break
             else:
-                length, kind = _header(buffer, slot)
-                if kind != nl.TYPE_PACKET:
+                length, message = _header(buffer, slot)
+                if message != nl.TYPE_PACKET:
                     continue  # an error about a verdict that came too late: the queue was flushed meanwhile
-                layout = learn(buffer, slot)
-                shape, known, values, indev, skb_info, priority, payload, whole = layout
-                *_, size, kind = shape(buffer, slot)
-                if kind == nl.NFQA_PAYLOAD and 4 <= size <= length - payload:
-                    if len(layouts) < LAYOUTS:
-                        layouts.append(layout)
-                else:
-                    size, whole = 4, whole and length - payload < 4  # no payload at all is an empty packet
-            value = values(buffer, slot) + _ABSENT
-            records.append(
-                _record(
-                    (
-                        slot + payload + 4,
-                        size - 4,
-                        value[0],
-                        value[1],
-                        value[indev],
-                        value[skb_info],
-                        value[priority],
-                        whole,
-                    )
-                )
-            )
+                layout, kind = learn(buffer, slot)
+                read, payload, priority, _, _ = layout
+                seen = read(buffer, slot)
+                size = seen[-2]
+                if seen[-1] == nl.NFQA_PAYLOAD and 4 <= size <= length - payload:
+                    self._remember(layout)
+                else:  # no payload at all is an empty packet
+                    size, kind = 4, kind._replace(whole=kind.whole and length - payload < 4)
+            ids.append(seen[2])
+            stamp = _priority(buffer, slot + priority)[0] if priority else 0
+            records.append((slot + payload + 4, size - 4, stamp, kind))
+        self._ids = ids
         return records
+
+    def _remember(self, layout: Layout) -> None:
+        for known in self._layouts:
+            if known.form == layout.form:
+                if len(known.kinds) >= KINDS:
+                    known.kinds.clear()
+                known.kinds.update(layout.kinds)
+                return
+        if len(self._layouts) < LAYOUTS:
+            self._layouts.append(layout)
 
     def pending(self) -> bool:
         """Never: all that waits is in the socket."""
@@ -153,25 +157,27 @@ class NetlinkQueue:
 
     def conclude(self, accepted: Sequence[int]) -> None:
         """DROP for the batch received last but for the indices in `accepted`; ids are ascending within a queue."""
-        records = self._records
-        if not records:
+        ids = self._ids
+        if not ids:
             return
         following = 0  # the first index that has no verdict yet
         for index in accepted:
             if index > following:  # a batch verdict covers all ids up to its own: flush before it changes
-                self._judge(nl.NF_DROP, records[index - 1].packet_id, batch=True)
-            self._judge(nl.NF_ACCEPT, records[index].packet_id, batch=False)
+                self._judge(nl.NF_DROP, ids[index - 1], batch=True)
+            self._judge(nl.NF_ACCEPT, ids[index], batch=False)
             following = index + 1
-        if following < len(records):
-            _put_u32(self._drop, nl.VERDICT_ID_AT, records[-1].packet_id)
-            with contextlib.suppress(FileNotFoundError):  # as in _judge
+        if following < len(ids):
+            _put_id(self._drop, nl.VERDICT_ID_AT, ids[-1])
+            try:  # noqa: SIM105 (suppress takes longer than all else here)
                 self._socket.send(self._drop)
-        self._records = []
+            except FileNotFoundError:  # as in _judge
+                pass
+        self._ids = []
 
-    def _judge(self, verdict: int, packet_id: int, *, batch: bool) -> None:
+    def _judge(self, verdict: int, packet_id: bytes, *, batch: bool) -> None:
         # A flush by the kernel (a base chain was removed) makes the verdict late: the packet is gone already.
         with contextlib.suppress(FileNotFoundError):
-            self._socket.send(nl.verdict(self.queue, verdict, packet_id, batch=batch))
+            self._socket.send(nl.verdict(self.queue, verdict, int.from_bytes(packet_id, "big"), batch=batch))
 
     def close(self) -> None:
         """Give the queue back: what waits in it is dropped by the kernel."""

@@ -10,17 +10,18 @@ from typing import NamedTuple, Protocol
 HEADROOM = 128  # octets in front of a packet at least: vnet header 10, Ethernet 14, IPv6 header less IPv4 header 20
 
 
-class Record(NamedTuple):
-    """One packet of a batch: where it is, and what the queue says of it (nfnetlink_queue attributes)."""
+class Kind(NamedTuple):
+    """What a queue says of a packet, and of many others alike (nfnetlink_queue attributes)."""
 
-    start: int  # octet in the source's buffer
-    length: int
-    packet_id: int
     hook: int  # wire.nfnetlink.PREROUTING ...
     indev: int  # interface index, 0 if none
-    skb_info: int  # SKB_CSUMNOTREADY | SKB_GSO | ...
-    priority: int  # skb->priority: place of the gso_size stamp
-    whole: bool  # False: the queue handed over only a part
+    skb_info: int = 0  # SKB_CSUMNOTREADY | SKB_GSO | ...
+    whole: bool = True  # False: the queue handed over only a part
+
+
+Record = tuple[int, int, int, Kind]
+"""One packet of a batch: the octet of the source's buffer where it starts, its length, skb->priority (the place of the
+gso_size stamp), its kind. A plain tuple, since one is made for every packet."""
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ A GSO packet is many segments under one header, and NFQUEUE does not tell its gs
 import struct
 from collections.abc import Collection, Iterator
 
-from nfxlat.datapath.source import Record
+from nfxlat.datapath.source import Kind
 from nfxlat.wire.nfnetlink import FORWARD, PREROUTING
 from nfxlat.wire.stamp import gso_size_of, is_udp
 
@@ -58,13 +58,13 @@ def safe_gso_size(transport_header: int) -> int:
     return SEGMENT_LIMIT - _IPV6_HEADER - transport_header
 
 
-def stamp_of(record: Record, stamped: Collection[int]) -> int:
+def stamp_of(priority: int, kind: Kind, stamped: Collection[int]) -> int:
     """The stamp of a superframe, 0 if it has none that counts: at output and postrouting it is not the ingress's, and a
 
     priority that came in on an interface which is not `stamped` (by index) is somebody else's. (At forward a TUN gives
     one; in a queue `ip_forward` has written a priority without the stamp's magic.)
     """
-    return record.priority if record.hook in (PREROUTING, FORWARD) and record.indev in stamped else 0
+    return priority if kind.hook in (PREROUTING, FORWARD) and kind.indev in stamped else 0
 
 
 def segments(packet: bytes, stamp: int = 0) -> Iterator[bytes]:

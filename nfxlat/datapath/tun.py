@@ -20,13 +20,14 @@ from collections.abc import Sequence
 
 from nfxlat.datapath.inject import Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
-from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.wire import stamp, vnet
 from nfxlat.wire.nfnetlink import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
 
 INDEV = 1  # the interface whose stamps count, as far as records of a TUN are concerned
 ETHERNET = 14
 _SLOT_SIZE = 72 * 1024
+_WHOLE, _UNFINISHED = Kind(FORWARD, INDEV), Kind(FORWARD, INDEV, SKB_CSUMNOTREADY)
 _HEADERS_KEPT = 256  # link headers remembered: one for each gso_size and header length that is in use
 
 
@@ -52,24 +53,24 @@ class TunSource:
         with contextlib.suppress(BlockingIOError):
             for at, slot in self._slots:
                 length = readv(descriptor, slot) - vnet.SIZE
-                info = SKB_CSUMNOTREADY if buffer[at - vnet.SIZE] & vnet.NEEDS_CSUM else 0
+                kind = _UNFINISHED if buffer[at - vnet.SIZE] & vnet.NEEDS_CSUM else _WHOLE
                 if buffer[at - vnet.SIZE + 1]:
-                    records.append(self._superframe(at, length, info))
+                    records.append(self._superframe(at, length, kind))
                 else:
-                    records.append(Record(at, length, 0, FORWARD, INDEV, info, 0, True))
+                    records.append((at, length, 0, kind))
         return records
 
-    def _superframe(self, at: int, length: int, info: int) -> Record:
-        _, kind, _, gso_size, _, _ = vnet.unpack(self.buffer[at - vnet.SIZE : at])
+    def _superframe(self, at: int, length: int, kind: Kind) -> Record:
+        _, gso_type, _, gso_size, _, _ = vnet.unpack(self.buffer[at - vnet.SIZE : at])
         priority = stamp.MAGIC | gso_size
-        match kind & ~vnet.GSO_ECN:
+        match gso_type & ~vnet.GSO_ECN:
             case vnet.GSO_TCPV4 | vnet.GSO_TCPV6:
                 pass
             case vnet.GSO_UDP_L4:
                 priority |= stamp.UDP
             case _:
                 priority = 0
-        return Record(at, length, 0, FORWARD, INDEV, info | SKB_GSO, priority, True)
+        return at, length, priority, kind._replace(skb_info=kind.skb_info | SKB_GSO)
 
     def pending(self) -> bool:
         """Never: all that waits is in the device."""
@@ -86,23 +87,24 @@ class TunSource:
 class TunInjector:
     """Writes results to the queue `source`; closing is the source's."""
 
-    skip = ETHERNET
-
     def __init__(self, source: TunSource, failed: Failed) -> None:
         self._descriptor, self._base, self._buffer = source.fileno(), source.base, source.buffer
         self._view = memoryview(source.buffer)
         self._failed = failed
         self._headers: dict[bytes, bytes] = {vnet.NOTHING: vnet.NOTHING}
 
-    def put(self, address: int, length: int, destination: bytes) -> None:
-        """Write at once: there is no writing of several. `address` lies `skip` behind the fast path's vnet header."""
-        buffer, at = self._buffer, address - self._base
-        header = bytes(buffer[at - ETHERNET : at - ETHERNET + vnet.SIZE])
-        buffer[at : at + vnet.SIZE] = self._headers.get(header) or self._without_ethernet(header)
-        try:
-            os.write(self._descriptor, self._view[at : at + length])
-        except OSError as error:
-            self._failed(reason_of(error.errno or 0))
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+        """Write at once: there is no writing of several."""
+        buffer, base = self._buffer, self._base
+        for address, length in zip(messages[::2], messages[1::2], strict=True):
+            begin = address - base
+            header = bytes(buffer[begin : begin + vnet.SIZE])
+            at = begin + ETHERNET
+            buffer[at : at + vnet.SIZE] = self._headers.get(header) or self._without_ethernet(header)
+            try:
+                os.write(self._descriptor, self._view[at : begin + length])
+            except OSError as error:
+                self._failed(reason_of(error.errno or 0))
 
     def _without_ethernet(self, header: bytes) -> bytes:
         """The vnet header with its offsets counted from the IP header."""

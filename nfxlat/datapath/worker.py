@@ -16,11 +16,12 @@ from ipaddress import IPv4Address
 
 from nfxlat.datapath.busypoll import BusyPoll
 from nfxlat.datapath.counters import Counters, Direction, Total, cell
-from nfxlat.datapath.fastpath import FastPath
+from nfxlat.datapath.fastpath import FastPath, Taken
+from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.inject import Injector, RouteCache, local_source
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
-from nfxlat.datapath.source import Record, Source
+from nfxlat.datapath.source import Kind, Record, Source
 from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire.nfnetlink import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
@@ -42,13 +43,6 @@ class Injectors:
     main: Injector
     raw: Injector
     device: bool  # main is the device injector
-
-
-def hops_of(hook: int, indev: int, *, device: bool, result_is_local: bool) -> int:
-    """How much TTL or Hop Limit the translator takes off, so that this node takes off one."""
-    if hook in (FORWARD, POSTROUTING) and indev:
-        return 0  # forwarding has taken one off already
-    return int(result_is_local) if device else 1
 
 
 class Worker:
@@ -89,6 +83,9 @@ class Worker:
         self._device_index = device_index
         self._local = local
         self._stamped: Collection[int] = frozenset()
+        if fast is not None:
+            fast.device, fast.guard = injectors.device, device_index or -1
+        self._taken = Taken()
         self.stopped = False
 
     def renew(self, translator: Translator, local: Collection[bytes]) -> None:
@@ -101,7 +98,7 @@ class Worker:
         """Interfaces, by index, at whose ingress the stamp is made."""
         self._stamped = stamped
         if self._fast is not None:
-            self._fast.stamped = stamped
+            self._fast.trust_stamps(stamped)
 
     def run(self, control: int, command: Callable[[], None]) -> None:
         """Work until `stopped`; `command` is called when the descriptor `control` can be read."""
@@ -133,85 +130,83 @@ class Worker:
             self._routes.refresh()
         if self._paths.mtus:
             self._paths.expire()
-        main, device = self._injectors.main, self._injectors.device
-        buffer, base, fast = source.buffer, source.base, self._fast
-        skip, guard = main.skip, self._device_index or -1
-        accepted: list[int] = []
-        slow = False
-        fast_packets = fast4 = superframes = payloads = superframe_payloads = 0
-        for index, record in enumerate(records):
-            _, _, _, hook, indev, info, _, whole = record
-            if info & SKB_GSO:
+        buffer, base, main, fast = source.buffer, source.base, self._injectors.main, self._fast
+        taken = self._taken
+        messages, destinations, accepted = taken.messages, taken.destinations, taken.accepted
+        count = len(records)
+        index = fast_packets = superframes = 0
+        while index < count:
+            if fast is not None:
+                index = fast.run(buffer, base, records, index, taken)
+                if messages:
+                    main.put_all(messages, destinations)
+                    fast_packets += len(destinations)
+                    messages.clear()
+                    destinations.clear()
+                if index == count:
+                    break
+            if records[index][3].skb_info & SKB_GSO:
                 superframes += 1
-            if fast is not None and whole and indev != guard:
-                hops = 0 if device else hops_of(hook, indev, device=False, result_is_local=False)
-                done = fast.take(buffer, record, hops)
-                if done is not None:
-                    begin, length, flow, payload = done
-                    main.put(base + begin + skip, length - skip, flow.destination)
-                    fast_packets += 1
-                    fast4 += flow.v4to6
-                    payloads += payload
-                    if info & SKB_GSO:
-                        superframe_payloads += payload
-                    if hook == POSTROUTING:
-                        accepted.append(index)
-                    continue
-            slow = True
-            if self._slow(buffer, record):
+            if self._slow(buffer, records[index]):
                 accepted.append(index)
+            index += 1
+        superframes += taken.superframes
         totals, counts = self._counters.totals, self._counters.reasons
         totals[_BATCHES] += 1
-        totals[_PACKETS] += len(records)
+        totals[_PACKETS] += count
         if fast_packets:
-            counts[_TRANSLATED4] += fast4
-            counts[_TRANSLATED6] += fast_packets - fast4
+            counts[_TRANSLATED4] += taken.packets4
+            counts[_TRANSLATED6] += fast_packets - taken.packets4
             totals[_FAST] += fast_packets
             totals[_INJECTED] += fast_packets
-        if payloads:
-            totals[_TCP_PAYLOAD] += payloads
+        if taken.payload:
+            totals[_TCP_PAYLOAD] += taken.payload
         if superframes:
             totals[_SUPERFRAMES] += superframes
-            totals[_SUPERFRAME_PAYLOAD] += superframe_payloads
+            totals[_SUPERFRAME_PAYLOAD] += taken.superframe_payload
+        taken.clear()
         if accepted:  # the verdict first: conntrack must have confirmed an original before its reply can come
             source.conclude(accepted)
         main.flush()
-        if slow:
+        if fast_packets < count:
             self._injectors.raw.flush()
-        if not accepted:  # nothing waits for a DROP, but the receiver for the packet
+        if accepted:
+            accepted.clear()
+        else:  # nothing waits for a DROP, but the receiver for the packet
             source.conclude(accepted)
-        return len(records)
+        return count
 
     def _slow(self, buffer: bytearray, record: Record) -> bool:
         """Have the core translate a packet, and stage what comes out. Whether the original is accepted."""
-        packet = bytes(buffer[record.start : record.start + record.length])
+        start, length, priority, kind = record
+        packet = bytes(buffer[start : start + length])
         version = packet[0] >> 4 if packet else 0
         direction = Direction.V4TO6 if version == 4 else Direction.V6TO4 if version == 6 else Direction.UNKNOWN
         count = self._counters.count
-        if not record.whole:
+        if not kind.whole:
             count(Reason.QUEUE_TRUNCATED, direction)
             return False
-        if self._device_index and record.indev == self._device_index:
+        if self._device_index and kind.indev == self._device_index:
             count(Reason.FROM_DOMAIN_DEVICE, direction)
             return True
         from_here = bool(packet) and local_source(packet, self._local)
-        if record.hook == PREROUTING and from_here:
+        if kind.hook == PREROUTING and from_here:
             count(Reason.LOCAL_SOURCE, direction)
             return False
         pieces = [packet]
-        stamp = stamp_of(record, self._stamped)
-        if record.hook == FORWARD and from_here:
-            record = record._replace(hook=LOCAL_OUT)  # of a TUN: nobody has forwarded what this node sends
-        if record.skb_info & SKB_GSO:
+        stamp = stamp_of(priority, kind, self._stamped)
+        if kind.hook == FORWARD and from_here:
+            kind = kind._replace(hook=LOCAL_OUT)  # of a TUN: nobody has forwarded what this node sends
+        if kind.skb_info & SKB_GSO:
             pieces = list(segments(packet, stamp))
             if not pieces:
                 count(Reason.SUPERFRAME_UNKNOWN, direction)
                 return False
-        elif record.skb_info & SKB_CSUMNOTREADY:
+        elif kind.skb_info & SKB_CSUMNOTREADY:
             pieces = [complete_checksum(packet)]
         accept = False
         for piece in pieces:
-            outcome = self._translate(piece, record)
+            outcome = self._translate(piece, kind)
             if outcome.action is Action.REJECTED:
                 outcome = self._reject(outcome)
             count(outcome.reason, direction)
@@ -219,17 +214,17 @@ class Worker:
                 if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
                     self._learnt(*news)
                 self._stage(outcome.packets)
-                accept |= record.hook == POSTROUTING
+                accept |= kind.hook == POSTROUTING
             elif outcome.action is Action.PASSED:
                 accept = True
             elif outcome.reason in _EVENTS:  # RFC 7915 4.5
                 self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
         return accept
 
-    def _translate(self, packet: bytes, record: Record) -> Outcome:
+    def _translate(self, packet: bytes, kind: Kind) -> Outcome:
         """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""
         translate, device = self._translator.translate, self._injectors.device
-        hops = hops_of(record.hook, record.indev, device=device, result_is_local=False)
+        hops = hops_of(kind.hook, kind.indev, device=device, result_is_local=False)
         outcome = translate(packet, hops, next_hop_mtu=_BY_THE_KERNEL)
         if outcome.action is not Action.TRANSLATED:
             return outcome
@@ -240,7 +235,7 @@ class Worker:
         again, mtu = hops, _BY_THE_KERNEL
         if device:
             local = destination in self._local or local_source(result, self._local)
-            again = hops_of(record.hook, record.indev, device=True, result_is_local=local)
+            again = hops_of(kind.hook, kind.indev, device=True, result_is_local=local)
         elif self._routes is not None:
             route = self._routes.route(destination)
             if isinstance(route, Reason):

@@ -44,7 +44,7 @@ class Pair(NamedTuple):
     hairpin: bool = False  # IPv6 to IPv6: `addresses` are what the way through IPv4 and back makes of them
 
 
-def identification(protocol: int, transport: bytes) -> int:
+def identification(protocol: int, transport: bytes | bytearray) -> int:
     """An IPv4 Identification for a packet with DF=0 and no Fragment Header, 1..0xffff (RFC 7915 5.1, RFC 6864 4.3).
 
     `protocol`: the IPv4 one; `transport`: the translated transport header from its first octet. Of TCP 12 octets count

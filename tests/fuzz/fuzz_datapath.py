@@ -13,10 +13,10 @@ import fuzz_core
 
 from nfxlat.datapath import netlink
 from nfxlat.datapath.counters import REASONS, Counters
-from nfxlat.datapath.fastpath import LINK_SIZE, FastPath
+from nfxlat.datapath.fastpath import LINK_SIZE, FastPath, Taken
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
 from nfxlat.datapath.ratelimit import TokenBucket
-from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
@@ -32,7 +32,7 @@ _STRETCH = 5000  # octets: a few segments
 _LEAST = 0x40  # octets a stamped segment, so that they do not become thousands
 _FAST = tuple(FastPath(translator) for translator in fuzz_core.TRANSLATORS)
 for _each in _FAST:
-    _each.stamped = {_INTERFACE}
+    _each.trust_stamps({_INTERFACE})
 
 
 def fast_path(data: bytes) -> None:
@@ -54,12 +54,14 @@ def fast_path(data: bytes) -> None:
             size = int.from_bytes(data[2:4], "big") | _LEAST
             priority = stamp.MAGIC | (stamp.UDP if protocol == 17 else 0) | size
     buffer = bytearray(_DIRT * HEADROOM + packet + _DIRT * 64)
-    record = Record(HEADROOM, len(packet), 1, hook, _INTERFACE, info, priority, True)
-    done = _FAST[case.which].take(buffer, record, case.hops)
-    if done is None:
+    record = HEADROOM, len(packet), priority, Kind(hook, _INTERFACE, info)
+    fast, taken = _FAST[case.which], Taken()
+    fast.device = not case.hops
+    assert fast.run(buffer, 0, [record], 0, taken) == len(taken.destinations)
+    if not taken.messages:
         assert buffer == _DIRT * HEADROOM + packet + _DIRT * 64, "refused, but changed"
         return
-    begin, length, _, _ = done
+    begin, length = taken.messages
     assert begin >= 0
     assert begin + length <= HEADROOM + len(packet), "longer than what came in"
     assert buffer[HEADROOM + len(packet) :] == _DIRT * 64, "written behind the packet"
@@ -192,15 +194,15 @@ class _Told:
 class Collector:
     """In place of a socket: looks at what is staged."""
 
-    skip = vnet.SIZE + 14
-
     def __init__(self, buffer: bytearray) -> None:
         self._buffer = buffer
 
-    def put(self, address: int, length: int, destination: bytes) -> None:
-        packet = bytes(self._buffer[address : address + length])
-        assert len(packet) == length, "staged beyond the buffer"
-        assert destination in (packet[16:20], packet[24:40]), "destination"
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+        for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
+            frame = bytes(self._buffer[address : address + length])
+            assert len(frame) == length > LINK_SIZE, "staged beyond the buffer"
+            packet = frame[LINK_SIZE:]
+            assert destination in (packet[16:20], packet[24:40]), "destination"
 
     def put_packet(self, packet: bytes) -> None:
         fuzz_core.parsed(packet)
@@ -211,7 +213,7 @@ class Collector:
 def _queue() -> Any:
     """A NetlinkQueue without a socket."""
     queue = object.__new__(netlink.NetlinkQueue)
-    queue.queue, queue._descriptor, queue._records, queue._layouts = 7, -1, [], []
+    queue.queue, queue._descriptor, queue._ids, queue._layouts = 7, -1, [], []
     queue._batch, queue._socket = _Messages(), _Told()
     queue._drop = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True))
     queue.buffer, queue.base = queue._batch.buffer, 0
@@ -307,7 +309,7 @@ def deliver(messages: Sequence[bytes]) -> Sequence[Record]:
     batch = QUEUE._batch
     batch.count = len(messages)
     if len(QUEUE._layouts) == netlink.LAYOUTS:
-        QUEUE._layouts.clear()  # for new shapes to be learnt
+        QUEUE._layouts.clear()  # for new ones to be learnt
     QUEUE._socket.sent.clear()
     for number, message in enumerate(messages):
         at = number * netlink.SLOT_SIZE + HEADROOM
@@ -317,9 +319,9 @@ def deliver(messages: Sequence[bytes]) -> Sequence[Record]:
         batch.buffer[at + len(message) : at + len(message) + 64] = bytes(64)
     records: Sequence[Record] = QUEUE.receive()
     assert len(records) <= len(messages)
-    for record in records:
-        slot = record.start // netlink.SLOT_SIZE * netlink.SLOT_SIZE
-        assert slot + HEADROOM <= record.start, "no headroom"
-        assert record.length >= 0
-        assert record.start + record.length <= slot + netlink.SLOT_SIZE, "a packet beyond its slot"
+    for start, length, _, _ in records:
+        slot = start // netlink.SLOT_SIZE * netlink.SLOT_SIZE
+        assert slot + HEADROOM <= start, "no headroom"
+        assert length >= 0
+        assert start + length <= slot + netlink.SLOT_SIZE, "a packet beyond its slot"
     return records

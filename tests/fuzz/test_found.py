@@ -72,17 +72,18 @@ def test_a_message_without_a_packet_is_counted_and_dropped(
 
 def test_an_attribute_without_length_does_not_stop_the_walk() -> None:
     empty = struct.pack("=HH", 0, 99)
-    (record,) = fuzz_datapath.deliver([fuzz_datapath.message(HEADER, empty, nl.attribute(nl.NFQA_PAYLOAD, b"packet"))])
-    assert bytes(fuzz_datapath.QUEUE.buffer[record.start : record.start + record.length]) == b"packet"
-    assert record.whole
+    message = fuzz_datapath.message(HEADER, empty, nl.attribute(nl.NFQA_PAYLOAD, b"packet"))
+    ((start, length, _, kind),) = fuzz_datapath.deliver([message])
+    assert bytes(fuzz_datapath.QUEUE.buffer[start : start + length]) == b"packet"
+    assert kind.whole
 
 
 @pytest.mark.parametrize("size", [0, 3, 12, 65535])
 def test_a_payload_that_leaves_its_message_is_not_whole(size: int) -> None:
-    (record,) = fuzz_datapath.deliver(
+    ((_, length, _, kind),) = fuzz_datapath.deliver(
         [fuzz_datapath.message(HEADER, struct.pack("=HH", size, nl.NFQA_PAYLOAD) + b"four")]
     )
-    assert (record.length, record.whole) == (0, False)
+    assert (length, kind.whole) == (0, False)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fuzz_core
 import fuzz_datapath
@@ -101,14 +102,14 @@ def test_a_lost_fragment_is_found() -> None:
 def test_a_fast_path_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     data = (CORPUS / "fast-path" / "4-tcp-data-0").read_bytes()
     fuzz_datapath.fast_path(data)
-    taken = fuzz_datapath.FastPath.take
+    run = fuzz_datapath.FastPath.run
 
-    def wrong(self: object, buffer: bytearray, *arguments: object) -> object:
-        done = taken(self, buffer, *arguments)  # type: ignore[arg-type]
-        assert done is not None
-        buffer[done[0] + fuzz_datapath.LINK_SIZE + 1] ^= 1
-        return done
+    def wrong(self: fuzz_datapath.FastPath, buffer: bytearray, base: int, *arguments: Any) -> int:
+        index = run(self, buffer, base, *arguments)
+        begin, _ = arguments[-1].messages
+        buffer[begin + fuzz_datapath.LINK_SIZE + 1] ^= 1
+        return index
 
-    monkeypatch.setattr(fuzz_datapath.FastPath, "take", wrong)
+    monkeypatch.setattr(fuzz_datapath.FastPath, "run", wrong)
     with pytest.raises(AssertionError, match="differs from the core"):
         fuzz_datapath.fast_path(data)

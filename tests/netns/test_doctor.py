@@ -273,13 +273,13 @@ def coalesced(node: Namespace, client: Namespace, wanted: int) -> tuple[int, int
     with closing(queue), blasting(client, 4):
         while seen < wanted:
             assert select.select([queue], [], [], max(0.0, deadline - time.monotonic()))[0], f"{seen} of {wanted}"
-            for record in queue.receive():
-                assert is_udp(record.priority)
-                count = (record.length - 28) // SIZE
+            for _, length, priority, kind in queue.receive():
+                assert is_udp(priority)
+                count = (length - 28) // SIZE
                 seen += count
-                if record.skb_info & SKB_GSO:
+                if kind.skb_info & SKB_GSO:
                     within += count
-                    assert gso_size_of(record.priority) == SIZE
+                    assert gso_size_of(priority) == SIZE
             queue.conclude(())
     return within, seen
 

@@ -118,8 +118,8 @@ def take(source: NetlinkQueue, count: int = 1) -> list[bytes]:
     deadline = time.monotonic() + 5
     while len(found) < count:
         assert select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0], f"{len(found)} of {count}"
-        for record in source.receive():
-            found.append(bytes(source.buffer[record.start : record.start + record.length]))
+        for start, length, _, _ in source.receive():
+            found.append(bytes(source.buffer[start : start + length]))
         source.conclude(())
     return found
 

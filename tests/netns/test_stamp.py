@@ -54,9 +54,8 @@ def take(source: NetlinkQueue, count: int = 1) -> list[tuple[int, int, bytes]]:
     deadline = time.monotonic() + 5
     while len(found) < count:
         assert select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0], f"{len(found)} of {count}"
-        for record in source.receive():
-            packet = bytes(source.buffer[record.start : record.start + record.length])
-            found.append((record.priority, record.skb_info, packet))
+        for start, length, priority, kind in source.receive():
+            found.append((priority, kind.skb_info, bytes(source.buffer[start : start + length])))
         source.conclude(())
     return found
 
@@ -231,8 +230,8 @@ def test_what_the_queue_accepts_gets_its_priority_0_back(net: Net, monkeypatch: 
             load.run(WITNESS.replace("PRIORITY", "0"))
         net.send_datagrams(PREFIX6, 5, 100)
         assert select.select([superframes], [], [], 5)[0]
-        (record,) = superframes.receive()
-        assert record.priority & MASK == MAGIC
+        ((_, _, priority, _),) = superframes.receive()
+        assert priority & MASK == MAGIC
         superframes.conclude([0])
         deadline = time.monotonic() + 5
         while not counters(net)["after"]:

@@ -1,79 +1,22 @@
 """The fast path equals the core octet for octet; superframes are compared after segmentation."""
 
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP
+from plain_packets import TRANSLATORS, packets, transport
+from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.packet import Raw
 
-from nfxlat.datapath.fastpath import LINK_SIZE, FastPath
-from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.datapath.fastpath import LINK_SIZE, FastPath, Taken
+from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.superframe import complete_checksum, segments
 from nfxlat.outcome import Action
 from nfxlat.wire import vnet
 from nfxlat.wire.nfnetlink import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import MAGIC
 from nfxlat.wire.stamp import UDP as STAMP_UDP
-from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.eamt import Eamt
-from nfxlat.xlat.translator import Translator
-
-HOSTS4 = [IPv4Address(a) for a in ("192.0.2.2", "198.51.100.2", "203.0.113.2", "127.0.0.1", "8.8.8.8")]
-HOSTS6 = [
-    IPv6Address(a)
-    for a in ("2001:db8:64::c000:202", "2001:db8:64::c633:6402", "2001:db8:2::2", "::1", "2001:db8:ffff::1")
-]
-
-
-def domain(traffic_class: str | int = "copy") -> Domain:
-    return Domain(
-        prefix6=IPv6Network("2001:db8:64::/96"),
-        eamt=Eamt([(IPv4Network("203.0.113.2"), IPv6Network("2001:db8:2::2"))]),
-        mtu4=None,
-        mtu6=None,
-        traffic_class=traffic_class,  # type: ignore[arg-type]
-    )
-
-
-TRANSLATORS = [Translator(domain()), Translator(domain("zero")), Translator(domain(40))]
-
-
-def transport(kind: str, sport: int, dport: int, sequence: int, flags: str) -> TCP | UDP:
-    return TCP(sport=sport, dport=dport, seq=sequence, flags=flags) if kind == "tcp" else UDP(sport=sport, dport=dport)
-
-
-@st.composite
-def packets(draw: Callable[..., object], kinds: tuple[str, ...] = ("tcp", "udp")) -> bytes:
-    layer = transport(
-        draw(st.sampled_from(kinds)),
-        draw(st.integers(0, 65535)),
-        draw(st.integers(0, 65535)),
-        draw(st.integers(0, 2**32 - 1)),
-        draw(st.sampled_from(["S", "A", "PA", "FPACE"])),
-    )
-    if draw(st.booleans()):
-        header = IP(
-            src=str(draw(st.sampled_from(HOSTS4))),
-            dst=str(draw(st.sampled_from(HOSTS4))),
-            tos=draw(st.integers(0, 255)),
-            ttl=draw(st.integers(0, 255)),
-            flags=draw(st.sampled_from(["", "DF"])),
-            id=draw(st.integers(0, 65535)),
-        )
-    else:
-        header = IPv6(
-            src=str(draw(st.sampled_from(HOSTS6))),
-            dst=str(draw(st.sampled_from(HOSTS6))),
-            tc=draw(st.integers(0, 255)),
-            fl=draw(st.integers(0, 2**20 - 1)),
-            hlim=draw(st.integers(0, 255)),
-        )
-    payload = draw(st.one_of(st.binary(max_size=64), st.integers(0, 1500).map(lambda n: bytes(n))))
-    return bytes(header / layer / Raw(payload))
 
 
 def take(
@@ -81,12 +24,14 @@ def take(
 ) -> tuple[bytes, bytes] | None:
     """(vnet header, IP packet) as the fast path makes them, from a buffer that is dirty all around the packet."""
     buffer = bytearray(b"\xa5" * HEADROOM + packet + b"\xa5" * 64)
-    record = Record(HEADROOM, len(packet), 1, hook, 2, info, priority, True)
-    done = fast.take(buffer, record, hops)
-    if done is None:
+    taken = Taken()
+    fast.device = not hops
+    index = fast.run(buffer, 0, [(HEADROOM, len(packet), priority, Kind(hook, 2, info))], 0, taken)
+    assert index == len(taken.destinations) == len(taken.messages) // 2
+    if not index:
         assert buffer == b"\xa5" * HEADROOM + packet + b"\xa5" * 64  # the core must find it untouched
         return None
-    begin, length, _, _ = done
+    begin, length = taken.messages
     assert begin + length <= HEADROOM + len(packet)
     assert buffer[HEADROOM + len(packet) :] == b"\xa5" * 64
     frame = bytes(buffer[begin : begin + length])
@@ -168,7 +113,7 @@ def test_a_superframe_is_what_its_segments_become(packet: bytes, size: int, hops
     udp = whole[9 if whole[0] >> 4 == 4 else 6] == 17
     stamp = (MAGIC | (STAMP_UDP if udp else 0) | gso_size) if gso_size else 0
     fast = FastPath(TRANSLATORS[0])
-    fast.stamped = {2}
+    fast.trust_stamps({2})
     result = take(fast, whole, hops, SKB_CSUMNOTREADY | SKB_GSO, priority=stamp)
     if result is None:
         return

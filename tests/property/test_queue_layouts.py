@@ -1,7 +1,8 @@
-"""Queue messages of a known shape are read as those are whose shape nobody knows."""
+"""Queue messages of a known layout are read as those are whose layout nobody knows."""
 
 import struct
 import sys
+from typing import Any
 from unittest.mock import patch
 
 from hypothesis import example, given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from nfxlat.datapath import netlink
 from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.netlink import NetlinkQueue
-from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.wire import nfnetlink as nl
 
 Message = tuple[bytes, int]  # its octets, and how many more or fewer its length tells
@@ -75,15 +76,24 @@ class _Batch(ReceiveBatch):
 BATCH = _Batch()
 
 
-def read(waiting: list[Message], layouts: int) -> list[Record]:
-    """The records of a batch, when so many shapes may be known."""
+Read = tuple[list[Record], list[bytes]]
+
+
+def new_queue() -> Any:
+    """A NetlinkQueue without a socket."""
     queue = object.__new__(NetlinkQueue)
     queue._batch, queue._layouts, queue._descriptor = BATCH, [], -1
     queue.buffer, queue.base = BATCH.buffer, BATCH.base
+    return queue
+
+
+def read(waiting: list[Message], layouts: int, kinds: int = netlink.KINDS) -> Read:
+    """Records and packet ids of a batch, when so many layouts, and kinds of each, may be known."""
+    queue = new_queue()
     BATCH.waiting = waiting
-    with patch.object(netlink, "LAYOUTS", layouts):
+    with patch.object(netlink, "LAYOUTS", layouts), patch.object(netlink, "KINDS", kinds):
         queue.receive()
-        return list(queue.receive())  # once more, now that all shapes are known
+        return list(queue.receive()), queue._ids  # once more, now that all are known
 
 
 SUPERFRAME = [(nl.NFQA_IFINDEX_INDEV, b"\0\0\0\5"), (nl.NFQA_PRIORITY, b"nf\5\xa8"), (nl.NFQA_SKB_INFO, b"\0\0\0\3")]
@@ -107,22 +117,31 @@ def told(octets: bytes) -> tuple[int, ...]:
 @given(batches())
 @example([(message(SUPERFRAME, 7, 0, b"x"), 0), (message(SUPERFRAME, 8, 0, b"yz"), 0)])
 def test_a_known_shape_changes_nothing(waiting: list[Message]) -> None:
-    records = read(waiting, netlink.LAYOUTS)
-    assert records == read(waiting, 0)
+    records, ids = read(waiting, netlink.LAYOUTS)
+    assert (records, ids) == read(waiting, 0) == read(waiting, netlink.LAYOUTS, 1)
     expected = {octets: told(octets) for octets, more in waiting if not more and octets[4:6] == PACKET}
-    for record in records:
-        octets = waiting[record.start // netlink.SLOT_SIZE][0]
+    for (start, length, priority, kind), packet_id in zip(records, ids, strict=True):
+        octets = waiting[start // netlink.SLOT_SIZE][0]
         if octets in expected:
-            found = (record.packet_id, record.indev, record.skb_info, record.priority, record.length, record.whole)
+            found = int.from_bytes(packet_id, "big"), kind.indev, kind.skb_info, priority, length, kind.whole
             assert found == expected.pop(octets)
     assert not expected, "a message without a record"
 
 
-def test_one_shape_is_learnt_once() -> None:
+def test_one_layout_is_learnt_once() -> None:
     waiting = [(message(SUPERFRAME, number, 0, bytes(number)), 0) for number in range(MOST)]
     with patch.object(netlink, "learn", side_effect=netlink.learn) as learn:
-        records = read(waiting, netlink.LAYOUTS)
+        records, ids = read(waiting, netlink.LAYOUTS)
     assert learn.call_count == 1
-    assert [(r.packet_id, r.length, r.indev, r.skb_info, r.priority) for r in records] == [
-        (number, number, 5, 3, 0x6E6605A8) for number in range(MOST)
-    ]
+    assert [int.from_bytes(packet_id, "big") for packet_id in ids] == list(range(MOST))
+    assert [record[1:] for record in records] == [(n, 0x6E6605A8, Kind(0, 5, 3)) for n in range(MOST)]
+
+
+def test_thousands_of_interfaces_grow_no_memory() -> None:
+    queue = new_queue()
+    for first in range(0, 40 * MOST, MOST):
+        waiting = [[(nl.NFQA_IFINDEX_INDEV, struct.pack("!I", first + number))] for number in range(MOST)]
+        BATCH.waiting = [(message(attributes, 1, 0, b"x"), 0) for attributes in waiting]
+        assert [kind.indev for *_, kind in queue.receive()] == list(range(first, first + MOST))
+    (layout,) = queue._layouts
+    assert len(layout.kinds) <= netlink.KINDS < 40 * MOST

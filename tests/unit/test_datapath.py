@@ -8,10 +8,10 @@ import socket
 import pytest
 
 from nfxlat.datapath.counters import Counters, Direction, Total, summary
+from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.inject import RouteCache, local_source, reason_of
 from nfxlat.datapath.mmsg import ReceiveBatch, SendBatch, address_of
 from nfxlat.datapath.ratelimit import TokenBucket
-from nfxlat.datapath.worker import hops_of
 from nfxlat.outcome import Reason
 from nfxlat.wire.nfnetlink import LOCAL_OUT, POSTROUTING, PREROUTING
 
@@ -70,6 +70,24 @@ def test_a_full_batch_is_sent_at_once() -> None:
         sender.put(address_of(data), 1)
         assert sender.staged == 0
         assert right.recv(8) == b"x"
+
+
+def test_several_are_staged_behind_what_waits_and_sent_where_they_would_not_fit() -> None:
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with left, right:
+        data = bytearray(b"abcdefgh")
+        base = address_of(data)
+        sender = SendBatch(left.fileno(), 3, failed=lambda code: pytest.fail(os.strerror(code)))
+        sender.put(base, 1)
+        sender.put(base + 1, 1)
+        sender.put_all([base + 2, 2, base + 4, 1])  # 2 + 2 > 3
+        assert (sender.staged, right.recv(8), right.recv(8)) == (2, b"a", b"b")
+        sender.put(base + 5, 3)
+        assert (sender.staged, [right.recv(8) for _ in range(3)]) == (0, [b"cd", b"e", b"fgh"])
+        sender.put_all([base, 1] * 3)
+        assert sender.staged == 0
+        sender.send_again(2)
+        assert [right.recv(8) for _ in range(5)] == [b"a"] * 5
 
 
 def test_a_refused_message_is_reported_and_the_others_are_sent() -> None:

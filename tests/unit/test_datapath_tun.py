@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from nfxlat.datapath.fastpath import LINK_SIZE
-from nfxlat.datapath.source import HEADROOM
+from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.tun import ETHERNET, INDEV, TunInjector, TunSource
 from nfxlat.outcome import Reason
 from nfxlat.wire import stamp, vnet
@@ -36,10 +36,10 @@ def header(flags: int, kind: int = 0, gso_size: int = 0) -> bytes:
 def test_a_packet_comes_with_room_in_front(kernel: tuple[socket.socket, TunSource]) -> None:
     device, source = kernel
     device.send(vnet.NOTHING + PACKET6)
-    (record,) = source.receive()
-    assert source.buffer[record.start : record.start + record.length] == PACKET6
-    assert record.start >= HEADROOM
-    assert (record.hook, record.skb_info, record.whole) == (FORWARD, 0, True)
+    ((start, length, _, kind),) = source.receive()
+    assert source.buffer[start : start + length] == PACKET6
+    assert start >= HEADROOM
+    assert kind == Kind(FORWARD, INDEV)
     assert list(source.receive()) == []
 
 
@@ -63,15 +63,14 @@ def test_a_superframe_s_size_is_a_stamp(kernel: tuple[socket.socket, TunSource],
     device, source = kernel
     device.send(header(vnet.NEEDS_CSUM, kind, 1000) + PACKET6)
     (record,) = source.receive()
-    assert record.skb_info == SKB_GSO | SKB_CSUMNOTREADY
-    assert (record.hook, record.indev, record.priority) == (FORWARD, INDEV, priority)
+    assert record[2:] == (priority, Kind(FORWARD, INDEV, SKB_GSO | SKB_CSUMNOTREADY))
 
 
 def test_an_unfinished_checksum_is_told(kernel: tuple[socket.socket, TunSource]) -> None:
     device, source = kernel
     device.send(header(vnet.NEEDS_CSUM) + PACKET6)
     (record,) = source.receive()
-    assert record.skb_info == SKB_CSUMNOTREADY
+    assert record[3] == Kind(FORWARD, INDEV, SKB_CSUMNOTREADY)
 
 
 def test_a_result_leaves_without_the_ethernet_header(kernel: tuple[socket.socket, TunSource]) -> None:
@@ -81,7 +80,7 @@ def test_a_result_leaves_without_the_ethernet_header(kernel: tuple[socket.socket
     link = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV6, 14 + 60, 1000, 14 + 40, 16) + bytes(ETHERNET)
     for _ in range(2):
         source.buffer[begin : begin + LINK_SIZE + len(PACKET6)] = link + PACKET6
-        injector.put(source.base + begin + injector.skip, LINK_SIZE + len(PACKET6) - injector.skip, b"")
+        injector.put_all([source.base + begin, LINK_SIZE + len(PACKET6)], [])
         assert device.recv(4096) == vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV6, 60, 1000, 40, 16) + PACKET6
 
 

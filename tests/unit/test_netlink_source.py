@@ -9,6 +9,7 @@ import pytest
 
 from nfxlat.datapath import netlink
 from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
 from nfxlat.wire import nfnetlink as nl
 
@@ -103,19 +104,22 @@ def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
     )
     kernel.deliver(header(7), u32(nl.NFQA_CAP_LEN, 70000), nl.attribute(nl.NFQA_PAYLOAD, b"cut"))
     first, second, third = source.receive()
-    assert bytes(source.buffer[first.start : first.start + first.length]) == b"payload"
-    assert (first.packet_id, first.hook, first.indev, first.skb_info, first.whole) == (5, nl.LOCAL_OUT, 0, 0, True)
-    assert bytes(source.buffer[second.start : second.start + second.length]) == b"odd"
-    assert (second.packet_id, second.indev, second.priority) == (6, 4, 1348)
-    assert second.skb_info == nl.SKB_GSO | nl.SKB_CSUMNOTREADY
-    assert not third.whole
+    payloads = [bytes(source.buffer[start : start + length]) for start, length, _, _ in (first, second, third)]
+    assert payloads == [b"payload", b"odd", b"cut"]
+    assert first[2:] == (0, Kind(nl.LOCAL_OUT, indev=0))
+    assert second[2:] == (1348, Kind(nl.PREROUTING, 4, nl.SKB_GSO | nl.SKB_CSUMNOTREADY))
+    assert third[2:] == (0, Kind(nl.PREROUTING, 0, whole=False))
+    source.conclude([0, 1, 2])
+    assert kernel.verdicts() == [("single", nl.NF_ACCEPT, packet_id) for packet_id in (5, 6, 7)]
 
 
 def test_messages_that_are_no_packets_are_passed_over(kernel: Kernel) -> None:
     source = NetlinkQueue(9, superframes=False)
     kernel.deliver(kind=nl.NLMSG_ERROR)
     kernel.deliver(header(1), nl.attribute(nl.NFQA_PAYLOAD, b"x"))
-    assert [record.packet_id for record in source.receive()] == [1]
+    assert len(source.receive()) == 1
+    source.conclude([])
+    assert kernel.verdicts() == [("batch", nl.NF_DROP, 1)]
     assert list(source.receive()) == []
 
 

@@ -5,7 +5,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from scapy.packet import Packet, Raw
 
-from nfxlat.datapath.source import Record
+from nfxlat.datapath.source import Kind
 from nfxlat.datapath.superframe import complete_checksum, safe_gso_size, segments, stamp_of, transport
 from nfxlat.wire.nfnetlink import LOCAL_OUT, PREROUTING
 from nfxlat.wire.stamp import MAGIC
@@ -106,8 +106,7 @@ def test_what_cannot_be_cut_does_not_come_out(stamp: int) -> None:
     ("hook", "indev", "counts"), [(PREROUTING, 3, True), (PREROUTING, 4, False), (LOCAL_OUT, 3, False)]
 )
 def test_a_stamp_counts_at_prerouting_of_a_stamped_interface_only(hook: int, indev: int, counts: bool) -> None:
-    record = Record(0, 0, 0, hook, indev, 0, MAGIC | 1348, True)
-    assert stamp_of(record, frozenset({3})) == (MAGIC | 1348 if counts else 0)
+    assert stamp_of(MAGIC | 1348, Kind(hook, indev), frozenset({3})) == (MAGIC | 1348 if counts else 0)
 
 
 def test_transport_is_found_behind_extension_headers() -> None:

@@ -1,0 +1,137 @@
+"""A batch through the worker: with the fast path the same packets leave, in the same order, with the same verdicts."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from plain_packets import TRANSLATORS, packets
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+
+from nfxlat.datapath.counters import Counters, Total
+from nfxlat.datapath.fastpath import LINK_SIZE, FastPath
+from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.wire.nfnetlink import LOCAL_OUT, POSTROUTING, PREROUTING
+
+Waiting = list[tuple[bytes, Kind]]
+
+SLOT = 2048
+GUARD = 9
+OTHERS = [  # what only the core translates, and what nobody does
+    bytes(IP(src="192.0.2.2", dst="203.0.113.2", options=[b"\x01"] * 4) / UDP() / b"options"),
+    bytes(IP(src="192.0.2.2", dst="203.0.113.2") / ICMP() / b"echo"),
+    bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="MF") / UDP() / bytes(16)),
+    bytes(IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202") / ICMPv6EchoRequest(data=b"echo")),
+    bytes(IPv6(src="2001:db8:ffff::1", dst="2001:db8:ffff::2") / UDP() / b"not ours"),
+    b"",
+    b"\x99neither family",
+]
+
+packet = st.one_of(packets(), packets(), packets(), st.sampled_from(OTHERS))
+kind = st.builds(
+    Kind,
+    st.sampled_from([PREROUTING, PREROUTING, LOCAL_OUT, POSTROUTING]),
+    st.sampled_from([0, 2, 2, 2, 3, GUARD]),
+    st.just(0),
+    st.sampled_from([True] * 7 + [False]),
+)
+
+
+class Source:
+    queue = 7
+    base = 1 << 20
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.buffer = bytearray(b"\xa5" * SLOT * (len(waiting) + 1))
+        self._records: list[Record] = []
+        for number, (octets, kind) in enumerate(waiting):
+            start = number * SLOT + HEADROOM
+            self.buffer[start : start + len(octets)] = octets
+            self._records.append((start, len(octets), 0, kind))
+        self.accepted: list[int] = []
+
+    def fileno(self) -> int:
+        return -1
+
+    def receive(self) -> Sequence[Record]:
+        return self._records
+
+    def pending(self) -> bool:
+        return False
+
+    def conclude(self, accepted: Sequence[int]) -> None:
+        self.accepted += accepted
+
+    def close(self) -> None: ...
+
+
+class Injector:
+    """What leaves, in order."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.packets: list[bytes] = []
+
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+        for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
+            begin = address - self._source.base
+            octets = bytes(self._source.buffer[begin + LINK_SIZE : begin + length])
+            assert destination in (octets[16:20], octets[24:40])
+            self.packets.append(octets)
+
+    def put_packet(self, packet: bytes) -> None:
+        self.packets.append(packet)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def translated(waiting: Waiting, *, fast: bool, device: bool) -> tuple[list[bytes], list[int], list[int], list[int]]:
+    """What left, what was accepted, the counters."""
+    source = Source(waiting)
+    injector, counters = Injector(source), Counters()
+    worker = Worker(
+        [],
+        TRANSLATORS[0],
+        Injectors(injector, injector, device),
+        counters,
+        fast=FastPath(TRANSLATORS[0]) if fast else None,
+        errors=TokenBucket(1e9, 1000, lambda: 0.0),
+        paths=PathMtus(lambda: 0.0),
+        device_index=GUARD,
+    )
+    assert worker.batch(source) == len(waiting)
+    totals = list(counters.totals)
+    totals[Total.FAST] = 0
+    return injector.packets, source.accepted, totals, list(counters.reasons)
+
+
+@given(waiting=st.lists(st.tuples(packet, kind), min_size=1, max_size=12), device=st.booleans())
+def test_a_batch_leaves_as_from_the_core(waiting: Waiting, device: bool) -> None:
+    assert translated(waiting, fast=True, device=device) == translated(waiting, fast=False, device=device)
+
+
+def test_a_worker_begins_each_batch_anew() -> None:
+    """What one batch has accepted or counted is not the next one's."""
+    octets = bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF") / UDP() / b"x")
+    source = Source([(octets, Kind(POSTROUTING, 2)), (octets, Kind(PREROUTING, 2))])
+    injector, counters = Injector(source), Counters()
+    worker = Worker(
+        [],
+        TRANSLATORS[0],
+        Injectors(injector, injector, device=True),
+        counters,
+        fast=FastPath(TRANSLATORS[0]),
+        errors=TokenBucket(1, 1, lambda: 0.0),
+        paths=PathMtus(lambda: 0.0),
+    )
+    worker.batch(source)
+    assert (source.accepted, len(injector.packets)) == ([0], 2)
+    again = Source([(octets, Kind(PREROUTING, 2))])
+    worker.batch(again)
+    assert (again.accepted, len(injector.packets)) == ([], 3)
+    assert (counters.totals[Total.PACKETS], counters.totals[Total.FAST]) == (3, 3)
