@@ -63,17 +63,14 @@ def udp_send(talk: Talk, stream: dict[str, Any], rate: float, seconds: float) ->
             burst = SendBatch(packet_socket.fileno(), BURST + 1, refuse)
             for number in range(start, min(start + BURST, len(frames))):
                 burst.put(base + number * size, size)
-            bursts.append((burst, burst.staged))
+            bursts.append((burst, burst.lay_out()))
         handed = turn = 0
         started = now = time.monotonic()
         ends = started + seconds
         while now < ends:
             if handed <= (now - started) * rate:
                 burst, count = bursts[turn]
-                if burst.staged:
-                    burst.flush()
-                else:  # the same messages once more
-                    burst.send_again(count)
+                burst.send(count)
                 handed += count
                 turn += 1
                 if turn == len(bursts):

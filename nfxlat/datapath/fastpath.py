@@ -37,12 +37,11 @@ _CUT = 0xF000 | _CWR
 _CUTS = 1024  # remembered: one for each gso_size that is in use
 _DF_THRESHOLD = 1260  # RFC 7915 5.1: larger IPv4 packets have DF=1
 
-# Of the transport header behind it: checksum of UDP; data offset and flags, checksum of TCP.
-_ipv4 = struct.Struct("!HH2xHBB2x8s6xH4xH2xH").unpack_from  # to tos, length, flags and offset, ttl, protocol, addresses
-_ipv6 = struct.Struct("!IHBB32s6xH4xH2xH").unpack_from  # version to flow label, length, protocol, hop limit, addresses
-_put_ipv6 = struct.Struct(
-    "!10s14sH2xHBB32s"
-).pack_into  # version and traffic class, length, protocol, hop limit, addresses
+# IPv4: version to tos, total_length, flags and offset, ttl, protocol, addresses. IPv6: version to flow label,
+# payload_length, next_header, hop_limit, addresses. Behind both: UDP's checksum; TCP's data offset and flags, checksum.
+_ipv4 = struct.Struct("!HH2xHBB2x8s6xH4xH2xH").unpack_from
+_ipv6 = struct.Struct("!IHBB32s6xH4xH2xH").unpack_from
+_put_ipv6 = struct.Struct("!10s14sH2xHBB32s").pack_into
 _put_ipv4 = struct.Struct("!10s14sBBHHHBBH8s").pack_into
 _put_u16 = struct.Struct("!H").pack_into
 
@@ -67,8 +66,8 @@ class Flow(NamedTuple):
 
 
 Asked = tuple[int, int, int, int, int, Kind]
-"""What decides how a superframe is cut: octets of the new IP header, protocol, data offset and CWR of TCP, the most
-octets behind the IP header of a segment, priority, kind."""
+"""What decides how a superframe is cut: the result's family, protocol, data offset and CWR of TCP, the most octets
+behind the IP header of a segment, priority, kind."""
 Cut = tuple[int, int, bytes]
 """Octets of the transport header, octets behind it in a segment (0: the superframe is the core's), vnet header."""
 _NOT_OURS: Cut = (0, 0, b"")
@@ -218,12 +217,10 @@ class FastPath:
                 ttl -= 1
             if info & SKB_GSO:
                 limit = 0xFFFF if fragment else self._df0_limit - 40  # RFC 7915 4.1
-                asked = 40, protocol, offset_flags & _CUT if protocol == _TCP else 0, limit, priority, kind
-                transport_header, gso_size, offload = self._cuts.get(asked) or self._cut(asked)
-                if not gso_size or size < transport_header:
+                cut = self._superframe(6, protocol, offset_flags, limit, priority, kind, size)
+                if cut is None:
                     break
-                if size - transport_header <= gso_size:
-                    offload = _PARTIAL[6, protocol]
+                offload = cut[0]
                 taken.superframes += 1
                 taken.superframe_payload += payload
             elif (not fragment and total + 20 > self._df0_limit) or (
@@ -298,14 +295,10 @@ class FastPath:
             segment = size
             if info & SKB_GSO:
                 limit = self._narrow.get(destination, 0xFFFF) - 20
-                asked = 20, protocol, offset_flags & _CUT if protocol == _TCP else 0, limit, priority, kind
-                transport_header, gso_size, offload = self._cuts.get(asked) or self._cut(asked)
-                if not gso_size or size < transport_header:
+                cut = self._superframe(4, protocol, offset_flags, limit, priority, kind, size)
+                if cut is None:
                     break
-                if size - transport_header <= gso_size:
-                    offload = _PARTIAL[4, protocol]
-                else:
-                    segment = transport_header + gso_size
+                offload, segment = cut
                 taken.superframes += 1
                 taken.superframe_payload += payload
             elif (self._mtu_of is not None and total > self._mtu_of(destination)) or (
@@ -343,24 +336,39 @@ class FastPath:
             index = len(records)
         return index
 
+    def _superframe(
+        self, family: int, protocol: int, offset_flags: int, limit: int, priority: int, kind: Kind, size: int
+    ) -> tuple[bytes, int] | None:
+        """(vnet header, largest segment) of a superframe with `size` octets behind its IP header; None: the core's.
+
+        `limit` and the segment are octets behind the IP header too; `family` is the result's.
+        """
+        asked = family, protocol, offset_flags & _CUT if protocol == _TCP else 0, limit, priority, kind
+        transport_header, gso_size, offload = self._cuts.get(asked) or self._cut(asked)
+        if not gso_size or size < transport_header:
+            return None
+        if size - transport_header <= gso_size:
+            return _PARTIAL[family, protocol], size
+        return offload, transport_header + gso_size
+
     def _cut(self, asked: Asked) -> Cut:
         """How superframes are cut that are alike; remembered. Without a stamp, TCP is cut to a size that no path
         refuses, and UDP cannot be cut at all.
         """
-        header, protocol, offset_flags, limit, priority, kind = asked
+        family, protocol, offset_flags, limit, priority, kind = asked
         stamp = stamp_of(priority, kind, self._stamped)
         gso_size = gso_size_of(stamp)
         if protocol == _TCP:
             transport_header, offset = (offset_flags >> 12) * 4, 16
             gso_size = min(gso_size or safe_gso_size(transport_header), limit - transport_header)
-            gso_type = vnet.GSO_TCPV6 if header == 40 else vnet.GSO_TCPV4
+            gso_type = vnet.GSO_TCPV6 if family == 6 else vnet.GSO_TCPV4
             if offset_flags & _CWR:
                 gso_type |= vnet.GSO_ECN
             takes = transport_header >= 20 and gso_size > 0
         else:
             transport_header, offset, gso_type = 8, 6, vnet.GSO_UDP_L4
             takes = is_udp(stamp) and 0 < gso_size <= limit - transport_header
-        start = 14 + header
+        start = 54 if family == 6 else 34
         cut = _NOT_OURS
         if takes:
             offload = vnet.pack(vnet.NEEDS_CSUM, gso_type, start + transport_header, gso_size, start, offset)

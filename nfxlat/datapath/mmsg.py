@@ -143,19 +143,21 @@ class SendBatch:
 
     def flush(self) -> None:
         """Send all that is staged. A message that the kernel refuses is reported and skipped."""
-        staged = self._staged
-        if not staged:
-            return
-        entries = len(staged)
+        if self._staged:
+            self.send(self.lay_out())
+
+    def lay_out(self) -> int:
+        """Make all that is staged ready for `send`; how many messages that are."""
+        entries = len(self._staged)
         pack = self._pack[entries]
         if pack is None:
             pack = self._pack[entries] = struct.Struct("@" + "PN" * (entries // 2)).pack_into
-        pack(self._iovecs, 0, *staged)
-        staged.clear()
-        self.send_again(entries // 2)
+        pack(self._iovecs, 0, *self._staged)
+        self._staged.clear()
+        return entries // 2
 
-    def send_again(self, count: int) -> None:
-        """Send the first `count` messages of those that were sent last."""
+    def send(self, count: int) -> None:
+        """Send the first `count` messages of those laid out last."""
         done = 0
         while done < count:
             sent = _sendmmsg(self._descriptor, self._headers.address + _MMSGHDR_SIZE * done, count - done, 0)

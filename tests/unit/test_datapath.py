@@ -86,7 +86,7 @@ def test_several_are_staged_behind_what_waits_and_sent_where_they_would_not_fit(
         assert (sender.staged, [right.recv(8) for _ in range(3)]) == (0, [b"cd", b"e", b"fgh"])
         sender.put_all([base, 1] * 3)
         assert sender.staged == 0
-        sender.send_again(2)
+        sender.send(2)  # of those sent last, once more
         assert [right.recv(8) for _ in range(5)] == [b"a"] * 5
 
 
