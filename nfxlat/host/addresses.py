@@ -11,6 +11,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
+from nfxlat.host.links import link_of
 
 RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x10, 0x100  # linux/rtnetlink.h
 
@@ -72,4 +73,5 @@ def add_address(ipr: IPRoute, device: str, address: str) -> bool:
 def remove_address(device: str, address: str) -> None:
     """Take the address `address`/32 off `device`, if it is there."""
     with IPRoute() as ipr, contextlib.suppress(NetlinkError):
-        ipr.addr("del", index=socket.if_nametoindex(device), address=address, prefixlen=32)
+        if (link := link_of(ipr, device)) is not None:
+            ipr.addr("del", index=link["index"], address=address, prefixlen=32)

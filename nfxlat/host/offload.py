@@ -7,7 +7,6 @@ size. A veth has no interrupts to wait for, so what its NAPI has collected goes 
 """
 
 import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pyroute2.ethtool import Ethtool
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns, state
 from nfxlat.host.device import NEAR_MAC
+from nfxlat.host.links import link_of
 
 SYSFS = Path("/sys/class/net")
 STATE = ":tune"  # in the place of a domain's name, and none: no device can have a colon
@@ -105,9 +105,9 @@ def _is_of(directory: Path, name: str) -> bool:
         shown = (directory / "ifindex").read_text().strip(), (directory / "address").read_text().strip()
     except OSError:
         return False
-    index = socket.if_nametoindex(name)
     with IPRoute() as ipr:
-        return shown == (str(index), ipr.get_links(index)[0].get_attr("IFLA_ADDRESS"))
+        link = link_of(ipr, name)
+    return link is not None and shown == (str(link["index"]), link.get_attr("IFLA_ADDRESS"))
 
 
 def write(ethtool: Any, name: str, settings: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
@@ -98,7 +98,7 @@ def _mtu4(domain: Domain, network: IPv4Network, networks: int) -> int:
 def _ends_in(device: str, address: bytes) -> bool:
     """Whether the route to `address` goes into `device`: the host behind has no route of its own (yet)."""
     index = egress_interface(address)
-    return index is not None and socket.if_indextoname(index) == device
+    return index is not None and index == _indexes().get(device)
 
 
 def ours() -> set[tuple[str, int]]:
@@ -114,12 +114,16 @@ def ours() -> set[tuple[str, int]]:
 def add(routes: Sequence[Route], left_over: Collection[tuple[str, int]]) -> None:
     """Make the routes in order, or renew them where `left_over` (of `ours`) has them.
 
-    Raises OperatorError where somebody else's route stands in the way, or the kernel refuses; some are made then.
+    Raises OperatorError where a device is gone (none is made then), somebody else's route stands in the way, or the
+    kernel refuses (some are made).
     """
     create = rtnetlink.NLM_F_CREATE
+    indexes = _indexes()
+    if missing := [route for route in routes if route.device is not None and route.device not in indexes]:
+        raise OperatorError(os.strerror(errno.ENODEV), where=f"route {missing[0]}", hint="set the domain up again")
     requests = [
         (request, create | (rtnetlink.NLM_F_REPLACE if _place(route) in left_over else rtnetlink.NLM_F_EXCL))
-        for route, request in zip(routes, _requests(routes), strict=True)
+        for route, request in zip(routes, _requests(routes, indexes), strict=True)
     ]
     for index, code in rtnetlink.apply(rtnetlink.RTM_NEWROUTE, requests):
         what, hint = os.strerror(code), ""
@@ -130,9 +134,9 @@ def add(routes: Sequence[Route], left_over: Collection[tuple[str, int]]) -> None
 
 def delete(routes: Iterable[Route]) -> list[Route]:
     """Delete those of `routes` that are there and ours, in reverse; return them."""
-    names = {name for _, name in socket.if_nameindex()}
-    backwards = [route for route in reversed(list(routes)) if route.device is None or route.device in names]
-    requests = [(request, 0) for request in _requests(backwards)]
+    indexes = _indexes()
+    backwards = [route for route in reversed(list(routes)) if route.device is None or route.device in indexes]
+    requests = [(request, 0) for request in _requests(backwards, indexes)]
     gone = dict.fromkeys(range(len(requests)))
     for index, code in rtnetlink.apply(rtnetlink.RTM_DELROUTE, requests):
         if code != errno.ESRCH:
@@ -145,14 +149,16 @@ def _place(route: Route) -> tuple[str, int]:
     return route.network, route.metric
 
 
-def _requests(routes: Iterable[Route]) -> Iterator[Request]:
-    indexes: dict[str, int] = {}
+def _indexes() -> dict[str, int]:
+    """Index of every interface, by name."""
+    return {name: index for index, name in socket.if_nameindex()}
+
+
+def _requests(routes: Iterable[Route], indexes: Mapping[str, int]) -> Iterator[Request]:
     for route in routes:
         address, _, length = route.network.partition("/")
         family = FAMILIES[route.version]
-        interface = 0
-        if route.device is not None and (interface := indexes.get(route.device, 0)) == 0:
-            interface = indexes[route.device] = socket.if_nametoindex(route.device)
+        interface = indexes[route.device] if route.device is not None else 0
         source = socket.inet_pton(family, route.source) if route.source else b""
         destination = socket.inet_pton(family, address)
         yield Request(family, destination, int(length), route.metric, PROTOCOL, interface, route.mtu or 0, source)

@@ -58,7 +58,8 @@ def accept_ra_kept() -> dict[str, str]:
         return {}
     with IPRoute() as ipr:
         routes = ipr.get_routes(family=AF_INET6, dst_len=0, proto=RTPROT_RA)
-        names = {ipr.get_links(route.get_attr("RTA_OIF"))[0].get_attr("IFLA_IFNAME") for route in routes}
+        interfaces = {route.get_attr("RTA_OIF") for route in routes}
+        names = [link.get_attr("IFLA_IFNAME") for link in ipr.get_links() if link["index"] in interfaces]
     return {f"net/ipv6/conf/{name}/accept_ra": "2" for name in sorted(names)}
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host.device import Report, configure, link_of
+from nfxlat.host import links
+from nfxlat.host.device import Report, configure
+from nfxlat.host.links import link_of
 from nfxlat.wire import vnet
 
 ALIAS = "nfxlat device model"
@@ -86,7 +88,7 @@ def remove_named(name: str) -> bool:
         there = link_of(ipr, name)
         if there is None or not is_ours(there) or _queues(there):
             return False
-        ipr.link("del", index=there["index"])
+        links.delete(ipr, there)
     return True
 
 

@@ -18,7 +18,8 @@ from nfxlat import config
 from nfxlat.config import Config
 from nfxlat.errors import OperatorError
 from nfxlat.host import device, registry, tun
-from nfxlat.host.device import Report, link_of
+from nfxlat.host.device import Report
+from nfxlat.host.links import link_of
 from nfxlat.service import status
 from nfxlat.xlat.domain import Domain
 

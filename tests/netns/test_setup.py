@@ -15,9 +15,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import device, netns
+from nfxlat.host import addresses, device, links, netns, routes
 from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.mtu import egress_mtu
 from nfxlat.lab.netns import Namespace, link, wait_for
@@ -276,6 +277,50 @@ def test_half_made_device_is_made_anew(node: Namespace) -> None:
     with device.in_namespace(second.far_namespace):
         assert socket.if_nametoindex(second.far_interface)
     device.remove(second)
+
+
+def test_near_end_that_the_dying_far_namespace_takes_along_is_no_failure(
+    node: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tears an unpinned namespace down some time later: here between nfxlat's look and its own deletion."""
+    first, _ = device.create_or_adopt("siit0", report=lambda line: None)
+    netns.unpin(first.far_namespace)
+    judge = device._is_whole
+
+    def slow(*arguments: object) -> bool:
+        found = judge(*arguments)  # type: ignore[arg-type]
+        wait_for(lambda: "siit0" not in snapshot()["links"], "the namespace to be torn down")  # type: ignore[operator]
+        return found
+
+    monkeypatch.setattr(device, "_is_whole", slow)
+    second, created = device.create_or_adopt("siit0", report=lambda line: None)
+    assert created
+    device.remove(second)
+
+
+def test_link_that_somebody_else_deletes_first_is_no_failure(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.ip("link add goes type veth peer name gone")
+    index = socket.if_nametoindex("goes")
+    with IPRoute() as ipr:
+        there = links.link_of(ipr, "goes")
+        assert there is not None
+        assert there["index"] == index
+        links.delete(ipr, there)
+        links.delete(ipr, there)
+        assert links.link_of(ipr, "goes") is None
+        monkeypatch.setattr(socket, "if_nametoindex", lambda name: index)  # known a moment ago
+        assert links.link_of(ipr, "goes") is None
+    addresses.remove_address("goes", "192.0.2.1")
+    assert routes.delete([routes.Route("198.51.100.0/24", "goes", 0)]) == []
+
+
+def test_routes_into_a_device_that_is_gone_are_refused_before_the_first_is_made(node: Namespace) -> None:
+    before = snapshot()
+    wanted = [routes.Route("198.51.100.0/24", None, 0), routes.Route("198.51.100.0/24", "gone", 7)]
+    with pytest.raises(OperatorError, match="No such device") as caught:
+        routes.add(wanted, ())
+    assert caught.value.where == "route 198.51.100.0/24 dev gone metric 7"
+    assert snapshot() == before
 
 
 def test_device_says_nothing_of_its_own_and_counts_what_dies_in_it(node: Namespace) -> None:

@@ -66,7 +66,7 @@ def test_many_prefixes_share_the_domain_s_mtu(mtus: dict[bytes, int]) -> None:
 
 @pytest.mark.usefixtures("mtus")
 def test_routes_into_the_device_are_ours_and_not_locked() -> None:
-    (request,) = routes._requests([routes.Route("198.51.100.0/24", "lo", 0, 1480)])
+    (request,) = routes._requests([routes.Route("198.51.100.0/24", "lo", 0, 1480)], {"lo": 1})
     assert (request.protocol, request.mtu) == (118, 1480)
     message = request.message(24, 0, 1)
     assert message.endswith(b"\x0c\0\x08\0\x08\0\x02\0" + (1480).to_bytes(4, "little"))  # RTAX_MTU, no RTAX_LOCK

@@ -1,0 +1,33 @@
+"""Look-ups and deletions of links that bear with others who delete them meanwhile.
+
+Above all with the kernel itself: a pinned namespace that loses its last user is torn down some time later, by
+cleanup_net (net/core/net_namespace.c), and takes a veth's other end with it.
+"""
+
+import errno
+import socket
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+
+def link_of(ipr: IPRoute, name: str) -> Any | None:
+    """The RTM_NEWLINK message of interface `name`, or None."""
+    try:
+        return ipr.get_links(socket.if_nametoindex(name))[0]
+    except OSError:  # of if_nametoindex, without an errno: no such interface
+        return None
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:  # gone in between
+            raise
+        return None
+
+
+def delete(ipr: IPRoute, link: Any) -> None:
+    """Delete the interface of the RTM_NEWLINK message `link`, if it is still there. Raises NetlinkError."""
+    try:
+        ipr.link("del", index=link["index"])
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:
+            raise
