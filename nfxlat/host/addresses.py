@@ -70,8 +70,10 @@ def add_address(ipr: IPRoute, device: str, address: str) -> bool:
     return True
 
 
-def remove_address(device: str, address: str) -> None:
-    """Take the address `address`/32 off `device`, if it is there."""
+def remove_address(device: str, address: str) -> bool:
+    """Take the address `address`/32 off `device`; False where it is not there."""
     with IPRoute() as ipr, contextlib.suppress(NetlinkError):
         if (link := link_of(ipr, device)) is not None:
             ipr.addr("del", index=link["index"], address=address, prefixlen=32)
+            return True
+    return False

@@ -37,6 +37,7 @@ class State:
 
     def __init__(self, domain: str) -> None:
         self.path = RUN / f"{domain}-{netns.own_inode()}.json"
+        self._partial = self.path.with_suffix(".partial")
         self._cookie = netns_cookie()
         self._descriptor = self._lock(domain)
         self.data: dict[str, Any] = {}
@@ -78,14 +79,30 @@ class State:
         return True
 
     def save(self) -> None:
-        """Write `data`; returns when the kernel has it (the machine's death takes /run with it anyway)."""
-        text = json.dumps(self.data | {"netns_cookie": self._cookie}).encode() + b"\n"
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        """Put a new file with `data` in the place of the former: whoever dies meanwhile leaves one of them, whole.
+
+        The machine's death takes /run with it anyway. Raises OperatorError where /run is full.
+        """
+        text = json.dumps(self.data | {"netns_cookie": self._cookie}) + "\n"
+        try:
+            descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                with open(descriptor, "w", closefd=False) as file:
+                    file.write(text)
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody else opens it by that name
+                self._partial.rename(self.path)
+            except OSError:
+                os.close(descriptor)
+                raise
+        except OSError as error:
+            raise OperatorError(os.strerror(error.errno or 0), where=str(self._partial)) from None
+        os.close(self._descriptor)
+        self._descriptor = descriptor
 
     def close(self, *, remove: bool) -> None:
         """Let go of the lock, with `remove` after deleting the file (and /run/nfxlat, where it is empty then)."""
         if remove:
+            self._partial.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 RUN.rmdir()

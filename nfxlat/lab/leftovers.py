@@ -23,7 +23,7 @@ def remove_remains(inode: int) -> None:
     """
     for path in Path(RUN_NETNS).glob(f"nfxlat-*-{inode}"):
         unpin(path.name)
-    for path in [*Path(RUN_NFXLAT).glob(f"*-{inode}.json"), *Path(RUN_NFXLAT).glob(f"*-{inode}.toml")]:
+    for path in Path(RUN_NFXLAT).glob(f"*-{inode}.*"):  # json, toml, partial
         path.unlink(missing_ok=True)
 
 

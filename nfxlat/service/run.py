@@ -94,6 +94,8 @@ class Service:
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
         with ExitStack() as stack:
             self._open_sources(stack)
+            status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
+            stack.callback(status.close)
             self._prepare_host(stack)
             self._injectors = [self._open_injectors(stack, number) for number in range(self._options.workers)]
             monitor = stack.enter_context(AddressWatch())
@@ -108,8 +110,6 @@ class Service:
                     self._stamp.refresh()
                     self._supervisor.send({"stamped": sorted(self._stamp.indexes)})
 
-            status = StatusSocket(self._options.domain.name, self.summary)
-            stack.callback(status.close)
             self._supervisor.watch[status.fileno()] = status.answer
             self._supervisor.watch[monitor.fileno()] = addresses_changed
             self._watch = RulesWatch(self._setup, self._queue_numbers(), self._report, self._supervisor.later)

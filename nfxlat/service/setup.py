@@ -8,7 +8,7 @@ over and its `down` restores the original.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal
 
 from pyroute2 import IPRoute
@@ -19,6 +19,7 @@ from nfxlat.host.routes import Route
 from nfxlat.host.state import State
 from nfxlat.nft import compat, listing, load, templates
 from nfxlat.nft.spread import chain_of
+from nfxlat.service import status
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
@@ -80,7 +81,15 @@ class Setup:
     def up(self) -> None:
         """Do it all, or nothing: a step that fails undoes the earlier ones. Raises OperatorError."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", what="--setup")
-        self._state = State(self.domain.name)
+        state = State(self.domain.name)
+        if (other := status.other(self.domain.name)) is not None:
+            state.close(remove=not state.left_over)
+            raise OperatorError(
+                f"another nfxlat translates for this domain, without --setup (pid {other.pid})",
+                where=f"domain.{self.domain.name}",
+                hint="stop that one, or run this one without --setup too",
+            )
+        self._state = state
         try:
             if self._state.left_over:
                 self.report(f"taking over what a run that was killed left ({self._state.path})")
@@ -99,7 +108,14 @@ class Setup:
         if self._state is None:
             return
         failures: list[OperatorError] = []
-        for step in (self._drop_stamp, self._drop_rules, self._restore_sysctls, self._drop_routes, self._drop_device):
+        for step in (
+            self._drop_stamp,
+            self._drop_rules,
+            self._restore_sysctls,
+            self._drop_routes,
+            self._drop_addresses,
+            self._drop_device,
+        ):
             try:
                 step(self._state)
             except OperatorError as error:
@@ -127,16 +143,31 @@ class Setup:
         self._note(device=own, tun=None)
         self.device, _ = device.create_or_adopt(name, report=self.report)
         self._addresses()
+        self._cut_addresses(self._wanted_addresses())  # those of a former configuration, whose run was killed
 
     def _addresses(self) -> None:
-        if self.role != "host":
-            return
+        """Give the device what it lacks of the host's addresses; those that were noted before stay noted."""
+        assert self._state is not None
+        wanted = self._wanted_addresses()
+        self._note(addresses=list(dict.fromkeys((*self._state.data.get("addresses", []), *wanted))))
         with IPRoute() as ipr:
-            for network in prefixes.clat4(self.domain):
-                if network.prefixlen == network.max_prefixlen:
-                    address = str(network.network_address)
-                    made = addresses.add_address(ipr, self.domain.name, address)
-                    self.report(f"address {address}/32 dev {self.domain.name}{'' if made else ' taken over'}")
+            for address in wanted:
+                made = addresses.add_address(ipr, self.domain.name, address)
+                self.report(f"address {address}/32 dev {self.domain.name}{'' if made else ' taken over'}")
+
+    def _wanted_addresses(self) -> list[str]:
+        """This host's, as a CLAT: IPv4 addresses of their own, not of networks behind it."""
+        networks = prefixes.clat4(self.domain) if self.role == "host" else ()
+        return [str(one.network_address) for one in networks if one.prefixlen == one.max_prefixlen]
+
+    def _cut_addresses(self, wanted: Collection[str]) -> None:
+        """Take the noted addresses that are not `wanted` off the device, and out of the notes."""
+        assert self._state is not None
+        noted: list[str] = self._state.data.get("addresses", [])
+        for address in noted:
+            if address not in wanted and addresses.remove_address(self.domain.name, address):
+                self.report(f"address {address}/32 dev {self.domain.name} removed")
+        self._note(addresses=list(wanted))
 
     def extend(self, domain: Domain) -> Stand:
         """Routes and addresses of `domain` beside those that stand, for `cut` to take away: it returns these.
@@ -144,8 +175,9 @@ class Setup:
         Raises OperatorError, and nothing is changed then.
         """
         former = self.domain, self._made
-        self.domain, self._made = domain, routes.wanted(domain, self.role)
-        self._note(routes=list(dict.fromkeys((*former[1], *self._made))))
+        wanted = routes.wanted(domain, self.role)
+        self._note(routes=list(dict.fromkeys((*former[1], *wanted))))
+        self.domain, self._made = domain, wanted
         try:
             self._addresses()  # sources of routes
             new = self._add_routes(former[1])
@@ -170,9 +202,7 @@ class Setup:
         places = {(route.network, route.metric) for route in self._made}
         stale = [route for route in former[1] if (route.network, route.metric) not in places]
         gone = routes.delete(stale)
-        if self.role == "host":
-            for network in sorted(set(prefixes.clat4(former[0])) - set(prefixes.clat4(self.domain))):
-                addresses.remove_address(self.domain.name, str(network.network_address))
+        self._cut_addresses(self._wanted_addresses())
         self._note(routes=self._made)
         return gone
 
@@ -284,6 +314,9 @@ class Setup:
     def _drop_routes(self, state: State) -> None:
         gone = routes.delete([Route(*fields) for fields in state.data.get("routes", [])])
         self._tell("removed", gone)
+
+    def _drop_addresses(self, state: State) -> None:
+        self._cut_addresses(())  # the device may have been there before
 
     def _drop_device(self, state: State) -> None:
         self._drop_veth(state)

@@ -70,6 +70,17 @@ def running() -> list[Running]:
     return [Running(*each) for each in sorted(found)]
 
 
+def other(domain: str) -> Running | None:
+    """A translator of `domain` on this namespace that lives and is not this process; None without one.
+
+    A name outlives a killed translator for as long as its workers take to notice.
+    """
+    for one in running():
+        if one.domain == domain and one.pid != os.getpid() and Path(f"/proc/{one.pid}").exists():
+            return one
+    return None
+
+
 def ask(one: Running) -> dict[str, Any]:
     """Its counters, as `nfxlat run --summary` writes them. Raises OperatorError where it does not answer."""
     answer = b""

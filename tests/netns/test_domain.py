@@ -82,6 +82,17 @@ def test_a_domain_is_added_shown_run_and_deleted(bare_lab: Lab, model: str) -> N
     assert state_of(where) == before
 
 
+def test_address_of_a_host_does_not_stay_on_a_device_that_stays(bare_lab: Lab) -> None:
+    where = bare_lab.translator
+    domain(where, "add", "red", *WORDS)
+    added = state_of(where)
+    with TranslatorProcess(where, bare_lab.directory, "--role", "host", "--domain", "red") as process:
+        assert "local 203.0.113.2 dev red" in where.ip("route show table local")
+        process.stop()
+        assert "address 203.0.113.2/32 dev red removed" in process.output()
+    assert state_of(where) == added
+
+
 @MODELS
 def test_routes_into_a_domain_nobody_translates_for_fail_closed(bare_lab: Lab, model: str) -> None:
     lab, where = bare_lab, bare_lab.translator

@@ -337,8 +337,12 @@ def test_signals_wait_for_the_end_of_a_deferring_block() -> None:
                 signal.raise_signal(signal.SIGINT)
             done.append("whole")
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert done == ["whole"]
 
 

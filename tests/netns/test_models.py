@@ -155,7 +155,7 @@ def test_the_other_models_device_is_not_taken_from_who_has_it(
     with TranslatorProcess(lab.translator, lab.directory, *has, setup=False) as process:
         before = state_of(lab)
         other = TranslatorProcess(lab.translator, lab.directory / "..", *run_arguments, queue=None if has == () else 9)
-        with pytest.raises(OperatorError, match="a device of that name exists already"):
+        with pytest.raises(OperatorError, match="another nfxlat translates for this domain"):
             other.__enter__()
         assert state_of(lab) == before
         assert process.alive()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.topology import Lab
+from nfxlat.lab.topology import HOST6_EAM4, Lab
 
 RUN = [sys.executable, "-m", "nfxlat", "run"]
 
@@ -32,6 +33,20 @@ def test_a_queue_that_another_process_holds(lab: Lab, process: TranslatorProcess
 def test_the_second_queue_being_held_gives_the_first_back(lab: Lab) -> None:
     assert refused(lab, *RUN, "--queue", "6", "--setup").startswith("nfxlat: queue 7: held by another process")
     assert " 6 " not in lab.translator.run(["cat", "/proc/net/netfilter/nfnetlink_queue"]).stdout
+
+
+def test_set_up_of_a_domain_that_is_translated_without_one(bare_lab: Lab) -> None:
+    lab = bare_lab
+    with TranslatorProcess(lab.translator, lab.directory, setup=False) as process:
+        before = lab.translator.ip("-d link show siit0"), lab.translator.ip("route show table all")
+        line = refused(lab, *RUN, "--queue", "9", "--prefix6", "2001:db8:64::/96", "--setup")
+        assert line.startswith("nfxlat: domain.siit0: another nfxlat translates for this domain, without --setup")
+        assert f"(pid {process.pid})" in line
+        assert (lab.translator.ip("-d link show siit0"), lab.translator.ip("route show table all")) == before
+        assert process.alive()
+        process.kill()
+    with TranslatorProcess(lab.translator, lab.directory):  # its device is taken over as ever
+        assert lab.host4.call(ping, HOST6_EAM4).ok
 
 
 @pytest.mark.parametrize("arguments", [("--setup",), ()], ids=["setup", "plain"])

@@ -38,11 +38,19 @@ DOMAIN = Domain(
     rfc6791_v4=(IPv4Network("203.0.113.240/28"),),
 )
 
+OTHER = Domain(
+    prefix6=DOMAIN.prefix6,
+    pool4=(IPv4Network("192.0.2.0/24"),),
+    eamt=Eamt([(IPv4Network("203.0.113.7"), IPv6Network("2001:db8:2::7"))]),
+)
+
 KILLED = """
 import sys
 sys.path.insert(0, {path!r})
-from test_setup import DOMAIN, Setup
-Setup(DOMAIN, queue=7, role={role!r}, report=print).up()
+from test_setup import DOMAIN, OTHER, Setup, routes
+setup = Setup(DOMAIN, queue=7, role={role!r}, report=print)
+setup.up()
+{then}
 print("up", flush=True)
 sys.stdin.read()
 """
@@ -97,7 +105,7 @@ def snapshot() -> dict[str, object]:
         "routes6": output("ip", "-6", "route", "show", "table", "all"),
         "rules": output("nft", "list", "ruleset"),
         "links": [entry["ifname"] for entry in json.loads(output("ip", "-j", "link"))],
-        "addresses": output("ip", "-o", "address"),
+        "addresses": [line.partition(": ")[2] for line in output("ip", "-o", "address").splitlines()],
         "pinned": sorted(name for name in os.listdir("/run/netns") if inode in name),
         "states": sorted(path.name for path in Path("/run/nfxlat").glob(f"*{inode}*")),
         "sysctls": sysctls,
@@ -176,9 +184,9 @@ def test_default_router_learnt_by_advertisement_survives_forwarding(node: Namesp
     assert "via fe80::1" in node.ip("-6 route show default")
 
 
-def killed(node: Namespace, role: str = "router") -> None:
-    """Run a set-up in a process, and kill it with SIGKILL when it is up."""
-    script = KILLED.format(path=str(Path(__file__).parent), role=role)
+def killed(node: Namespace, role: str = "router", then: str = "") -> None:
+    """Run a set-up in a process, and kill it with SIGKILL when it is up and has done `then`."""
+    script = KILLED.format(path=str(Path(__file__).parent), role=role, then=then)
     process = node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert "up\n" in iter(process.stdout.readline, "")
@@ -217,8 +225,36 @@ def test_take_over_with_another_configuration_removes_the_former_s_routes(node: 
     assert snapshot() == before
 
 
+RELOAD_STEPS = {
+    "before the first route": "routes.add = lambda *which: None\nsetup.extend(OTHER)",
+    "among the routes": "add = routes.add\nroutes.add = lambda some, there: add(some[:3], there)\nsetup.extend(OTHER)",
+    "behind the routes": "setup.extend(OTHER)",
+    "with the rules": "setup.extend(OTHER)\nsetup.load_rules()",
+    "at the end": "setup.cut(setup.extend(OTHER))",
+}
+
+
+@pytest.mark.parametrize("role", ["router", "host"])
+@pytest.mark.parametrize("domain", [DOMAIN, OTHER], ids=["former", "new"])
+@pytest.mark.parametrize("step", RELOAD_STEPS)
+def test_run_that_is_killed_in_a_reload_is_taken_over_with_either_configuration(
+    node: Namespace, step: str, domain: Domain, role: str
+) -> None:
+    before = snapshot()
+    undisturbed = made(role, domain)
+    undisturbed.up()
+    up = snapshot()
+    undisturbed.down()
+    killed(node, role, RELOAD_STEPS[step])
+    setup = made(role, domain)
+    setup.up()
+    assert snapshot() == up
+    setup.down()
+    assert snapshot() == before
+
+
 def test_second_set_up_of_a_living_domain_is_refused_and_harms_nothing(node: Namespace) -> None:
-    script = KILLED.format(path=str(Path(__file__).parent), role="router")
+    script = KILLED.format(path=str(Path(__file__).parent), role="router", then="")
     process = node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert "up\n" in iter(process.stdout.readline, "")

@@ -1,6 +1,7 @@
 """The state file: locked by the living, read after the dead, ignored from another time."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,49 @@ def test_a_file_cut_short_or_about_a_former_namespace_is_ignored(run: Path, text
     assert not second.left_over
     assert second.data == {}
     second.close(remove=True)
+
+
+def test_whoever_is_killed_while_he_writes_leaves_the_former_state(run: Path) -> None:
+    dies = HOLDER.replace(
+        "sys.stdin.read()",
+        """import os, signal
+pathlib.Path.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
+held.data["sysctls"] = {}
+held.save()""",
+    )
+    ended = subprocess.run([sys.executable, "-c", dies, str(run)], capture_output=True, text=True, timeout=20)
+    assert (ended.stdout, ended.returncode) == ("held\n", -signal.SIGKILL)
+    successor = State("siit0")
+    assert successor.data["sysctls"] == {"net/ipv4/ip_forward": "0"}
+    successor.close(remove=True)
+    assert not run.exists()
+
+
+def test_lock_outlives_each_writing(run: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER.replace("held.save()", "held.save(); held.save()"), str(run)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(OperatorError, match="another nfxlat"):
+            State("siit0")
+        holder.kill()
+
+
+def test_full_run_is_one_line_and_the_former_state_stays(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = State("siit0")
+    held.data["sysctls"] = {"net/ipv4/ip_forward": "0"}
+    held.save()
+    held.data["sysctls"] = {}
+    held._partial = Path("/dev/full")
+    with pytest.raises(OperatorError, match="No space left"):
+        held.save()
+    assert json.loads(held.path.read_text())["sysctls"] == {"net/ipv4/ip_forward": "0"}
+    held._partial = run / "unused"
+    held.close(remove=True)
 
 
 def test_two_domains_have_a_file_each(run: Path) -> None:
