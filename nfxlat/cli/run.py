@@ -65,6 +65,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
+    result = service(_options(arguments), _report).run()  # only the service has them: a reload frees the domain
+    for line in summary_lines(result):
+        print(line)
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    """What the arguments ask for, checked. Raises OperatorError."""
     if not 1 <= arguments.workers <= MAX_WORKERS:
         raise OperatorError(f"no number of workers: {arguments.workers}", where="--workers", hint=f"1 to {MAX_WORKERS}")
     _refuse_what_the_model_lacks(arguments)
@@ -79,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"no microseconds: {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL}"
         )
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
-    options = Options(
+    return Options(
         domain=chosen_domain(arguments),
         queue=queue,
         workers=arguments.workers,
@@ -96,10 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
         ready_descriptor=arguments.ready_fd,
         read_again=(lambda: chosen_domain(arguments)) if arguments.config else None,
     )
-    result = service(options, _report).run()
-    for line in summary_lines(result):
-        print(line)
-    return 0
 
 
 def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ A queue that cannot be had therefore fails before anything has been touched. Rul
 listener.
 """
 
+import gc
 import json
 import os
 import socket
@@ -199,6 +200,7 @@ class Service:
             self._options = replace(self._options, domain=domain)
 
         self._reload(self._options.domain, self._options.read_again, self._setup, use)
+        gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
 
     def _heard(self, message: object) -> None:
         if isinstance(message, dict) and "path_mtu" in message:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from pathlib import Path
 
@@ -172,6 +173,27 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(
     assert process.summary()["reloads"]["refused"] == 1
     write(directory, EAM + extra(0))
     assert reload(process).startswith("reloaded")
+
+
+def test_large_tables_are_exchanged_by_difference(bare_lab: Lab, tmp_path: Path) -> None:
+    """200,000 EAMs, of which a thousand go and a thousand come."""
+    lab = bare_lab
+
+    def table(first: int) -> str:
+        base4, base6 = IPv4Address("11.0.0.0"), IPv6Address("2001:db8:a::1")
+        return EAM + "".join(f"{base4 + n} {base6 + (n << 16)}\n" for n in range(first, first + 200_000))
+
+    def element(address: str) -> bool:
+        words = ["nft", "get", "element", "ip", "nfxlat_siit0", "translated", f"{{ {address} }}"]
+        return lab.translator.run(words, check=False).returncode == 0
+
+    file = write(tmp_path, table(0))
+    with TranslatorProcess(lab.translator, lab.directory, "--config", str(file)) as process:
+        assert [element(address) for address in ("11.0.0.1", "11.3.13.63", "11.3.16.39")] == [True, True, False]
+        write(tmp_path, table(1000))
+        assert "200001 EAMs" in reload(process)
+        assert [element(address) for address in ("11.0.0.1", "11.3.13.63", "11.3.16.39")] == [False, True, True]
+        assert lab.host4.call(ping, HOST6_EAM4).ok
 
 
 def test_a_kill_after_a_reload_is_taken_over_and_all_is_taken_down(bare_lab: Lab, tmp_path: Path) -> None:
