@@ -3,31 +3,32 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from nfxlat import __version__
 from nfxlat.errors import OperatorError
 
-_COMMANDS = ("bench", "demo", "doctor", "domain", "explain", "rules", "run", "stats", "translate")
+_MODULES = ("bench", "demo", "doctor", "domain", "explain", "rules", "run", "stats", "translate")
+_COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its module
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    from importlib import import_module
-
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The command line. Of a known `command` alone, its module and no other is loaded; else whole."""
     top = argparse.ArgumentParser(
         prog="nfxlat",
         description="Stateless IPv4/IPv6 translation (SIIT, RFC 7915), selected by nftables rules.",
     )
     top.add_argument("--version", action="version", version=f"nfxlat {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in _COMMANDS:
+    for name in (_COMMANDS[command],) if command in _COMMANDS else _MODULES:
         import_module(f"nfxlat.cli.{name}").add_parser(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status. 2: usage and configuration."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser(words[0] if words else None).parse_args(words)
     try:
         status: int = options.run(options)
     except OperatorError as error:

@@ -1,0 +1,38 @@
+"""The command line as a whole; each command has tests of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nfxlat import cli
+
+LOADED = "import sys; from nfxlat.cli import parser; parser({!r}); print(*sys.modules)"
+HEAVY = {"dpkt", "rich", "nfxlat.bench", "nfxlat.lab", "nfxlat.offline"}
+
+
+def loaded(command: str | None) -> set[str]:
+    script = LOADED.format(command)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+def test_a_running_translator_has_nothing_of_the_other_commands_in_memory() -> None:
+    assert loaded("run") & HEAVY == set()
+    assert loaded(None) & HEAVY == HEAVY
+
+
+def test_every_command_is_known_by_its_name_alone() -> None:
+    whole = cli.parser().format_help().split()
+    for command in cli._COMMANDS:
+        assert command in whole
+        assert command in cli.parser(command).format_help().split()
+
+
+@pytest.mark.parametrize("words", [["tarnslate"], []])
+def test_what_is_no_command_is_told_all_of_them(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert ("'translate'" in told) if words else ("COMMAND" in told)
