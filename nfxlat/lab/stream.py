@@ -12,6 +12,7 @@ from nfxlat.lab.topology import Lab
 
 SO_RCVBUFFORCE = 33
 SOFTNET = Path("/proc/net/softnet_stat")
+LOOK, PATIENCE = 0.05, 2.0  # seconds: of one look for what arrives, and without anything once all is sent
 
 
 class Stream:
@@ -22,12 +23,12 @@ class Stream:
             self._sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self._sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
         self._sink.bind(("::", 0))
-        self._sink.settimeout(2)
+        self._sink.settimeout(LOOK)
         with lab.host4.entered():
             self._source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._port, self._targets, self._pause = self._sink.getsockname()[1], targets, 1 / rate
         self.arrived: list[set[int]] = [set() for _ in targets]
-        self.sent, self._stopped = 0, threading.Event()
+        self.sent, self._stopped, self._complete = 0, threading.Event(), threading.Event()
         self.errors: list[str] = []
         self._sender = threading.Thread(target=self._send)
         self._receiver = threading.Thread(target=self._receive)
@@ -45,14 +46,20 @@ class Stream:
             self._stopped.wait(max(0.0, due - time.monotonic()))
 
     def _receive(self) -> None:
-        """Until all has arrived that was sent, or nothing has come for two seconds after the end."""
-        while not self._stopped.is_set() or sum(map(len, self.arrived)) < self.sent * len(self._targets):
+        """Until all has arrived that was sent, or nothing has come for two seconds after the end.
+
+        `sent` is not the whole of it before `_complete`: the sender may be in the middle of its last.
+        """
+        quiet = 0
+        while not self._complete.is_set() or sum(map(len, self.arrived)) < self.sent * len(self._targets):
             try:
                 data = self._sink.recv(16)
             except TimeoutError:
-                if self._stopped.is_set():
+                quiet += self._complete.is_set()
+                if quiet * LOOK > PATIENCE:
                     return
                 continue
+            quiet = 0
             self.arrived[data[0]].add(int.from_bytes(data[1:], "big"))
 
     def __enter__(self) -> Stream:
@@ -65,6 +72,7 @@ class Stream:
     ) -> None:
         self._stopped.set()
         self._sender.join()
+        self._complete.set()
         self._source.close()
         self._receiver.join()
         self._sink.close()

@@ -3,6 +3,7 @@
 v4 host 10.9.4.2 --- v4  [ node: Setup of siit0 ]  v6 --- (nobody) 2001:db8:9::/64
 """
 
+import contextlib
 import json
 import os
 import select
@@ -85,7 +86,7 @@ def leave_nothing() -> None:
     device.remove_named("siit0")
     for left in (Path("/run/nfxlat") / f"siit0-{netns.own_inode()}.json",):
         left.unlink(missing_ok=True)
-    if (Path("/run/nfxlat")).exists() and not any(Path("/run/nfxlat").iterdir()):
+    with contextlib.suppress(OSError):  # somebody else's files are in it, or it is gone
         Path("/run/nfxlat").rmdir()
 
 
@@ -325,7 +326,7 @@ def test_near_end_that_the_dying_far_namespace_takes_along_is_no_failure(
 
     def slow(*arguments: object) -> bool:
         found = judge(*arguments)  # type: ignore[arg-type]
-        wait_for(lambda: "siit0" not in snapshot()["links"], "the namespace to be torn down")  # type: ignore[operator]
+        wait_for(lambda: all(name != "siit0" for _, name in socket.if_nameindex()), "the namespace to be torn down")
         return found
 
     monkeypatch.setattr(device, "_is_whole", slow)
