@@ -5,6 +5,7 @@ host4 --- router4 --- translator --- router6 --- host6
 
 import re
 import socket
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -139,22 +140,22 @@ def test_one_model_takes_over_what_another_left(bare_lab: Lab, first: tuple[str,
 
 
 @DEVICE_MODEL
-def test_a_second_process_cannot_have_the_device(lab: Lab, process: TranslatorProcess) -> None:
+def test_a_second_process_cannot_have_the_device(lab: Lab, process: TranslatorProcess, tmp_path: Path) -> None:
     for setup, said in ((False, "siit0: another process translates for it"), (True, "another nfxlat has set this")):
         with pytest.raises(OperatorError, match=said):
-            TranslatorProcess(lab.translator, lab.directory / "..", *DEVICE, setup=setup).__enter__()
+            TranslatorProcess(lab.translator, tmp_path, *DEVICE, setup=setup).__enter__()
     assert lab.host4.call(ping, HOST6_EAM4).ok
 
 
 @pytest.mark.parametrize(("made", "run_arguments"), [("veth", DEVICE), ("TUN", ())], ids=["device", "hook"])
 def test_the_other_models_device_is_not_taken_from_who_has_it(
-    bare_lab: Lab, made: str, run_arguments: tuple[str, ...]
+    bare_lab: Lab, made: str, run_arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     lab = bare_lab
     has = () if made == "veth" else DEVICE
     with TranslatorProcess(lab.translator, lab.directory, *has, setup=False) as process:
         before = state_of(lab)
-        other = TranslatorProcess(lab.translator, lab.directory / "..", *run_arguments, queue=None if has == () else 9)
+        other = TranslatorProcess(lab.translator, tmp_path, *run_arguments, queue=None if has == () else 9)
         with pytest.raises(OperatorError, match="another nfxlat translates for this domain"):
             other.__enter__()
         assert state_of(lab) == before

@@ -18,6 +18,7 @@ TWO = pytest.mark.parametrize(
     "run_arguments", [("--workers", "2"), ("--workers", "2", "--model", "device")], ids=" ".join
 )
 COUNT = 400
+PACE = 0.001  # seconds, so that a worker that is to sleep can, on a busy machine too
 
 
 def sleeps_of_worker(process: TranslatorProcess) -> int:
@@ -121,6 +122,8 @@ def test_a_conversation_keeps_the_worker_awake(lab: Lab, process: TranslatorProc
             for _ in range(COUNT):
                 client.send(b"?")
                 assert client.recv(10) == b"?"
+                if not awake:
+                    time.sleep(PACE)
             often = sleeps_of_worker(process) - before > COUNT  # half of the packets
             if often != awake:
                 break
