@@ -368,7 +368,7 @@ class FastPath:
         else:
             transport_header, offset, gso_type = 8, 6, vnet.GSO_UDP_L4
             takes = is_udp(stamp) and 0 < gso_size <= limit - transport_header
-        start = 54 if family == 6 else 34
+        start = (_HEADERS6 if family == 6 else _HEADERS4) - vnet.SIZE
         cut = _NOT_OURS
         if takes:
             offload = vnet.pack(vnet.NEEDS_CSUM, gso_type, start + transport_header, gso_size, start, offset)

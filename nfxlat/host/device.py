@@ -24,8 +24,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import links, netns
-from nfxlat.host.links import link_of
+from nfxlat.host import netns
+from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.netns import in_namespace
 
 __all__ = [
@@ -103,7 +103,7 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
             )
         if near is not None and not _is_whole(near, far):
             report(f"device {name} half-made, made anew")
-            links.delete(ipr, near)
+            delete_link(ipr, near)
             near = None
         if near is None:
             _create(ipr, far)
@@ -127,7 +127,7 @@ def remove_named(name: str) -> bool:
         near = link_of(ipr, name)
         found = near is not None and _is_ours(near)
         if near is not None and found:
-            links.delete(ipr, near)
+            delete_link(ipr, near)
     netns.unpin(far_namespace(name))
     return found
 
@@ -173,7 +173,7 @@ def _create(ipr: IPRoute, device: DomainDevice) -> None:
         with in_namespace(device.far_namespace), IPRoute() as far:
             stray = link_of(far, device.far_interface)
             if stray is not None:
-                links.delete(far, stray)
+                delete_link(far, stray)
     descriptor = os.open(netns.RUN / device.far_namespace, os.O_RDONLY | os.O_CLOEXEC)
     peer = {"ifname": device.far_interface, "address": FAR_MAC.hex(":"), "mtu": MTU, "net_ns_fd": descriptor}
     try:

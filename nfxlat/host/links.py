@@ -24,7 +24,7 @@ def link_of(ipr: IPRoute, name: str) -> Any | None:
         return None
 
 
-def delete(ipr: IPRoute, link: Any) -> None:
+def delete_link(ipr: IPRoute, link: Any) -> None:
     """Delete the interface of the RTM_NEWLINK message `link`, if it is still there. Raises NetlinkError."""
     try:
         ipr.link("del", index=link["index"])

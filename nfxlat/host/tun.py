@@ -15,9 +15,8 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import links
 from nfxlat.host.device import Report, configure
-from nfxlat.host.links import link_of
+from nfxlat.host.links import delete_link, link_of
 from nfxlat.wire import vnet
 
 ALIAS = "nfxlat device model"
@@ -88,7 +87,7 @@ def remove_named(name: str) -> bool:
         there = link_of(ipr, name)
         if there is None or not is_ours(there) or _queues(there):
             return False
-        links.delete(ipr, there)
+        delete_link(ipr, there)
     return True
 
 

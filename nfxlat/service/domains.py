@@ -128,11 +128,8 @@ def _link(name: str) -> Any | None:
 
 
 def _refuse_running(name: str) -> None:
-    for one in status.running():
-        if one.domain == name:
-            raise OperatorError(
-                "a translator runs for it", where=f"domain {name}", hint=f"stop it first (pid {one.pid})"
-            )
+    if (one := status.other(name)) is not None:
+        raise OperatorError("a translator runs for it", where=f"domain {name}", hint=f"stop it first (pid {one.pid})")
 
 
 def _unknown(name: str) -> OperatorError:

@@ -8,7 +8,7 @@ over and its `down` restores the original.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from pyroute2 import IPRoute
@@ -142,14 +142,13 @@ class Setup:
         self._drop_tun(self._state)
         self._note(device=own, tun=None)
         self.device, _ = device.create_or_adopt(name, report=self.report)
-        self._addresses()
-        self._cut_addresses(self._wanted_addresses())  # those of a former configuration, whose run was killed
-
-    def _addresses(self) -> None:
-        """Give the device what it lacks of the host's addresses; those that were noted before stay noted."""
-        assert self._state is not None
         wanted = self._wanted_addresses()
-        self._note(addresses=list(dict.fromkeys((*self._state.data.get("addresses", []), *wanted))))
+        self._add_addresses(wanted)
+        self._cut_addresses(wanted)  # those of a former configuration, whose run was killed
+
+    def _add_addresses(self, wanted: list[str]) -> None:
+        """Give the device what it lacks of them, beside what it has of ours."""
+        self._note_addresses([*dict.fromkeys((*self._noted_addresses(), *wanted))])
         with IPRoute() as ipr:
             for address in wanted:
                 made = addresses.add_address(ipr, self.domain.name, address)
@@ -160,14 +159,20 @@ class Setup:
         networks = prefixes.clat4(self.domain) if self.role == "host" else ()
         return [str(one.network_address) for one in networks if one.prefixlen == one.max_prefixlen]
 
-    def _cut_addresses(self, wanted: Collection[str]) -> None:
-        """Take the noted addresses that are not `wanted` off the device, and out of the notes."""
-        assert self._state is not None
-        noted: list[str] = self._state.data.get("addresses", [])
-        for address in noted:
+    def _cut_addresses(self, wanted: list[str]) -> None:
+        """Take those of ours that are not `wanted` off the device."""
+        for address in self._noted_addresses():
             if address not in wanted and addresses.remove_address(self.domain.name, address):
                 self.report(f"address {address}/32 dev {self.domain.name} removed")
-        self._note(addresses=list(wanted))
+        self._note_addresses(wanted)
+
+    def _noted_addresses(self) -> list[str]:
+        assert self._state is not None
+        return list(self._state.data.get("addresses", []))
+
+    def _note_addresses(self, present: list[str]) -> None:
+        if present != self._noted_addresses():  # the file holds all routes, too: not written for nothing
+            self._note(addresses=present)
 
     def extend(self, domain: Domain) -> Stand:
         """Routes and addresses of `domain` beside those that stand, for `cut` to take away: it returns these.
@@ -179,7 +184,7 @@ class Setup:
         self._note(routes=list(dict.fromkeys((*former[1], *wanted))))
         self.domain, self._made = domain, wanted
         try:
-            self._addresses()  # sources of routes
+            self._add_addresses(self._wanted_addresses())  # sources of routes
             new = self._add_routes(former[1])
         except OperatorError:
             self.back(former)
@@ -316,7 +321,7 @@ class Setup:
         self._tell("removed", gone)
 
     def _drop_addresses(self, state: State) -> None:
-        self._cut_addresses(())  # the device may have been there before
+        self._cut_addresses([])  # the device may have been there before
 
     def _drop_device(self, state: State) -> None:
         self._drop_veth(state)

@@ -1,0 +1,161 @@
+"""The domain device: made, made anew, removed, and passed by what is injected; and what else is looked at on a host."""
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Network
+
+import pytest
+from pyroute2 import IPRoute
+from setup_node import entered_node, made
+
+from nfxlat.host import addresses, device, netns, routes
+from nfxlat.host.addresses import AddressWatch, local_addresses
+from nfxlat.host.links import delete_link, link_of
+from nfxlat.host.mtu import egress_mtu
+from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.wire.checksum import internet_checksum
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    with entered_node() as node:
+        yield node
+
+
+@pytest.fixture
+def host(node: Namespace) -> Namespace:
+    """The IPv4 host behind `node`."""
+    found = Namespace("host")  # by name only: `node` made it and removes it
+    assert os.path.exists(found.path)
+    return found
+
+
+def test_half_made_device_is_made_anew(node: Namespace) -> None:
+    first, created = device.create_or_adopt("siit0", report=lambda line: None)
+    assert created
+    netns.unpin(first.far_namespace)
+    second, created = device.create_or_adopt("siit0", report=lambda line: None)
+    assert created
+    with device.in_namespace(second.far_namespace):
+        assert socket.if_nametoindex(second.far_interface)
+    device.remove(second)
+
+
+def test_near_end_that_the_dying_far_namespace_takes_along_is_no_failure(
+    node: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tears an unpinned namespace down some time later: here between nfxlat's look and its own deletion."""
+    first, _ = device.create_or_adopt("siit0", report=lambda line: None)
+    netns.unpin(first.far_namespace)
+    judge = device._is_whole
+
+    def slow(*arguments: object) -> bool:
+        found = judge(*arguments)  # type: ignore[arg-type]
+        wait_for(lambda: all(name != "siit0" for _, name in socket.if_nameindex()), "the namespace to be torn down")
+        return found
+
+    monkeypatch.setattr(device, "_is_whole", slow)
+    second, created = device.create_or_adopt("siit0", report=lambda line: None)
+    assert created
+    device.remove(second)
+
+
+def test_link_that_somebody_else_deletes_first_is_no_failure(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.ip("link add goes type veth peer name gone")
+    index = socket.if_nametoindex("goes")
+    with IPRoute() as ipr:
+        there = link_of(ipr, "goes")
+        assert there is not None
+        assert there["index"] == index
+        delete_link(ipr, there)
+        delete_link(ipr, there)
+        assert link_of(ipr, "goes") is None
+        monkeypatch.setattr(socket, "if_nametoindex", lambda name: index)  # known a moment ago
+        assert link_of(ipr, "goes") is None
+    addresses.remove_address("goes", "192.0.2.1")
+    assert routes.delete([routes.Route("198.51.100.0/24", "goes", 0)]) == []
+
+
+def test_device_says_nothing_of_its_own_and_counts_what_dies_in_it(node: Namespace) -> None:
+    node.sysctl("net.ipv6.conf.all.forwarding", 1)
+    found, _ = device.create_or_adopt("siit0", report=lambda line: None)
+    try:
+        node.ip("route add 198.51.100.0/24 dev siit0")
+        node.ip("-6 route add 2001:db8:64::/96 dev siit0")
+        assert found.unexpected_packets() == 0
+        for family, address in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8:64::1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", (address, 9))
+        wait_for(lambda: found.unexpected_packets() == 2, "both to be counted")
+    finally:
+        device.remove(found)
+
+
+def test_sweep_unpins_only_namespaces_whose_device_is_gone() -> None:
+    with Namespace("dies") as dies:
+        gone = dies.call(device.create_or_adopt, "siit0", report=lambda line: None)[0]
+        with Namespace("lives") as lives:
+            kept = lives.call(device.create_or_adopt, "siit0", report=lambda line: None)[0]
+            dies.ip("link del siit0")
+            swept = device.sweep()
+            assert gone.far_namespace in swept
+            assert kept.far_namespace not in swept
+            lives.call(device.remove, kept)
+
+
+def udp4(source: str, destination: str, ttl: int = 9) -> bytes:
+    """An IPv4 UDP datagram from port 7 to port 9, without a UDP checksum."""
+    payload = b"crossed"
+    udp = struct.pack("!HHHH", 7, 9, 8 + len(payload), 0) + payload
+    addresses = IPv4Address(source).packed + IPv4Address(destination).packed
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, ttl, 17, 0) + addresses
+    return head[:10] + struct.pack("!H", internet_checksum(head)) + head[12:] + udp
+
+
+@pytest.mark.parametrize("rp_filter", [0, 1, 2])
+@pytest.mark.parametrize("source", ["198.51.100.7", "203.0.113.2", "203.0.113.241", "192.0.0.8"])
+def test_injected_packets_pass_every_rp_filter(node: Namespace, host: Namespace, rp_filter: int, source: str) -> None:
+    node.sysctl("net.ipv4.conf.all.rp_filter", rp_filter)
+    setup = made()
+    setup.up()
+    with host.entered():
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver.bind(("10.9.4.2", 9))
+    try:
+        assert setup.device is not None
+        with device.in_namespace(setup.device.far_namespace):
+            far = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            far.bind((setup.device.far_interface, 0))
+        with far:
+            frame = setup.device.near_mac + setup.device.far_mac + b"\x08\0" + udp4(source, "10.9.4.2")
+            far.send(frame)
+        assert select.select([receiver], [], [], 5)[0]
+        assert receiver.recvfrom(100) == (b"crossed", (source, 7))
+    finally:
+        receiver.close()
+        setup.down()
+    assert node.sysctl("net.ipv4.conf.all.rp_filter") == str(rp_filter)
+
+
+def test_egress_mtu_is_the_route_s(node: Namespace) -> None:
+    node.ip("route add 192.0.2.0/24 dev v4 mtu 1300")
+    node.ip("-6 route add 2001:db8:1::/64 dev v6 mtu 1350")
+    assert egress_mtu(IPv4Address("192.0.2.1").packed) == 1300
+    assert egress_mtu(IPv4Address("10.9.4.2").packed) == 1500
+    assert egress_mtu(IPv6Network("2001:db8:1::1")[0].packed) == 1350
+    assert egress_mtu(IPv4Address("192.0.3.1").packed) is None
+
+
+def test_address_watch_wakes_when_an_address_comes(node: Namespace) -> None:
+    with AddressWatch() as watch:
+        assert not select.select([watch], [], [], 0)[0]
+        node.ip("address add 10.9.5.1/24 dev v4")
+        assert select.select([watch], [], [], 5)[0]
+        watch.drain()
+        assert not select.select([watch], [], [], 0)[0]
+    assert IPv4Address("10.9.5.1").packed in local_addresses()
