@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from nfxlat.datapath.inject import DeviceInjector
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Record
 from nfxlat.datapath.superframe import TCP
 from nfxlat.host import device
 from nfxlat.host.stamp import Stamp
-from nfxlat.nft import compat, load, templates
+from nfxlat.nft.kernel import compat, load
+from nfxlat.nft.language import templates
 from nfxlat.outcome import Reason
 from nfxlat.wire import vnet
 from nfxlat.wire.nfnetlink import SKB_CSUMNOTREADY, SKB_GSO

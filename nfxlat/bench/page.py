@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from nfxlat.bench.models import TITLES
 from nfxlat.bench.reach import SUBJECT
 from nfxlat.bench.report import GENERATOR, Report, number
-from nfxlat.bench.run import Result
+from nfxlat.bench.rounds import Result
 from nfxlat.bench.stats import Spread
 from nfxlat.bench.svg import Bar, chart
-from nfxlat.bench.works import Figure
+from nfxlat.bench.workloads import Figure
 
 COLOURS = {
     "hook": "#1b6ca8",

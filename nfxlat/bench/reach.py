@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nfxlat.bench.run import Result
+from nfxlat.bench.rounds import Result
 from nfxlat.bench.stats import Spread
 
 SUBJECT, TWO_WORKERS = "hook", "workers2"

@@ -9,7 +9,7 @@ from typing import Any
 
 from nfxlat.bench.models import TITLES
 from nfxlat.bench.reach import SUBJECT, Standing, standings
-from nfxlat.bench.run import Result, Series
+from nfxlat.bench.rounds import Result, Series
 from nfxlat.bench.stats import Spread
 
 GENERATOR = "≥"  # in front of a figure that the sender limited

@@ -8,15 +8,14 @@ from pathlib import Path
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
-from nfxlat.nft import ruleset
-from nfxlat.nft.check import check
-from nfxlat.nft.compile import FIRST_QUEUE, compile_rules, owner_of, queues
-from nfxlat.nft.finding import Severity
-from nfxlat.nft.program import Program, program
-from nfxlat.nft.templates import RULES
-from nfxlat.service.rules_live import check_live
-
-MAX_QUEUE = 65535
+from nfxlat.nft.check.finding import Severity
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.kernel import ruleset
+from nfxlat.nft.language.compile import compile_rules, owner_of, queues
+from nfxlat.nft.language.program import Program, program
+from nfxlat.nft.language.templates import RULES
+from nfxlat.queues import DEFAULT_QUEUE, checked
+from nfxlat.service.live_check import check_live
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,7 +39,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             verb.add_argument("--config", type=Path, metavar="FILE", help="TOML configuration (default: embedded)")
         if name in ("compile", "load"):
             verb.add_argument(
-                "--queue", type=int, default=FIRST_QUEUE, metavar="Q", help="first queue; two for each domain, in turn"
+                "--queue",
+                type=int,
+                default=DEFAULT_QUEUE,
+                metavar="Q",
+                help="first queue number; two for each domain",
             )
         if name == "check":
             verb.add_argument("--live", action="store_true", help="judge this host too")
@@ -60,11 +63,8 @@ def _program(arguments: argparse.Namespace) -> Program:
 
 
 def _queues(arguments: argparse.Namespace, found: Program) -> dict[str, int]:
-    numbers = queues(found, arguments.queue)
-    last = MAX_QUEUE - 2 * max(len(numbers), 1) + 1
-    if not 0 <= arguments.queue <= last:
-        raise OperatorError(f"no queue number: {arguments.queue}", where="--queue", hint=f"0 to {last}")
-    return numbers
+    checked(arguments.queue, 1, len(found.domains))
+    return queues(found, arguments.queue)
 
 
 def _compile(arguments: argparse.Namespace) -> int:

@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
+from nfxlat.queues import DEFAULT_QUEUE, checked
 from nfxlat.service.device_model import service
-from nfxlat.service.run import QUEUES_PER_WORKER, Options
+from nfxlat.service.translation import Options
+from nfxlat.terms import MODELS
 
-QUEUE = 7
-MAX_QUEUE = 65535
-MAX_WORKERS = 256
 MAX_BUSY_POLL = 10_000  # microseconds
 
 
@@ -27,12 +26,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_domain_arguments(parser)
     parser.add_argument(
         "--model",
-        choices=("hook", "device", "route"),
+        choices=MODELS,
         default="hook",
         help="what selects packets. hook: rules (default); device: routes into the domain device, which hands them "
         "over itself; route: rules that take what is routed into the domain device",
     )
-    parser.add_argument("--queue", type=int, metavar="Q", help=f"first queue number (default {QUEUE})")
+    parser.add_argument("--queue", type=int, metavar="Q", help=f"first queue number (default {DEFAULT_QUEUE})")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="worker processes; N of them own queues Q to Q+2N-1 (1)"
     )
@@ -73,13 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _options(arguments: argparse.Namespace) -> Options:
     """What the arguments ask for, checked. Raises OperatorError."""
-    if not 1 <= arguments.workers <= MAX_WORKERS:
-        raise OperatorError(f"no number of workers: {arguments.workers}", where="--workers", hint=f"1 to {MAX_WORKERS}")
     _refuse_what_the_model_lacks(arguments)
-    queue = QUEUE if arguments.queue is None else arguments.queue
-    last = MAX_QUEUE + 1 - QUEUES_PER_WORKER * arguments.workers
-    if not 0 <= queue <= last:
-        raise OperatorError(f"no queue number: {queue}", where="--queue", hint=f"0 to {last}")
+    queues = checked(DEFAULT_QUEUE if arguments.queue is None else arguments.queue, arguments.workers)
     if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
         raise OperatorError("must not be negative, and the burst at least 1", where="--icmp-rate, --icmp-burst")
     if not 0 <= arguments.busy_poll <= MAX_BUSY_POLL:
@@ -89,8 +83,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
     return Options(
         domain=chosen_domain(arguments),
-        queue=queue,
-        workers=arguments.workers,
+        queues=queues,
         source="tun" if arguments.model == "device" else arguments.source or "netlink",
         inject=arguments.inject or default,
         setup=arguments.setup,

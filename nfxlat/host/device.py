@@ -15,7 +15,6 @@ injector's back.
 
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import netns
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.netns import in_namespace
+from nfxlat.terms import Report
 
 __all__ = [
     "FAR_MAC",
@@ -49,8 +49,6 @@ PREFIX = "nfxlat-"
 IFNAMSIZ = 16  # linux/if.h, its terminating zero included
 IFF_UP, IFF_NOARP, IFF_MULTICAST = 0x1, 0x80, 0x1000  # linux/if.h
 ADDR_GEN_MODE_NONE = 1  # linux/if_link.h
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

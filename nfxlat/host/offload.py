@@ -7,7 +7,7 @@ size. A veth has no interrupts to wait for, so what its NAPI has collected goes 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import netns, state
 from nfxlat.host.device import NEAR_MAC
 from nfxlat.host.links import link_of
+from nfxlat.terms import Report
 
 SYSFS = Path("/sys/class/net")
 STATE = ":tune"  # in the place of a domain's name, and none: no device can have a colon
@@ -27,7 +28,6 @@ FEATURES = {"rx-gro": "on", "rx-udp-gro-forwarding": "on", "rx-gro-list": "off"}
 TIMERS = {"gro_flush_timeout": "50000", "napi_defer_hard_irqs": "1"}  # ns; polls without work before an interrupt
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 
-Report = Callable[[str], None]
 Settings = dict[str, str]
 
 

@@ -5,20 +5,18 @@ inet_forward_change, addrconf.c addrconf_forward_change), so those are recorded 
 interfaces with accept_ra=1 forget their default router: those that have one get accept_ra=2 first.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
+from nfxlat.terms import Report
 
 ROOT = Path("/proc/sys")
 AF_INET6 = 10
 RTPROT_RA = 9  # linux/rtnetlink.h
 
 FORWARD4, FORWARD6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
-
-Report = Callable[[str], None]
 
 
 def read(key: str) -> str | None:

@@ -15,8 +15,9 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host.device import Report, configure
+from nfxlat.host.device import configure
 from nfxlat.host.links import delete_link, link_of
+from nfxlat.terms import Report
 from nfxlat.wire import vnet
 
 ALIAS = "nfxlat device model"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft import ruleset
-from nfxlat.nft.compile import Compiled, compile_rules, queues
-from nfxlat.nft.program import Program
+from nfxlat.nft.kernel import ruleset
+from nfxlat.nft.language.compile import Compiled, compile_rules, queues
+from nfxlat.nft.language.program import Program
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from nfxlat.datapath.inject import IpInjector
 from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
 from nfxlat.datapath.worker import Injectors
 from nfxlat.host import tun
-from nfxlat.service.run import Options, Service
-from nfxlat.service.supervisor import Report
+from nfxlat.service.translation import Options, Service
+from nfxlat.terms import Report
 
 
 class DeviceService(Service):
@@ -37,7 +37,7 @@ class DeviceService(Service):
             self._report(f"routes are yours: what is routed into {name} is translated, nothing else")
         self._dropped_before = tun.dropped(name)
         udp = False
-        for number in range(self._options.workers):
+        for number in range(self._options.queues.workers):
             descriptor, udp = tun.open_queue(name)
             source = TunSource(descriptor, queue=number)
             stack.callback(source.close)

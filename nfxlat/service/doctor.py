@@ -14,10 +14,10 @@ from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, device, managers, netns, offload, registry, state, sysctl, tun
-from nfxlat.nft import load
+from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.nft.kernel import load
 from nfxlat.service import probes
 
-QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an NFQUEUE message of 64 KB
 
@@ -182,12 +182,8 @@ def _neighbours() -> Iterator[Finding]:
         for manager, remedy in managers.unguarded(name):
             meaning = f"it may give {name} addresses and take its routes away"
             yield Finding(manager, State.NOTE, "runs, and is not kept off", meaning, remedy)
-    try:
-        bound = [line.split()[:2] for line in QUEUES.read_text().splitlines()]
-    except OSError:
-        bound = []
-    if bound:
-        found = ", ".join(f"{number} by {_holder(port)}" for number, port in bound)
+    if bound := bound_queues():
+        found = ", ".join(f"{one.number} by {one.holder}" for one in bound)
         yield Finding("queues in use", State.OK, found, "nfxlat run wants others (--queue)")
 
 
@@ -198,12 +194,6 @@ def _flowtables() -> list[str]:
         return [line.split()[1] for line in load.run("list flowtables").splitlines() if "flowtable " in line]
     except OperatorError:  # of the bindings, or nftables, the lack of which is told elsewhere
         return []
-
-
-def _holder(port: str) -> str:
-    """A netlink port id is mostly a pid."""
-    name = Path("/proc", port, "comm")
-    return f"{name.read_text().strip()} (pid {port})" if name.exists() else f"port id {port}"
 
 
 def _left_overs() -> Iterator[Finding]:

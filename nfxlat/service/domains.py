@@ -10,7 +10,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pyroute2 import IPRoute
 
@@ -18,12 +18,10 @@ from nfxlat import config
 from nfxlat.config import Config
 from nfxlat.errors import OperatorError
 from nfxlat.host import device, registry, tun
-from nfxlat.host.device import Report
 from nfxlat.host.links import link_of
 from nfxlat.service import status
+from nfxlat.terms import Model, Report
 from nfxlat.xlat.domain import Domain
-
-Model = Literal["hook", "device", "route"]
 
 LISTS = ("pool4", "eam", "denylist4", "rfc6791-v4", "rfc6791-v6", "mtu-plateaus")
 NUMBERS = ("lowest-ipv6-mtu", "mtu4", "mtu6", "mtu-plateaus", "traffic-class")

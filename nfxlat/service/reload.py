@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import elements, templates
+from nfxlat.nft.kernel import elements
+from nfxlat.nft.language import templates
+from nfxlat.nft.language.sets import Contents
 from nfxlat.service.setup import Setup
-from nfxlat.service.supervisor import Report, Supervisor
+from nfxlat.service.supervisor import Supervisor
+from nfxlat.terms import Report
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
@@ -103,7 +106,7 @@ class Reload:
                 self._report(f"reload: the rules cannot be loaded, and what they selected is refused: {error}")
         return gap
 
-    def _changed(self, former: elements.Contents, wanted: elements.Contents) -> bool:
+    def _changed(self, former: Contents, wanted: Contents) -> bool:
         try:
             elements.change(former, wanted)
         except OperatorError as error:

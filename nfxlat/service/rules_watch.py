@@ -19,15 +19,17 @@ from collections import deque
 from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import elements, listing, netlink, templates
+from nfxlat.nft.kernel import elements, listing, netlink
+from nfxlat.nft.language import templates
+from nfxlat.nft.language.sets import Contents
 from nfxlat.service.setup import Setup
+from nfxlat.terms import Report
 
 NFNLGRP_NFTABLES = 7
 NETLINK_ADD_MEMBERSHIP, SOL_NETLINK = 1, 270
 DEBOUNCE = 0.1  # seconds
 REPAIRS, WINDOW, REST = 5, 60.0, 60.0  # so many within so many seconds, then so many seconds of rest
 
-Report = Callable[[str], None]
 _header = struct.Struct("=IH").unpack_from
 
 
@@ -122,7 +124,7 @@ class RulesWatch:
             self._repair(f"elements of set {names} were changed by somebody else", repair)
 
     @staticmethod
-    def _put_back(there: elements.Contents, wanted: elements.Contents) -> None:
+    def _put_back(there: Contents, wanted: Contents) -> None:
         elements.change(there, wanted)
 
     @staticmethod

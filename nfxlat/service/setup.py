@@ -8,7 +8,7 @@ over and its `down` restores the original.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pyroute2 import IPRoute
@@ -17,14 +17,15 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, capabilities, device, registry, routes, stamp, sysctl, tun
 from nfxlat.host.routes import Route
 from nfxlat.host.state import State
-from nfxlat.nft import compat, listing, load, templates
-from nfxlat.nft.spread import chain_of
+from nfxlat.nft.kernel import compat, listing, load
+from nfxlat.nft.language import templates
+from nfxlat.nft.language.spread import chain_of
+from nfxlat.queues import Queues
 from nfxlat.service import status
+from nfxlat.terms import FAMILIES, Report
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
-FAMILIES = ("ip", "ip6")
-QUEUES = (("queue_plain", 0), ("queue_tcp", 1))  # a worker's chains, and the distance of their queues from its first
 ROUTES_SHOWN = 16  # more than this are reported as a number
 
 RulePath = Literal["native", "compat"]
@@ -34,8 +35,8 @@ Stand = tuple[Domain, list[Route]]  # a domain, and the routes that were made fo
 class Setup:
     """One domain's set-up in the calling thread's network namespace; `report` gets one line for each step.
 
-    `queue` is the plain queue's number, `queue` + 1 that of TCP, and so on in turn for more `workers`. `rule_path`
-    says, once up, how the queue rules were made: "native" (nft's `queue`) or "compat" (xtables' NFQUEUE target).
+    `rule_path` says, once up, how the queue rules were made: "native" (nft's `queue`) or "compat" (xtables' NFQUEUE
+    target).
 
     `role` is one of `templates.ROLES`: router and host are the hook model's, and there are those of the route model and
     of the device model, whose device is a TUN (`device` stays None) and whose rules have no queues.
@@ -49,17 +50,16 @@ class Setup:
         self,
         domain: Domain,
         *,
-        queue: int,
-        workers: int = 1,
+        queues: Queues,
         role: str,
-        report: Callable[[str], None],
+        report: Report,
         superframes: bool = True,
         udp_superframes: bool = False,
     ) -> None:
         if role not in templates.ROLES:
             raise OperatorError(f"unknown role {role!r}", where="--role", hint=f"one of {', '.join(templates.ROLES)}")
         self.check(domain, role)
-        self.domain, self.queue, self.workers, self.role, self.report = domain, queue, workers, role, report
+        self.domain, self.queues, self.role, self.report = domain, queues, role, report
         self.rule_path: RulePath | None = None
         self.device: device.DomainDevice | None = None
         self.stamp: stamp.Stamp | None = None
@@ -255,7 +255,7 @@ class Setup:
         """All of the rules, in the place of what is there of them; what waits in queues is lost with that."""
         table = templates.table(self.domain)
         self._note(table=table)
-        load.run(templates.rules(self.domain, self.role, self.workers), what=f"rules {table}")
+        load.run(templates.rules(self.domain, self.role, self.queues.workers), what=f"rules {table}")
         if self.role == "device":
             self.report(f"rules ip and ip6 {table} loaded (no queue)")
         else:
@@ -265,15 +265,15 @@ class Setup:
     def _queue_rules(self, table: str) -> None:
         native = load.queue_expression_available()
         for family in FAMILIES:
-            for chain, offset in self._queue_chains():
+            for chain, number in self._queue_chains():
                 comment = f"{self.role}{'6' if family == 'ip6' else '4'}-{chain.replace('_', '-')}"
                 if native:
-                    rule = f'insert rule {family} {table} {chain} queue num {self.queue + offset} comment "{comment}"'
+                    rule = f'insert rule {family} {table} {chain} queue num {number} comment "{comment}"'
                     load.run(rule, what=f"rules {family} {table} {chain}")
                 else:
-                    compat.insert_queue_rule(family, table, chain, self.queue + offset, comment)
+                    compat.insert_queue_rule(family, table, chain, number, comment)
             how = "queue natively" if native else "queue by compat target"
-            self.report(f"rules {family} {table} loaded ({how}, {self.queue} to {self.queue + 2 * self.workers - 1})")
+            self.report(f"rules {family} {table} loaded ({how}, {self.queues.first} to {self.queues.last})")
         self.rule_path = "native" if native else "compat"
 
     def list_rules(self) -> listing.Identities:
@@ -282,10 +282,9 @@ class Setup:
         return listing.identities(rule for family in FAMILIES for rule in listing.rules(family, table))
 
     def _queue_chains(self) -> Iterator[tuple[str, int]]:
-        """(chain, its queue's distance from the first one)."""
-        for worker in range(self.workers):
-            for chain, offset in QUEUES:
-                yield chain_of(chain, worker), len(QUEUES) * worker + offset
+        """(chain, its queue)."""
+        for worker, kind, number in self.queues.each():
+            yield chain_of(f"queue_{kind}", worker), number
 
     def _stamp(self) -> None:
         """Behind the rules, which put back what it writes."""

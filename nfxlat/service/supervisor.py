@@ -21,8 +21,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from nfxlat.errors import OperatorError
+from nfxlat.terms import Report
 
-Report = Callable[[str], None]
 Main = Callable[[int, socket.socket], None]  # the worker's life: its number, its control socket
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)

@@ -11,7 +11,7 @@ from typing import Any
 
 import fuzz_core
 
-from nfxlat.datapath import netlink
+from nfxlat.datapath import nfqueue as netlink
 from nfxlat.datapath.counters import REASONS, Counters
 from nfxlat.datapath.fastpath import LINK_SIZE, FastPath, Taken
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed

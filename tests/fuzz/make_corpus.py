@@ -22,7 +22,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 
 from nfxlat.config import DEFAULT
-from nfxlat.datapath import netlink
+from nfxlat.datapath import nfqueue as netlink
 from nfxlat.wire import nfnetlink as nl
 
 CORPUS = Path(__file__).parent / "corpus"

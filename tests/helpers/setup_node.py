@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nfxlat.host import device, netns
 from nfxlat.lab.netns import Namespace, link
+from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
@@ -81,4 +82,4 @@ def snapshot() -> dict[str, object]:
 
 
 def made(role: str = "router", domain: Domain = DOMAIN, report: Callable[[str], None] = lambda line: None) -> Setup:
-    return Setup(domain, queue=7, role=role, report=report)
+    return Setup(domain, queues=Queues(), role=role, report=report)

@@ -20,6 +20,7 @@ from nfxlat.host import stamp
 from nfxlat.host.stamp import How
 from nfxlat.lab.netns import Namespace, link
 from nfxlat.lab.probe import family_of
+from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 from nfxlat.wire import vnet
 from nfxlat.wire.checksum import internet_checksum
@@ -117,7 +118,7 @@ def set_up(net: Net, monkeypatch: pytest.MonkeyPatch, how: How, *, udp: bool = T
     """The router's set-up on the node, with the stamp attached in this way."""
     monkeypatch.setattr(stamp, "HOW", (how,))
     with net.node.entered():
-        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None, udp_superframes=udp)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None, udp_superframes=udp)
         setup.up()
     try:
         assert setup.stamp is not None

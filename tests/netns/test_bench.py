@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from nfxlat.bench import works
+from nfxlat.bench import workloads as works
 from nfxlat.bench.agent import Agent, Failed
 from nfxlat.bench.models import DEFAULT, FULL, MODELS, Device, Model, Null, tayga_binary
 from nfxlat.bench.procs import cpu_seconds, memory
-from nfxlat.bench.works import Settings, first_packets, measurements, rtt, rtt_loaded, tcp, udp
+from nfxlat.bench.workloads import Settings, first_packets, measurements, rtt, rtt_loaded, tcp, udp
 from nfxlat.lab.checks import Checks, Load
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping

@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 
 from nfxlat.datapath.inject import takes_udp_superframes
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.host import offload
 from nfxlat.lab.leftovers import remove_remains
 from nfxlat.lab.netns import Namespace, link
-from nfxlat.nft import load
+from nfxlat.nft.kernel import load
+from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 from nfxlat.wire.nfnetlink import SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
@@ -38,8 +39,8 @@ SIZE = 36  # octets of payload of a 64-octet packet
 KILLED = """
 import sys
 sys.path.insert(0, {path!r})
-from test_doctor import DOMAIN, Setup
-Setup(DOMAIN, queue=7, role="router", report=print).up()
+from test_doctor import DOMAIN, Queues, Setup
+Setup(DOMAIN, queues=Queues(), role="router", report=print).up()
 print("up", flush=True)
 sys.stdin.read()
 """
@@ -118,7 +119,7 @@ def test_what_the_kernel_can_is_what_a_set_up_gets(node: Namespace) -> None:
     found = findings(node)
     with node.entered():
         udp = takes_udp_superframes()
-        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None, udp_superframes=udp)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None, udp_superframes=udp)
         setup.up()
         try:
             assert setup.stamp is not None
@@ -182,7 +183,7 @@ def test_a_domain_that_runs_and_one_that_was_killed_are_told_apart(node: Namespa
     process.wait()
     assert findings(node)["domain siit0"]["found"] == "left by a run that was killed"
     with node.entered():
-        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None)
         setup.up()
         setup.down()
     assert "domain siit0" not in findings(node)
@@ -286,7 +287,7 @@ def coalesced(node: Namespace, client: Namespace, wanted: int) -> tuple[int, int
 
 def test_tuned_interfaces_hand_over_udp_superframes(node: Namespace, client: Namespace) -> None:
     with node.entered():
-        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None, udp_superframes=True)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None, udp_superframes=True)
         setup.up()
     try:
         assert coalesced(node, client, 5000)[0] == 0

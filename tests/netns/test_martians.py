@@ -170,7 +170,7 @@ OWN_RULES = (
 
 def queue_by_compat(lab: Lab) -> None:
     """`queue num 7` in the operator's chain, as this kernel takes it."""
-    from nfxlat.nft import compat, load
+    from nfxlat.nft.kernel import compat, load
 
     with lab.translator.entered():
         if load.queue_expression_available():

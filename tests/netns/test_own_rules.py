@@ -12,7 +12,7 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, Lab
 from nfxlat.lab.transfer import ServerProcess, download
-from nfxlat.nft import compat, load
+from nfxlat.nft.kernel import compat, load
 
 RULES = """
 table ip own {

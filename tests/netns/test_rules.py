@@ -19,9 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.lab.netns import Namespace, link
-from nfxlat.nft import load, templates
+from nfxlat.nft.kernel import load
+from nfxlat.nft.language import templates
+from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 from nfxlat.xlat.domain import Domain
 
@@ -98,7 +100,7 @@ def net() -> Iterator[Net]:
 @pytest.fixture
 def up(net: Net) -> Iterator[Setup]:
     with net.node.entered():
-        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None)
         setup.up()
     try:
         yield setup
@@ -164,7 +166,7 @@ def test_nothing_leaks_without_a_listener(net: Net, destination: str, origin: st
     source = getattr(net, origin)
     assert net.arrives(source, destination)
     with net.node.entered():
-        setup = Setup(DOMAIN, queue=7, role="router", report=lambda line: None)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None)
         setup.up()
     try:
         assert not net.arrives(source, destination)

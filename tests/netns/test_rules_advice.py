@@ -32,11 +32,11 @@ from nfxlat.lab.topology import (
     TRANSLATOR,
     Lab,
 )
-from nfxlat.nft import compat, load, ruleset
-from nfxlat.nft.check import check
-from nfxlat.nft.program import program
-from nfxlat.nft.templates import RULES
-from nfxlat.service.rules_live import check_live
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.kernel import compat, load, ruleset
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.templates import RULES
+from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns
 

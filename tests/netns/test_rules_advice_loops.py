@@ -13,8 +13,8 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
 from nfxlat.lab.topology import HOST4, HOST6, HOST6_EAM4, Lab
-from nfxlat.nft.check import check
-from nfxlat.nft.program import program
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.program import program
 
 # host6 is 203.0.113.2 to IPv4, by `ping`; %s is the address that the EAM gives it
 TOML = """

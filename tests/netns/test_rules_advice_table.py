@@ -38,11 +38,11 @@ from nfxlat.lab.topology import (
     TRANSLATOR,
     Lab,
 )
-from nfxlat.nft.check import check
-from nfxlat.nft.compile import compile_rules
-from nfxlat.nft.program import Program, program
-from nfxlat.nft.templates import RULES
-from nfxlat.service.rules_live import check_live
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.compile import compile_rules
+from nfxlat.nft.language.program import Program, program
+from nfxlat.nft.language.templates import RULES
+from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns
 

@@ -12,13 +12,13 @@ from nfxlat import config
 from nfxlat.host import managers
 from nfxlat.host.device import create_or_adopt, remove
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft import load
-from nfxlat.nft.compile import compile_rules
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.program import Program, program
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.nft.kernel import load
+from nfxlat.nft.language.compile import compile_rules
+from nfxlat.nft.language.program import Program, program
+from nfxlat.nft.language.templates import RULES
 from nfxlat.service.doctor import examine
-from nfxlat.service.rules_live import check_live
+from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns
 

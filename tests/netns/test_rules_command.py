@@ -11,9 +11,9 @@ from nfxlat import config
 from nfxlat.cli import main
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft import compat, load, ruleset
-from nfxlat.nft.compile import compile_rules, owner_of
-from nfxlat.nft.program import program
+from nfxlat.nft.kernel import compat, load, ruleset
+from nfxlat.nft.language.compile import compile_rules, owner_of
+from nfxlat.nft.language.program import program
 
 pytestmark = pytest.mark.netns
 

@@ -13,8 +13,8 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
 from nfxlat.lab.topology import HOST6_4, Lab
-from nfxlat.nft.program import program
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.templates import RULES
 
 TOML = RULES / "xlat" / "router.toml"
 FILES = [file for file in sorted((Path(__file__).parents[1] / "hostile").glob("*.nft")) if "refused" not in file.stem]

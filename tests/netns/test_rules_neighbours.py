@@ -13,8 +13,8 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
 from nfxlat.lab.topology import HOST6_4, TRANSLATOR, Lab, in_prefix6
-from nfxlat.nft.program import Program, program
-from nfxlat.service.rules_live import check_live
+from nfxlat.nft.language.program import Program, program
+from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns
 

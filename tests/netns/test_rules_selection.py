@@ -25,11 +25,11 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import in_lab, loaded, offload_flows, prepare
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUTER4, TRANSLATOR, Lab
 from nfxlat.lab.transfer import ServerProcess, download
-from nfxlat.nft.check import check
-from nfxlat.nft.finding import Severity
-from nfxlat.nft.program import program
-from nfxlat.nft.templates import RULES
-from nfxlat.service.rules_live import check_live
+from nfxlat.nft.check.finding import Severity
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.templates import RULES
+from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns
 

@@ -11,7 +11,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import routes
 from nfxlat.host.addresses import local_addresses
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft import load
+from nfxlat.nft.kernel import load
 from nfxlat.service import setup as service_setup
 
 pytestmark = pytest.mark.netns

@@ -25,11 +25,11 @@ from stamp_net import (
     tcp_superframe,
 )
 
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.host import bpf, stamp
 from nfxlat.host.stamp import How
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft import load
+from nfxlat.nft.kernel import load
 from nfxlat.wire import bpf as code
 from nfxlat.wire.nfnetlink import SKB_GSO
 from nfxlat.wire.stamp import MAGIC, MASK, gso_size_of, is_udp

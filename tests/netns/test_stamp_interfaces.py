@@ -13,6 +13,7 @@ from stamp_net import DOMAIN, Net, stamp_net
 
 from nfxlat.host import bpf
 from nfxlat.host.stamp import Stamp
+from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 
 pytestmark = pytest.mark.netns
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.netns
 KILLED = """
 import sys
 sys.path.insert(0, {path!r})
-from stamp_net import DOMAIN, Setup, stamp
+from stamp_net import DOMAIN, Queues, Setup, stamp
 stamp.HOW = ("cls_bpf",)
-Setup(DOMAIN, queue=7, role="router", report=print).up()
+Setup(DOMAIN, queues=Queues(), role="router", report=print).up()
 print("up", flush=True)
 sys.stdin.read()
 """
@@ -100,7 +101,7 @@ def test_filters_of_a_killed_run_are_removed_by_the_next(net: Net) -> None:
     assert "nfxlat-siit0" in ingress(net, "in")[1]
     lines: list[str] = []
     with net.node.entered():
-        setup = Setup(DOMAIN, queue=7, role="router", report=lines.append, superframes=False)
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lines.append, superframes=False)
         setup.up()
         try:
             assert "stamp of a former run removed from in" in lines

@@ -8,9 +8,9 @@ from unittest.mock import patch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nfxlat.datapath import netlink
+from nfxlat.datapath import nfqueue as netlink
 from nfxlat.datapath.mmsg import ReceiveBatch
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.wire import nfnetlink as nl
 

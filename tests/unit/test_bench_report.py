@@ -11,9 +11,9 @@ from nfxlat.bench.models import DEFAULT
 from nfxlat.bench.page import page
 from nfxlat.bench.reach import GOALS, Goal, standings
 from nfxlat.bench.report import GENERATOR, Report, cell, number
-from nfxlat.bench.run import Options, Result, Series, chosen_measurements
+from nfxlat.bench.rounds import Options, Result, Series, chosen_measurements
 from nfxlat.bench.svg import Bar, chart
-from nfxlat.bench.works import Figure, measurements
+from nfxlat.bench.workloads import Figure, measurements
 from nfxlat.errors import OperatorError
 
 TCP = Figure("tcp_1_4to6", "TCP, 1 flow, 4to6", "Gbit/s")

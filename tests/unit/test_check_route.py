@@ -4,9 +4,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from nfxlat.nft.check import check
-from nfxlat.nft.program import program
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.templates import RULES
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

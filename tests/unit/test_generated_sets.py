@@ -4,8 +4,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from nfxlat.nft.compile import Compiled, compile_rules
-from nfxlat.nft.program import program
+from nfxlat.nft.language.compile import Compiled, compile_rules
+from nfxlat.nft.language.program import program
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

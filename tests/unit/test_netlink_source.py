@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfxlat.datapath import netlink
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath import nfqueue as netlink
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
 from nfxlat.wire import nfnetlink as nl

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from nfxlat.nft import compat, netlink
+from nfxlat.nft.kernel import compat, netlink
 
 
 def attributes(data: bytes) -> dict[int, bytes]:

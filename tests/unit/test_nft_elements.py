@@ -3,8 +3,8 @@
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import elements, netlink
-from nfxlat.nft.elements import SetName
+from nfxlat.nft.kernel import elements, netlink
+from nfxlat.nft.language.sets import SetName
 
 SET4, SET6 = SetName("ip", "t", "s", 32), SetName("ip6", "t", "s", 128)
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import load
+from nfxlat.nft.kernel import load
 
 
 @pytest.mark.parametrize(

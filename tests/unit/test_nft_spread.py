@@ -5,8 +5,8 @@ import re
 import pytest
 
 from nfxlat.config import default
-from nfxlat.nft import templates
-from nfxlat.nft.spread import chain_of, spread
+from nfxlat.nft.language import templates
+from nfxlat.nft.language.spread import chain_of, spread
 
 DOMAIN = default().domains[0]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nfxlat.nft import templates
+from nfxlat.nft.language import templates
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [*sorted((ROOT / "nfxlat/nft").glob("check*.py")), *sorted((ROOT / "nfxlat/service").glob("rules_*.py"))]
+SOURCES = [*sorted((ROOT / "nfxlat/nft/check").glob("*.py")), *sorted((ROOT / "nfxlat/service").glob("live_*.py"))]
 # judgements that say nothing about packets
 NO_PACKET = {
     "domain": "names no domain: nothing can be loaded, and no form of the rule without one exists",

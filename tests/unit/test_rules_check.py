@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nfxlat.cli import main
-from nfxlat.nft.check import check
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.program import program
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.program import program
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

@@ -4,7 +4,7 @@ import gc
 import weakref
 from ipaddress import IPv6Network
 
-from nfxlat.service.run import Options, Service
+from nfxlat.service.translation import Options, Service
 from nfxlat.xlat.domain import Domain
 
 

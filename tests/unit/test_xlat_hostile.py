@@ -9,10 +9,10 @@ import pytest
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
-from nfxlat.nft.check import check
-from nfxlat.nft.finding import Severity
-from nfxlat.nft.program import program
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.check.finding import Severity
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.templates import RULES
 
 DOMAINS = config.load(RULES / "xlat" / "router.toml").domains
 HOSTILE = Path(__file__).parents[1] / "hostile"

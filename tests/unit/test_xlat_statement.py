@@ -3,9 +3,9 @@
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.scan import Source
-from nfxlat.nft.statement import Xlat, meant_prefix6, prefix6_faults, statements
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.language.scan import Source
+from nfxlat.nft.language.statement import Xlat, meant_prefix6, prefix6_faults, statements
+from nfxlat.nft.language.templates import RULES
 
 BLOCK = """\
 table ip t {

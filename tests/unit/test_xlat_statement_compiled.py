@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.additions import WHY
-from nfxlat.nft.compile import Compiled, compile_rules, owner_of
-from nfxlat.nft.program import program
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.language.chains import WHY
+from nfxlat.nft.language.compile import Compiled, compile_rules, owner_of
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.templates import RULES
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from nfxlat import config
-from nfxlat.nft.check import check
-from nfxlat.nft.compile import compile_rules
-from nfxlat.nft.finding import Severity
-from nfxlat.nft.program import Program, program
-from nfxlat.nft.templates import RULES
+from nfxlat.nft.check.finding import Severity
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.compile import compile_rules
+from nfxlat.nft.language.program import Program, program
+from nfxlat.nft.language.templates import RULES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted((RULES / "xlat").glob("*.nft"))

@@ -18,7 +18,7 @@ from types import TracebackType
 
 from nfxlat.lab.matrix.packets import PORT
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft import load
+from nfxlat.nft.kernel import load
 from nfxlat.wire import nfnetlink as nl
 
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")

@@ -21,7 +21,7 @@ from nfxlat.lab.matrix.observer import LATE, MARK, PRIORITY, Seen
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.topology import TRANSLATOR
-from nfxlat.nft import load
+from nfxlat.nft.kernel import load
 
 Answer = str | dict[str, str]
 PATIENCE = 60.0  # emulated, everything takes ten times as long

@@ -12,9 +12,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.inject import DeviceInjector, IpInjector, RouteCache, takes_udp_superframes
-from nfxlat.datapath.netlink import NetlinkQueue
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import Source
@@ -33,19 +33,19 @@ from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
-from nfxlat.nft.templates import INJECTED_MARK
+from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.nft.language.templates import INJECTED_MARK
+from nfxlat.queues import Queues
 from nfxlat.service.notify import notify
 from nfxlat.service.reload import Reload
 from nfxlat.service.rules_watch import RulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
-from nfxlat.service.supervisor import Report, Supervisor, pack_addresses, receive, tell, unpack_addresses, wait_for_go
+from nfxlat.service.supervisor import Supervisor, pack_addresses, receive, tell, unpack_addresses, wait_for_go
+from nfxlat.terms import Model, Report, Role
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.special import martian4, martian6
 from nfxlat.xlat.translator import Translator
-
-QUEUES_PER_WORKER = 2  # Q: everything; Q+1: TCP, superframes welcome
-_PROC_QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,12 @@ class Options:
     """What to run. Rates are ICMP errors a second. `role` is the hook model's; the device model's source is its TUN."""
 
     domain: Domain
-    queue: int = 7
-    workers: int = 1
+    queues: Queues = field(default_factory=Queues)
     source: Literal["netlink", "netfilterqueue", "tun"] = "netlink"
     inject: Literal["device", "ip"] = "device"
     setup: bool = False
-    model: Literal["hook", "device", "route"] = "hook"
-    role: Literal["router", "host"] = "router"
+    model: Model = "hook"
+    role: Role = "router"
     fast_path: bool = True
     icmp_rate: float = 1000.0
     icmp_burst: int = 50
@@ -75,7 +74,7 @@ class Service:
     def __init__(self, options: Options, report: Report) -> None:
         self._options = options
         self._report = report
-        self._counters = [Counters() for _ in range(options.workers)]
+        self._counters = [Counters() for _ in range(options.queues.workers)]
         self._sources: list[list[Source]] = []  # one list a worker
         self._injectors: list[Injectors] = []  # one a worker
         self._device: DomainDevice | None = None
@@ -98,7 +97,7 @@ class Service:
             status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
             stack.callback(status.close)
             self._prepare_host(stack)
-            self._injectors = [self._open_injectors(stack, number) for number in range(self._options.workers)]
+            self._injectors = [self._open_injectors(stack, number) for number in range(self._options.queues.workers)]
             monitor = stack.enter_context(AddressWatch())
 
             def addresses_changed() -> None:
@@ -125,24 +124,20 @@ class Service:
         return result
 
     def _open_sources(self, stack: ExitStack) -> None:
-        first, count = self._options.queue, self._options.workers
-        for number in range(first, first + QUEUES_PER_WORKER * count, QUEUES_PER_WORKER):
-            self._sources.append([])
-            for source in self._worker_sources(number):
-                stack.callback(source.close)
-                self._sources[-1].append(source)
-        last = first + QUEUES_PER_WORKER * count - 1
-        self._report(f"queues {first} to {last} bound (all, TCP, in turn), source {self._options.source}")
+        queues = self._options.queues
+        self._sources = [[] for _ in range(queues.workers)]
+        for worker, kind, number in queues.each():
+            source = self._source(kind, number)
+            stack.callback(source.close)
+            self._sources[worker].append(source)
+        how = f"queues {queues.first} to {queues.last} bound (all, TCP, in turn)"
+        self._report(f"{how}, source {self._options.source}")
 
-    def _worker_sources(self, number: int) -> Iterator[Source]:
-        """The queues of one worker: `number` takes everything, `number` + 1 TCP."""
+    def _source(self, kind: str, number: int) -> Source:
         if self._options.source == "netfilterqueue":
-            yield CallbackQueue(number)
-            yield CallbackQueue(number + 1)
-        else:
-            yield NetlinkQueue(number, superframes=False)
-            # with the ip injector nothing is larger than a segment
-            yield NetlinkQueue(number + 1, superframes=self._options.inject == "device")
+            return CallbackQueue(number)
+        # with the ip injector nothing is larger than a segment
+        return NetlinkQueue(number, superframes=kind == "tcp" and self._options.inject == "device")
 
     def _prepare_host(self, stack: ExitStack) -> None:
         options, name = self._options, self._options.domain.name
@@ -150,8 +145,7 @@ class Service:
             superframes = options.inject == "device" and options.source == "netlink"
             setup = Setup(
                 options.domain,
-                queue=options.queue,
-                workers=options.workers,
+                queues=options.queues,
                 role=options.role if options.model == "hook" else options.model,
                 report=self._report,
                 superframes=superframes,
@@ -283,7 +277,7 @@ class Service:
             "rule_path": self._rule_path,
             "source": self._options.source,
             "inject": self._options.inject,
-            "workers": self._options.workers,
+            "workers": self._options.queues.workers,
             "stamp": {"how": self._stamp.how, "udp": self._stamp.udp} if self._stamp is not None else None,
             "seconds": round(time.monotonic() - self._started, 3),
             "workers_restarted": self._supervisor.restarts,
@@ -301,8 +295,7 @@ class Service:
 
     def _queue_numbers(self) -> range:
         """The NFQUEUE queues that are ours."""
-        first = self._options.queue
-        return range(first, first + QUEUES_PER_WORKER * self._options.workers)
+        return self._options.queues.numbers
 
     def write_summary(self, result: dict[str, Any] | None = None) -> None:
         """Write the summary to the file named in the options, if any; the file is never half written."""
@@ -335,13 +328,8 @@ def with_own_addresses(domain: Domain, local: frozenset[bytes]) -> Domain:
 
 def queue_losses(queues: range) -> dict[str, dict[str, int]]:
     """What the kernel itself dropped, by queue: `full` (queue length), `socket` (receive buffer); nfnetlink_queue.c."""
-    losses = {}
-    try:
-        lines = _PROC_QUEUES.read_text().splitlines()
-    except OSError:
-        return {}
-    for line in lines:
-        fields = [int(field) for field in line.split()]
-        if fields[0] in queues:
-            losses[str(fields[0])] = {"waiting": fields[2], "full": fields[5], "socket": fields[6]}
-    return losses
+    return {
+        str(one.number): {"waiting": one.waiting, "full": one.full, "socket": one.socket}
+        for one in bound_queues()
+        if one.number in queues
+    }

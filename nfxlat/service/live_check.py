@@ -11,13 +11,14 @@ from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
-from nfxlat.nft import load
-from nfxlat.nft.check import flowtables, stateful
-from nfxlat.nft.check_domains import untracked_nat
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.program import Program, Role
-from nfxlat.nft.scan import Source
-from nfxlat.service.rules_link import unanswered
+from nfxlat.nft.check.domains import untracked_nat
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.nft.check.judge import flowtables, stateful
+from nfxlat.nft.kernel import load
+from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.scan import Source
+from nfxlat.service.live_neighbours import unanswered
+from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 

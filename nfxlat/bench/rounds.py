@@ -14,7 +14,7 @@ from typing import Protocol
 
 from nfxlat.bench.agent import Failed
 from nfxlat.bench.models import DEFAULT, MODELS, Model
-from nfxlat.bench.works import Figure, Measurement, Settings, measurements, warm_up
+from nfxlat.bench.workloads import Figure, Measurement, Settings, measurements, warm_up
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import signals_deferred
 

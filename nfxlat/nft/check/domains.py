@@ -5,11 +5,11 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 from typing import TypeVar
 
-from nfxlat.nft.additions import DIRECTIONS, intercepted, own_table
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.literals import addresses4
-from nfxlat.nft.program import Program
-from nfxlat.nft.scan import Source
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.nft.language.chains import DIRECTIONS, intercepted, own_table
+from nfxlat.nft.language.literals import addresses4
+from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.scan import Source
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 

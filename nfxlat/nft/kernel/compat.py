@@ -20,8 +20,8 @@ import os
 import struct
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import netlink
-from nfxlat.nft.netlink import attribute, nested, string
+from nfxlat.nft.kernel import netlink
+from nfxlat.nft.kernel.netlink import attribute, nested, string
 
 NFT_MSG_NEWRULE, NFT_MSG_GETRULE = 6, 7
 

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nfxlat.nft import netlink
-from nfxlat.nft.compat import (
+from nfxlat.nft.kernel import netlink
+from nfxlat.nft.kernel.compat import (
     NFT_MSG_GETRULE,
     NFTA_EXPR_DATA,
     NFTA_EXPR_NAME,
@@ -24,7 +24,7 @@ from nfxlat.nft.compat import (
     NFTA_TARGET_NAME,
     UDATA_COMMENT,
 )
-from nfxlat.nft.netlink import attributes, string
+from nfxlat.nft.kernel.netlink import attributes, string
 
 NFT_MSG_GETCHAIN = 4
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY = 1, 3, 4, 5

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from nfxlat.nft.scan import Source, Token
-from nfxlat.nft.statement import Xlat, prefix6_faults
+from nfxlat.nft.language.scan import Source, Token
+from nfxlat.nft.language.statement import Xlat, prefix6_faults
 
 ADDRESS6 = re.compile(r"[0-9A-Fa-fxyzXYZ]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d+)?")
 _ADDRESS4 = re.compile(r"\d+\.\d+\.\d+\.\d+(/\d+)?")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import compat, elements, listing, load
-from nfxlat.nft.compile import Compiled
+from nfxlat.nft.kernel import compat, elements, listing, load
+from nfxlat.nft.language.compile import Compiled
 
 How = Literal["native", "compat", "elements"]
 Tables = list[tuple[str, str]]

@@ -10,12 +10,12 @@
 
 from collections.abc import Iterator
 
-from nfxlat.nft.check_domains import domains, untracked_nat
-from nfxlat.nft.check_matches import matches
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.program import Program, Unresolved
-from nfxlat.nft.scan import Chain, Hook, Source
-from nfxlat.nft.statement import Xlat, meant_prefix6, prefix6_faults
+from nfxlat.nft.check.domains import domains, untracked_nat
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.nft.check.matches import matches
+from nfxlat.nft.language.program import Program, Unresolved
+from nfxlat.nft.language.scan import Chain, Hook, Source
+from nfxlat.nft.language.statement import Xlat, meant_prefix6, prefix6_faults
 from nfxlat.xlat.domain import Domain
 
 DEFRAGMENTATION, CONNTRACK, SRCNAT = -400, -200, 100

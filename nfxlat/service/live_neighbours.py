@@ -10,8 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat.host import neighbours, sysctl
 from nfxlat.host.neighbours import Link
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.program import Role
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 

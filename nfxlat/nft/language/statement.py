@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, NetmaskValueError
 
-from nfxlat.nft.includes import statements_in
-from nfxlat.nft.scan import Rule, Source, Token
+from nfxlat.nft.language.includes import statements_in
+from nfxlat.nft.language.scan import Rule, Source, Token
 from nfxlat.xlat import rfc6052
 
 WORD = "xlat"

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 
-from nfxlat.nft.check_route import misplaced, selects
-from nfxlat.nft.finding import Finding, Severity
-from nfxlat.nft.literals import ADDRESS6, literals4, literals6
-from nfxlat.nft.program import Program
-from nfxlat.nft.scan import Rule, Token
-from nfxlat.nft.statement import Xlat, meant_prefix6, prefix6_faults
+from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.nft.check.route_selection import misplaced, selects
+from nfxlat.nft.language.literals import ADDRESS6, literals4, literals6
+from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.scan import Rule, Token
+from nfxlat.nft.language.statement import Xlat, meant_prefix6, prefix6_faults
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 

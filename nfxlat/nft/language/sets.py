@@ -7,14 +7,31 @@ Each table that mentions one gets it. Elements are no part of the rules' structu
 mappings alone changes elements and leaves every chain where it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from nfxlat.nft.program import Program, Role
-from nfxlat.nft.scan import Rule
+from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.scan import Rule
+from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
+
+
+class SetName(NamedTuple):
+    """A set of addresses that are `bits` (32, 128) wide."""
+
+    family: str
+    table: str
+    name: str
+    bits: int
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
+
+
+Contents = Mapping[SetName, list[Span]]
 
 
 @dataclass(frozen=True, slots=True)

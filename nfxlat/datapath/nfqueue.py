@@ -11,12 +11,12 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 from nfxlat.datapath.layout import Layout, learn
 from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.source import HEADROOM, Record
 from nfxlat.errors import OperatorError
+from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.wire import nfnetlink as nl
 
 _SO_RCVBUFFORCE = 33
@@ -186,11 +186,4 @@ class NetlinkQueue:
 
 def _holder(queue: int) -> str:
     """ " (pid N)", if the kernel tells who holds the queue; a port id is mostly a pid."""
-    try:
-        for line in Path("/proc/net/netfilter/nfnetlink_queue").read_text().splitlines():
-            number, port = line.split()[:2]
-            if int(number) == queue:
-                return f" (pid {port})" if Path("/proc", port).exists() else f" (port id {port})"
-    except (OSError, ValueError):
-        pass
-    return ""
+    return next((f", {one.holder}" for one in bound_queues() if one.number == queue), "")

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.includes import refuse_xlat
-from nfxlat.nft.literals import literals6
-from nfxlat.nft.scan import Source
-from nfxlat.nft.statement import MAPPED, Xlat, meant_prefix6, network4, network6, prefix6_faults, statements
+from nfxlat.nft.language.includes import refuse_xlat
+from nfxlat.nft.language.literals import literals6
+from nfxlat.nft.language.scan import Source
+from nfxlat.nft.language.statement import MAPPED, Xlat, meant_prefix6, network4, network6, prefix6_faults, statements
+from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
-
-Role = Literal["router", "host", "masquerade"]  # contrib/dev/TRANSLATION-POINTS.md
 
 
 @dataclass(frozen=True, slots=True)

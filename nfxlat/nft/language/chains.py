@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from nfxlat.nft import generated
-from nfxlat.nft.generated import GeneratedSet
-from nfxlat.nft.program import Role
-from nfxlat.nft.templates import INJECTED_MARK
+from nfxlat.nft.language import sets
+from nfxlat.nft.language.sets import GeneratedSet
+from nfxlat.nft.language.templates import INJECTED_MARK
+from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.special import MARTIANS4, MARTIANS6
@@ -196,7 +196,7 @@ def owner_chain(style: Style) -> list[str]:
 
 def translated_set(domain: Domain, ip: str) -> GeneratedSet:
     """The set `translated` of a router's own table in family `ip`."""
-    return generated.of_domain("translated", domain, "router", "to" if ip == "ip" else "from")
+    return sets.of_domain("translated", domain, "router", "to" if ip == "ip" else "from")
 
 
 def host_comments(domain: Domain, role: Role, queue: int, config: Sequence[str], routes: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""From nft with `xlat` to plain nft: each statement becomes a jump, and nfxlat.nft.additions says what is added.
+"""From nft with `xlat` to plain nft: each statement becomes a jump, and nfxlat.nft.language.chains says what is added.
 
 Every other character of the file stays where it is, and `Compiled.origin` leads from a line of the output back to the
 file, so that nft's own complaints name a place that the operator knows.
@@ -11,19 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nfxlat import config
-from nfxlat.nft import additions, generated
-from nfxlat.nft.additions import QueueChain, Style
-from nfxlat.nft.elements import Contents, SetName
-from nfxlat.nft.program import Program
-from nfxlat.nft.scan import Rule
-from nfxlat.nft.statement import Xlat
+from nfxlat.nft.language import chains, sets
+from nfxlat.nft.language.chains import QueueChain, Style
+from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.scan import Rule
+from nfxlat.nft.language.sets import Contents, SetName
+from nfxlat.nft.language.statement import Xlat
+from nfxlat.queues import DEFAULT_QUEUE, PER_WORKER
+from nfxlat.terms import FAMILIES
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
 
-FIRST_QUEUE = 7
-QUEUES_PER_DOMAIN = 2
 OWNER = "nfxlat_file_"
-FAMILIES = ("ip", "ip6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,9 @@ def owner_of(path: str) -> str:
     return f"{OWNER}{zlib.crc32(str(Path(path).resolve()).encode()):08x}"
 
 
-def queues(program: Program, first: int = FIRST_QUEUE) -> dict[str, int]:
+def queues(program: Program, first: int = DEFAULT_QUEUE) -> dict[str, int]:
     """The first queue of each domain in use."""
-    return {name: first + QUEUES_PER_DOMAIN * n for n, name in enumerate(program.domains)}
+    return {name: first + PER_WORKER * n for n, name in enumerate(program.domains)}
 
 
 def compile_rules(
@@ -59,7 +58,7 @@ def compile_rules(
     *,
     native: bool = True,
     explain: bool = False,
-    first_queue: int = FIRST_QUEUE,
+    first_queue: int = DEFAULT_QUEUE,
     owner: str | None = None,
 ) -> Compiled:
     """The program as plain nft; not `native`: with queue chains that only drop, for the compat target to open.
@@ -84,7 +83,7 @@ def compile_rules(
         origins,
         found,
         owner,
-        (*source.tables, *((ip, additions.own_table(d)) for d in program.domains.values() for ip in FAMILIES)),
+        (*source.tables, *((ip, chains.own_table(d)) for d in program.domains.values() for ip in FAMILIES)),
         source.removes,
         _sets(program),
         _rendered(program, numbers, replace(style, explain=False, elements=False))[0] if comparable else "",
@@ -92,14 +91,12 @@ def compile_rules(
 
 
 def _sets(program: Program) -> dict[SetName, list[Span]]:
-    found = {
-        SetName(*rule.chain.table.key, made.name, made.bits): made.spans for rule, made in generated.mentioned(program)
-    }
+    found = {SetName(*rule.chain.table.key, made.name, made.bits): made.spans for rule, made in sets.mentioned(program)}
     for domain in program.domains.values():
         if program.role(domain) == "router":
             for ip in FAMILIES:
-                made = additions.translated_set(domain, ip)
-                found[SetName(ip, additions.own_table(domain), made.name, made.bits)] = made.spans
+                made = chains.translated_set(domain, ip)
+                found[SetName(ip, chains.own_table(domain), made.name, made.bits)] = made.spans
     return found
 
 
@@ -107,7 +104,7 @@ def _rendered(
     program: Program, numbers: dict[str, int], style: Style
 ) -> tuple[str, tuple[int, ...], tuple[QueueChain, ...]]:
     source = program.source
-    edits = [(s.at.start, s.end, f"jump {additions.guard_chain(d, s.direction)}") for s, d in program.uses()]
+    edits = [(s.at.start, s.end, f"jump {chains.guard_chain(d, s.direction)}") for s, d in program.uses()]
     added, found = _table_additions(program, style)
     text, origins = _edited(source.text, [*edits, *added])
     tail, more = _tail(program, numbers, style)
@@ -129,7 +126,7 @@ def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[Q
         wanted.setdefault((statement.direction, domain.name), (domain, []))[1].append(statement)
     edits: list[Edit] = []
     found: list[QueueChain] = []
-    for rule, made in generated.mentioned(program):
+    for rule, made in sets.mentioned(program):
         comment = f"added for @{made.name}: what the domain translates"
         lines = made.lines(elements=style.elements)
         edits.append(_insertion(program, rule, rule.tokens[0].start, comment, lines))
@@ -137,16 +134,16 @@ def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[Q
         marked = False
         for (direction, _), (domain, statements) in needed.get((family, name), {}).items():
             hooks = {hook for statement in statements for hook in program.hooks(statement)}
-            lines = additions.statement_chains(domain, direction, family, hooks, style)
+            lines = chains.statement_chains(domain, direction, family, hooks, style)
             if not marked:
-                lines += ["", *additions.owner_chain(style)]
+                lines += ["", *chains.owner_chain(style)]
                 marked = True
             first = statements[0]
             comment = f"added for xlat {direction} {domain.name}"
             edits.append(_insertion(program, first.rule, first.at.start, comment, lines))
-            found += additions.queue_chains(family, name, domain, direction)
+            found += chains.queue_chains(family, name, domain, direction)
         if not marked and table.blocks:
-            edits.append(_before_brace(source.text, table.blocks[-1][1].start, additions.owner_chain(style)))
+            edits.append(_before_brace(source.text, table.blocks[-1][1].start, chains.owner_chain(style)))
     return edits, found
 
 
@@ -204,16 +201,16 @@ def _tail(program: Program, numbers: dict[str, int], style: Style) -> tuple[str,
         lines.append("")
     for domain in program.domains.values():
         role = program.role(domain)
-        routes = [route for route in additions.terminal_routes(domain, role) if _key(route) not in routed]
+        routes = [route for route in chains.terminal_routes(domain, role) if _key(route) not in routed]
         routed.update(map(_key, routes))
         if style.elements:
-            comments = additions.host_comments(domain, role, numbers[domain.name], _brief(domain), routes)
+            comments = chains.host_comments(domain, role, numbers[domain.name], _brief(domain), routes)
             lines += ["", *(f"# {line}" for line in comments)]
-        for direction, ip in additions.DIRECTIONS.items():
+        for direction, ip in chains.DIRECTIONS.items():
             own_output = any("output" in program.hooks(statement) for statement in program.of(domain, direction))
-            lines += ["", *additions.domain_table(domain, role, ip, own_output, style)]
-            if additions.intercepted(role, ip):
-                found += additions.queue_chains(ip, additions.own_table(domain), domain, direction)
+            lines += ["", *chains.domain_table(domain, role, ip, own_output, style)]
+            if chains.intercepted(role, ip):
+                found += chains.queue_chains(ip, chains.own_table(domain), domain, direction)
     return "".join(f"{line}\n" for line in lines), found
 
 
@@ -226,7 +223,7 @@ def _key(route: str) -> tuple[str, bool]:
 def _brief(domain: Domain) -> list[str]:
     """The domain as TOML, cut where its EAMT is long."""
     lines = config.render(domain).splitlines()
-    if len(lines) <= 2 * additions.ROUTES_SHOWN:
+    if len(lines) <= 2 * chains.ROUTES_SHOWN:
         return lines
-    shown = lines[: 2 * additions.ROUTES_SHOWN]
+    shown = lines[: 2 * chains.ROUTES_SHOWN]
     return [*shown, f"  ... and {len(lines) - len(shown)} lines more"]

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.scan import words_of
+from nfxlat.nft.language.scan import words_of
 
 _DEPTH = 16  # as nft (scanner.l MAX_INCLUDE_DEPTH)
 _PLACES = ("/etc",)

@@ -7,12 +7,12 @@ holds a span as two elements, its start and, with a flag, the address behind its
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft import netlink
-from nfxlat.nft.netlink import Message, attribute, attributes, nested, string
+from nfxlat.nft.kernel import netlink
+from nfxlat.nft.kernel.netlink import Message, attribute, attributes, nested, string
+from nfxlat.nft.language.sets import Contents, SetName
 from nfxlat.xlat.prefixes import Span
 
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
@@ -23,21 +23,6 @@ NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS = 1, 3
 NFTA_DATA_VALUE = 1
 INTERVAL_END = struct.pack(">I", 1)  # NFT_SET_ELEM_INTERVAL_END
 SPANS_A_MESSAGE = 900  # a list of elements is one attribute: 65535 octets at most
-
-
-class SetName(NamedTuple):
-    """A set of addresses that are `bits` (32, 128) wide."""
-
-    family: str
-    table: str
-    name: str
-    bits: int
-
-    def __str__(self) -> str:
-        return f"{self.family} {self.table} {self.name}"
-
-
-Contents = Mapping[SetName, list[Span]]
 
 
 def change(former: Contents, wanted: Contents) -> int:

@@ -1,0 +1,39 @@
+"""The NFQUEUE queues that somebody has bound in the calling thread's network namespace, as the kernel lists them.
+
+/proc/net/netfilter/nfnetlink_queue (nfnetlink_queue.c seq_show), a line each, numbers all:
+queue, port id, waiting, copy mode, copy range, dropped (queue full), dropped (socket), id sequence, 1
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
+
+
+class BoundQueue(NamedTuple):
+    """`port` is the netlink port id of whoever bound it, mostly its process id; the rest counts packets."""
+
+    number: int
+    port: int
+    waiting: int
+    full: int  # dropped: the queue was full
+    socket: int  # dropped: the socket's receive buffer was full
+
+    @property
+    def holder(self) -> str:
+        """ "NAME (pid N)", or "port id N" where no such process is seen from here."""
+        try:
+            name = Path(f"/proc/{self.port}/comm").read_text().strip()
+        except OSError:
+            return f"port id {self.port}"
+        return f"{name} (pid {self.port})"
+
+
+def bound_queues() -> list[BoundQueue]:
+    """All of them; none where the kernel has no NFQUEUE, or does not tell."""
+    try:
+        lines = PROC.read_text().splitlines()
+    except OSError:
+        return []
+    rows = ([int(field) for field in line.split()] for line in lines)
+    return [BoundQueue(row[0], row[1], row[2], row[5], row[6]) for row in rows]

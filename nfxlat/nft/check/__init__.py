@@ -1,0 +1,1 @@
+"""What would go wrong with rules, on which packets, and what to write instead."""

@@ -1,0 +1,1 @@
+"""Rules in the kernel: loaded, listed, changed by elements, removed."""
