@@ -24,7 +24,7 @@ from nfxlat.datapath.superframe import safe_gso_size, stamp_of
 from nfxlat.wire import vnet
 from nfxlat.wire.nfnetlink import FORWARD, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
-from nfxlat.xlat.template import identification
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification
 from nfxlat.xlat.translator import Translator
 
 LINK_SIZE = vnet.SIZE + 14  # what stands in front of the IP header
@@ -35,7 +35,6 @@ _DF = 0x4000
 _CWR = 0x0080
 _CUT = 0xF000 | _CWR
 _CUTS = 1024  # remembered: one for each gso_size that is in use
-_DF_THRESHOLD = 1260  # RFC 7915 5.1: larger IPv4 packets have DF=1
 
 # IPv4: version to tos, total_length, flags and offset, ttl, protocol, addresses. IPv6: version to flow label,
 # payload_length, next_header, hop_limit, addresses. Behind both: UDP's checksum; TCP's data offset and flags, checksum.
@@ -318,7 +317,7 @@ class FastPath:
                 check = (check & 0xFFFF) + (check >> 16)
                 check = (check & 0xFFFF) + (check >> 16)
             _put_u16(buffer, field, check)
-            df = _DF if segment + 20 > _DF_THRESHOLD else 0
+            df = _DF if segment + 20 > DF_THRESHOLD else 0
             tos = word >> 20 & 0xFF if traffic_class is None else traffic_class
             ident = 0 if df else identification(protocol, buffer[at : at + octets])
             check = 0x4500 + tos + total + ident + df + (ttl << 8) + protocol + pseudo

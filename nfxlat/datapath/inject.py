@@ -20,13 +20,11 @@ from nfxlat.outcome import Reason
 from nfxlat.wire import vnet
 
 _SO_SNDBUFFORCE = 32
-_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 _CAPACITY = 256
 _ARENA = 1 << 20
 _LINK_SIZE = vnet.SIZE + 14
 _SEND_BUFFER = 64 << 20
-_ROUTE_REASONS = {errno.EHOSTUNREACH: Reason.HOST_UNREACHABLE, errno.EACCES: Reason.PROHIBITED}
 
 Failed = Callable[[Reason], None]
 
@@ -89,7 +87,7 @@ class DeviceInjector:
     def open_socket(interface: str) -> socket.socket:
         """A sending packet socket on `interface` of the namespace that the caller is in; it receives nothing."""
         packet_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        packet_socket.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        packet_socket.setsockopt(vnet.SOL_PACKET, vnet.PACKET_VNET_HDR, 1)
         _enlarge(packet_socket)
         packet_socket.bind((interface, 0))
         return packet_socket
@@ -109,24 +107,6 @@ class DeviceInjector:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def takes_udp_superframes() -> bool:
-    """Whether the kernel's vnet header knows VIRTIO_NET_HDR_GSO_UDP_L4 (6.2 and later; include/linux/virtio_net.h).
-
-    Asked with a frame to somebody else's MAC address on lo, which is parsed on the way out and dropped on the way in.
-    """
-    ethernet = b"\x02nobody"[:6] + bytes(6) + b"\x08\x00"
-    ip = struct.pack("!BBHHHBBHII", 0x45, 0, 30, 0, 0, 1, 17, 0, 0x7F000001, 0x7F000001)
-    offload = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_UDP_L4, 42, 1, 34, 6)
-    try:
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as probe:
-            probe.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
-            probe.bind(("lo", 0))
-            probe.send(offload + ethernet + ip + struct.pack("!HHHH", 9, 9, 10, 0) + b"ab")
-    except OSError:
-        return False
-    return True
 
 
 class IpInjector:
@@ -176,41 +156,6 @@ class IpInjector:
     def close(self) -> None:
         self._socket4.close()
         self._socket6.close()
-
-
-class RouteCache:
-    """Route MTUs by destination for the ip injector, kept for `lifetime` seconds.
-
-    `lookup(destination)` gives the MTU or raises OSError as connect(2) does: ENETUNREACH, EHOSTUNREACH, EACCES.
-    """
-
-    def __init__(self, lookup: Callable[[bytes], int], clock: Callable[[], float], lifetime: float = 1.0) -> None:
-        self._lookup, self._clock, self._lifetime = lookup, clock, lifetime
-        self._routes: dict[bytes, int | Reason] = {}
-        self._expires = 0.0
-
-    def refresh(self) -> None:
-        """Once a batch: forget what is too old."""
-        now = self._clock()
-        if now >= self._expires or len(self._routes) > 1 << 16:
-            self._routes.clear()
-            self._expires = now + self._lifetime
-
-    def route(self, destination: bytes) -> int | Reason:
-        """The MTU of the route, or why there is none."""
-        known = self._routes.get(destination)
-        if known is None:
-            try:
-                known = self._lookup(destination)
-            except OSError as error:
-                known = _ROUTE_REASONS.get(error.errno or 0, Reason.NO_ROUTE)
-            self._routes[destination] = known
-        return known
-
-    def mtu(self, destination: bytes) -> int:
-        """The MTU; 0 where there is no route, so that every packet is too big and the slow path looks closer."""
-        known = self.route(destination)
-        return known if isinstance(known, int) else 0
 
 
 def local_source(packet: bytes, local: Collection[bytes]) -> bool:

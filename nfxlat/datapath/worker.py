@@ -18,9 +18,10 @@ from nfxlat.datapath.busypoll import BusyPoll
 from nfxlat.datapath.counters import Counters, Direction, Total, cell
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.hops import hops_of
-from nfxlat.datapath.inject import Injector, RouteCache, local_source
+from nfxlat.datapath.inject import Injector, local_source
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import Kind, Record, Source
 from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
 from nfxlat.outcome import Action, Outcome, Reason, dropped

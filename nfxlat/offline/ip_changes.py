@@ -11,7 +11,7 @@ from nfxlat.offline.header import View, shown
 from nfxlat.offline.mapping import why_mapped
 from nfxlat.offline.summary import protocol_name
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
-from nfxlat.xlat.quote import DF_THRESHOLD
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD
 
 _MAIN: Final = {4: clause(4, 1), 6: clause(6, 1)}
 _FRAGMENTS: Final = {4: "RFC 7915 4.1", 6: "RFC 7915 5.1.1"}

@@ -10,11 +10,11 @@ from typing import Literal
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from nfxlat.datapath.inject import takes_udp_superframes
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.errors import OperatorError
 from nfxlat.host.scratch import in_scratch
 from nfxlat.host.stamp import How, Stamp
+from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.nft.kernel import compat, load
 
 QUEUE = 0  # of the scratch namespace: nobody else's

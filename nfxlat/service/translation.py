@@ -22,10 +22,11 @@ from typing import Any, Literal
 from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.fastpath import FastPath
-from nfxlat.datapath.inject import DeviceInjector, IpInjector, RouteCache, takes_udp_superframes
+from nfxlat.datapath.inject import DeviceInjector, IpInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import Source
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.host import capabilities
@@ -33,6 +34,7 @@ from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
+from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.nft.language.templates import INJECTED_MARK
 from nfxlat.queues import Queues

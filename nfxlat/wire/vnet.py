@@ -9,6 +9,7 @@ over the full length for a superframe, and the kernel completes it (net/core/skb
 
 import struct
 
+SOL_PACKET, PACKET_VNET_HDR = 263, 15  # of setsockopt(2)
 SIZE = 10
 NEEDS_CSUM = 1
 GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4 = 0, 1, 4, 5

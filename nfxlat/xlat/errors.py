@@ -14,8 +14,8 @@ from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire import icmp, ipv4, ipv6
 from nfxlat.wire.checksum import word_sum
 from nfxlat.xlat.addresses import DUMMY4, AddressMap
+from nfxlat.xlat.fragmentation4 import identification
 from nfxlat.xlat.special import martian4, martian6
-from nfxlat.xlat.template import identification
 
 _TYPE_CODE4: Final = {
     Reason.HOP_LIMIT_EXCEEDED: (11, 0),  # RFC 7915 4.1

@@ -13,6 +13,7 @@ from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
 from nfxlat.wire import icmp, ipv4, ipv6
 from nfxlat.wire.checksum import is_valid, word_sum
 from nfxlat.xlat.addresses import AddressMap, Mapping, Method
+from nfxlat.xlat.fragmentation4 import identification
 from nfxlat.xlat.icmp import (
     NEXT_HEADER_POINTER,
     error_4to6,
@@ -23,7 +24,7 @@ from nfxlat.xlat.icmp import (
 )
 from nfxlat.xlat.quote import Quote, Quotes
 from nfxlat.xlat.special import martian4, martian6
-from nfxlat.xlat.template import destination_fault6, identification
+from nfxlat.xlat.template import destination_fault6
 
 _ROOM6 = ipv6.ERROR_SIZE - ipv6.HEADER_LENGTH - icmp.HEADER_LENGTH
 _WITH_LENGTH6 = (icmp.UNREACHABLE6, icmp.TIME_EXCEEDED6)  # RFC 4884 4

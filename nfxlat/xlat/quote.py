@@ -9,20 +9,17 @@ Like a packet of its own, with these differences:
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from nfxlat.outcome import Reason
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
 from nfxlat.wire.checksum import difference, word_sum
 from nfxlat.wire.transport import update_checksum
 from nfxlat.xlat.addresses import AddressMap, Method
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD
 from nfxlat.xlat.icmp import ECHO_4TO6, ECHO_6TO4
+from nfxlat.xlat.protocols import refused4
 from nfxlat.xlat.special import martian4, martian6
-
-# Protocol numbers that mean an extension header, or ICMPv6, on the other side (RFC 7915 4.1 copies the number).
-FORBIDDEN4: Final = ipv6.CHAINED | {icmp.PROTOCOL6}
-IGMP: Final = 2
-DF_THRESHOLD: Final = 1260  # RFC 7915 5.1: a larger IPv4 packet has DF=1
 
 
 class Quote(NamedTuple):
@@ -32,13 +29,6 @@ class Quote(NamedTuple):
     length: int  # the whole length of the quoted packet, by its own header, before translation
     fragment_header: bool = False  # the original IPv6 packet had one
     source_method: Method | None = None
-
-
-def refused4(protocol: int) -> Reason | None:
-    """Why an IPv4 `protocol` never crosses."""
-    if protocol in FORBIDDEN4:
-        return Reason.FORBIDDEN_PROTOCOL
-    return Reason.IGMP if protocol == IGMP else None  # RFC 7915 4.2
 
 
 class Quotes:

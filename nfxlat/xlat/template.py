@@ -9,11 +9,9 @@ Order of the checks: the destination first, since a packet that is not ours is n
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
-from zlib import crc32
 
 from nfxlat.outcome import Reason
 from nfxlat.wire.checksum import difference, word_sum
-from nfxlat.wire.transport import TCP
 from nfxlat.xlat.addresses import AddressMap, Mapping, Method
 from nfxlat.xlat.special import martian4, martian6
 
@@ -25,7 +23,7 @@ class Template:
     """How to translate the headers of a TCP packet, or of a UDP packet with a checksum, between two given addresses.
 
     Valid for packets without IPv4 options, IPv6 extension headers and fragmentation. Size, DF, identification and hop
-    limit are the packet's own: RFC 7915 4.1, 5.1 and `identification`.
+    limit are the packet's own: RFC 7915 4.1, 5.1 and fragmentation4.
     """
 
     addresses: bytes  # the new source and destination, 32 or 8 octets
@@ -42,16 +40,6 @@ class Pair(NamedTuple):
     new_sum: int
     delta: int
     hairpin: bool = False  # IPv6 to IPv6: `addresses` are what the way through IPv4 and back makes of them
-
-
-def identification(protocol: int, transport: bytes | bytearray) -> int:
-    """An IPv4 Identification for a packet with DF=0 and no Fragment Header, 1..0xffff (RFC 7915 5.1, RFC 6864 4.3).
-
-    `protocol`: the IPv4 one; `transport`: the translated transport header from its first octet. Of TCP 12 octets count
-    (ports, sequence, acknowledgement), of others 8, which hold the checksum of UDP and ICMP and the sequence of ESP.
-    """
-    value = crc32(transport[:12] if protocol == TCP else transport[:8])
-    return (value >> 16) ^ (value & 0xFFFF) or 1
 
 
 class Pairs:

@@ -12,7 +12,8 @@ from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
 from nfxlat.xlat.icmp import ECHO_4TO6, FRAGMENT_DIFFERENCE, HEADER_DIFFERENCE
 from nfxlat.xlat.icmp_v4to6 import IcmpErrors4to6
-from nfxlat.xlat.quote import Quotes, refused4
+from nfxlat.xlat.protocols import refused4
+from nfxlat.xlat.quote import Quotes
 from nfxlat.xlat.template import Pair, Pairs
 
 _ERRORS = (icmp.UNREACHABLE4, icmp.TIME_EXCEEDED4, icmp.PARAMETER4)

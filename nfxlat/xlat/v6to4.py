@@ -16,10 +16,11 @@ from nfxlat.wire.checksum import difference
 from nfxlat.wire.transport import HEADER_LENGTH, update_checksum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification
 from nfxlat.xlat.icmp import ECHO_6TO4, FRAGMENT_DIFFERENCE, HEADER_DIFFERENCE
 from nfxlat.xlat.icmp_v6to4 import IcmpErrors6to4
-from nfxlat.xlat.quote import DF_THRESHOLD, Quotes
-from nfxlat.xlat.template import Pair, Pairs, identification
+from nfxlat.xlat.quote import Quotes
+from nfxlat.xlat.template import Pair, Pairs
 
 
 class V6to4:

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from nfxlat.datapath.inject import takes_udp_superframes
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.host import offload
+from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.lab.leftovers import remove_remains
 from nfxlat.lab.netns import Namespace, link
 from nfxlat.nft.kernel import load

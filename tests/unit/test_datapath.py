@@ -9,9 +9,10 @@ import pytest
 
 from nfxlat.datapath.counters import Counters, Direction, Total, summary
 from nfxlat.datapath.hops import hops_of
-from nfxlat.datapath.inject import RouteCache, local_source, reason_of
+from nfxlat.datapath.inject import local_source, reason_of
 from nfxlat.datapath.mmsg import ReceiveBatch, SendBatch, address_of
 from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.routecache import RouteCache
 from nfxlat.outcome import Reason
 from nfxlat.wire.nfnetlink import LOCAL_OUT, POSTROUTING, PREROUTING
 

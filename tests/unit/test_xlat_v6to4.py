@@ -21,7 +21,7 @@ from scapy.utils import checksum as scapy_checksum
 
 from nfxlat.outcome import Action, Outcome, Reason
 from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.template import identification
+from nfxlat.xlat.fragmentation4 import identification
 from nfxlat.xlat.translator import Translator
 
 P = "2001:db8:64::"
