@@ -26,7 +26,7 @@ from nfxlat.nft.kernel import compat, load
 from nfxlat.nft.language import templates
 from nfxlat.outcome import Reason
 from nfxlat.wire import vnet
-from nfxlat.wire.nfnetlink import SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
 
 NAME, QUEUE = "null0", 7

@@ -22,7 +22,7 @@ from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.source import Kind, Record
 from nfxlat.datapath.superframe import safe_gso_size, stamp_of
 from nfxlat.wire import vnet
-from nfxlat.wire.nfnetlink import FORWARD, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import FORWARD, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification
 from nfxlat.xlat.translator import Translator

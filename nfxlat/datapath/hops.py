@@ -1,6 +1,6 @@
 """How many hops a translation point takes off."""
 
-from nfxlat.wire.nfnetlink import FORWARD, POSTROUTING
+from nfxlat.wire.nfqueue import FORWARD, POSTROUTING
 
 
 def hops_of(hook: int, indev: int, *, device: bool, result_is_local: bool) -> int:

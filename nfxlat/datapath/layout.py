@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nfxlat.datapath.source import Kind
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 _SECOND_ATTRIBUTE = nl.HEADER_SIZE + 12  # behind NFQA_PACKET_HDR, 4 + 7 octets, padded
 _word = struct.Struct("=I").unpack_from

@@ -17,7 +17,7 @@ from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.source import HEADROOM, Record
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.bound_queues import bound_queues
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 _SO_RCVBUFFORCE = 33
 _SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5

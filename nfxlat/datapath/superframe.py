@@ -9,7 +9,7 @@ import struct
 from collections.abc import Collection, Iterator
 
 from nfxlat.datapath.source import Kind
-from nfxlat.wire.nfnetlink import FORWARD, PREROUTING
+from nfxlat.wire.nfqueue import FORWARD, PREROUTING
 from nfxlat.wire.stamp import gso_size_of, is_udp
 
 TCP, UDP = 6, 17

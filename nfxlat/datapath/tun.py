@@ -22,7 +22,7 @@ from nfxlat.datapath.inject import Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.wire import stamp, vnet
-from nfxlat.wire.nfnetlink import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
 
 INDEV = 1  # the interface whose stamps count, as far as records of a TUN are concerned
 ETHERNET = 14

@@ -25,7 +25,7 @@ from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import Kind, Record, Source
 from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
 from nfxlat.outcome import Action, Outcome, Reason, dropped
-from nfxlat.wire.nfnetlink import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.special import martian4
 from nfxlat.xlat.translator import Translator
 

@@ -20,7 +20,7 @@ from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 from nfxlat.wire import stamp, vnet
 
 _BLOCK = 4

@@ -17,7 +17,7 @@ from nfxlat.offline.capture import Capture
 from nfxlat.offline.packet import explain_packet
 from nfxlat.offline.translation import DIRECTIONS, Counts, judge
 from nfxlat.outcome import Action
-from nfxlat.wire import btf, fragment, icmp, ipv4, ipv6, nfnetlink, stamp, transport
+from nfxlat.wire import btf, fragment, icmp, ipv4, ipv6, nfqueue, stamp, transport
 from nfxlat.wire.checksum import internet_checksum, is_valid
 from nfxlat.xlat.prefixes import clat4, clat6, native6, terminal4, terminal6, texts
 from nfxlat.xlat.translator import Translator
@@ -139,7 +139,7 @@ def _type_information(data: bytes) -> None:
 
 
 def _answer(data: bytes) -> None:
-    assert isinstance(nfnetlink.error(data), int)
+    assert isinstance(nfqueue.error(data), int)
 
 
 def _priority(data: bytes) -> None:

@@ -23,7 +23,7 @@ from scapy.packet import Raw
 
 from nfxlat.config import DEFAULT
 from nfxlat.datapath import nfqueue as netlink
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 CORPUS = Path(__file__).parent / "corpus"
 MPLS = bytes.fromhex("2000ca0d0008010103e81101")

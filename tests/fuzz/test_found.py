@@ -15,7 +15,7 @@ from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.superframe import segments
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Reason
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.btf import MAGIC, member_offsets
 from nfxlat.xlat.translator import Translator
 

@@ -27,7 +27,7 @@ from nfxlat.lab.netns import Namespace, link
 from nfxlat.nft.kernel import load
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
-from nfxlat.wire.nfnetlink import SKB_GSO
+from nfxlat.wire.nfqueue import SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.xlat.domain import Domain
 

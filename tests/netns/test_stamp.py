@@ -31,7 +31,7 @@ from nfxlat.host.stamp import How
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import load
 from nfxlat.wire import bpf as code
-from nfxlat.wire.nfnetlink import SKB_GSO
+from nfxlat.wire.nfqueue import SKB_GSO
 from nfxlat.wire.stamp import MAGIC, MASK, gso_size_of, is_udp
 
 pytestmark = pytest.mark.netns

@@ -14,7 +14,7 @@ from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.superframe import complete_checksum, segments
 from nfxlat.outcome import Action
 from nfxlat.wire import vnet
-from nfxlat.wire.nfnetlink import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import MAGIC
 from nfxlat.wire.stamp import UDP as STAMP_UDP
 

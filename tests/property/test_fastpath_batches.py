@@ -14,7 +14,7 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.worker import Injectors, Worker
-from nfxlat.wire.nfnetlink import LOCAL_OUT, POSTROUTING, PREROUTING
+from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING
 
 Waiting = list[tuple[bytes, Kind]]
 

@@ -12,7 +12,7 @@ from nfxlat.datapath import nfqueue as netlink
 from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import HEADROOM, Kind, Record
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 Message = tuple[bytes, int]  # its octets, and how many more or fewer its length tells
 

@@ -14,7 +14,7 @@ from nfxlat.datapath.mmsg import ReceiveBatch, SendBatch, address_of
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.outcome import Reason
-from nfxlat.wire.nfnetlink import LOCAL_OUT, POSTROUTING, PREROUTING
+from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING
 
 
 class Clock:

@@ -11,7 +11,7 @@ from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.tun import ETHERNET, INDEV, TunInjector, TunSource
 from nfxlat.outcome import Reason
 from nfxlat.wire import stamp, vnet
-from nfxlat.wire.nfnetlink import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
 
 PACKET4 = b"\x45" + bytes(19) + b"payload"
 PACKET6 = b"\x60" + bytes(7) + b"\x20\x01" + bytes(30) + b"payload"

@@ -11,7 +11,7 @@ from nfxlat.datapath import nfqueue as netlink
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 
 class Kernel:

@@ -29,7 +29,7 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 from nfxlat.xlat.translator import Translator

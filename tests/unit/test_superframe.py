@@ -7,7 +7,7 @@ from scapy.packet import Packet, Raw
 
 from nfxlat.datapath.source import Kind
 from nfxlat.datapath.superframe import complete_checksum, safe_gso_size, segments, stamp_of, transport
-from nfxlat.wire.nfnetlink import LOCAL_OUT, PREROUTING
+from nfxlat.wire.nfqueue import LOCAL_OUT, PREROUTING
 from nfxlat.wire.stamp import MAGIC
 from nfxlat.wire.stamp import UDP as STAMP_UDP
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from nfxlat.lab.matrix.packets import PORT
 from nfxlat.lab.netns import Namespace
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.transport import UDP
 
 _SUBSYSTEM_CTNETLINK, _GET, _DELETE = 1, 1, 2

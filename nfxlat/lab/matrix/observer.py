@@ -19,7 +19,7 @@ from types import TracebackType
 from nfxlat.lab.matrix.packets import PORT
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import load
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 EARLY, LATE = -500, 400

@@ -2,7 +2,7 @@
 
 import struct
 
-from nfxlat.wire import nfnetlink as nl
+from nfxlat.wire import nfqueue as nl
 
 
 def test_configuration_request_is_laid_out_as_the_kernel_reads_it() -> None:
