@@ -89,7 +89,7 @@ def _unfinished(packet: bytes, protocol: int, at: int) -> bytes:
 
 
 def _same_as_core(case: fuzz_core.Case, asked: int, priority: int, header: bytes, made: bytes) -> None:
-    """Octet for octet but for the identification, where the kernel finishes the work (DECISIONS.md)."""
+    """Octet for octet, but for the identification where the kernel finishes the work (decisions/core.md)."""
     translator = fuzz_core.TRANSLATORS[case.which]
     packet, version = case.packet, made[0] >> 4
     if not _is_in_order(packet):

@@ -66,7 +66,7 @@ def test_router_takes_one_hop_of_packets_that_end_at_itself(lab: Lab, arrives_on
 
 @DEVICE_MODEL
 def test_device_model_takes_two_hops_of_transit_and_one_of_its_own_packets(lab: Lab) -> None:
-    """Into the device and out of it: the model's own flaw (contrib/dev/DECISIONS.md)."""
+    """Into the device and out of it: the model's own flaw (contrib/dev/decisions/models.md)."""
     assert hops_left(lab.host4, IP(src=HOST4, dst=HOST6_EAM4, ttl=64), HOST6_EAM4, lab.host6, "to-r6") == 64 - 4
     assert hops_left(lab.host6, IPv6(src=HOST6, dst=HOST4_6, hlim=64), HOST4_6, lab.host4, "to-r4") == 64 - 4
     own = IP(src=TRANSLATOR[0], dst=HOST6_EAM4, ttl=64)
