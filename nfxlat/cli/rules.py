@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
-from nfxlat.nft.check.finding import Severity
+from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import ruleset
 from nfxlat.nft.language.compile import compile_rules, owner_of, queues

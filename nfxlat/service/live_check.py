@@ -11,9 +11,10 @@ from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
+from nfxlat.judgement import Finding
 from nfxlat.nft.check.domains import untracked_nat
-from nfxlat.nft.check.finding import Finding, Severity
 from nfxlat.nft.check.judge import flowtables, stateful
+from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.kernel import load
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.scan import Source
@@ -60,12 +61,9 @@ def _interface(name: str) -> int | None:
 
 def _device(domain: Domain, index: int | None) -> Iterator[Finding]:
     if index is None:
-        what, effect = "no such device", "terminal routes have nothing to lead into, and nothing can be injected"
-        remedy = f"nfxlat run --domain {domain.name} makes it"
-        yield Finding("device", Severity.WARNING, f"device {domain.name}", what, effect, remedy)
+        yield Host.DEVICE.at(f"device {domain.name}", domain=domain.name)
     for manager, remedy in managers.unguarded(domain.name):
-        what, effect = f"{manager} runs here", "it may give the device addresses and take its routes away"
-        yield Finding("manager", Severity.NOTE, f"device {domain.name}", what, effect, remedy)
+        yield Host.MANAGER.at(f"device {domain.name}", manager=manager, domain=domain.name, remedy=remedy)
 
 
 def _routes() -> list[_Route]:
@@ -89,23 +87,14 @@ def _terminal_routes(
     networks += prefixes.clat6(domain) if role == "host" else prefixes.terminal6(domain)[:PREFIXES_JUDGED]
     for network in networks:
         name = prefixes.texts([network])[0] if network.prefixlen else "default"
-        ip = "ip -6" if network.version == 6 else "ip"
+        facts = {"ip": "ip -6" if network.version == 6 else "ip", "network": name, "domain": domain.name}
         here = [route for route in table if route.network == network]
         good = all_indexes if network == prefixes.DUMMY4 else {index} - {None}  # which domains share
         if not any(route.kind == RTN_UNICAST and route.interface in good for route in here):
-            effect = (
-                f"kernel ICMP errors to {name} are never made, for want of a route; while nobody translates, packets "
-                f"follow some other route; and rp_filter may drop what comes from {domain.name} with such a source"
-            )
-            if role == "host":
-                effect = "packets are routed elsewhere, or nowhere, and never meet the rule at postrouting"
-            remedy = f"{ip} route add {name} dev {domain.name}"
-            yield Finding("terminal-route", Severity.ERROR, f"route {name}", "no terminal route", effect, remedy)
+            judgement = Host.TERMINAL_ROUTE_HOST if role == "host" else Host.TERMINAL_ROUTE
+            yield judgement.at(f"route {name}", **facts)
         if not any(route.kind == RTN_UNREACHABLE for route in here):
-            effect = f"if {domain.name} goes, its route goes too, and packets follow a shorter prefix untranslated"
-            remedy = f"{ip} route add unreachable {name} metric 4294967295"
-            what = "no unreachable route behind the terminal one"
-            yield Finding("fail-closed", Severity.WARNING, f"route {name}", what, effect, remedy)
+            yield Host.FAIL_CLOSED.at(f"route {name}", **facts)
 
 
 def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
@@ -119,41 +108,28 @@ def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
         network = next((n for n in mapped if address.version == n.version and address in n), None)
         if network is None:
             continue
-        what = f"an address of this node, and inside {prefixes.texts([network])[0]} of {domain.name}"
-        effect = "packets to it end here and are not translated, so the host that it stands for is not reached"
-        remedy = "take it off this node, or out of the domain"
-        yield Finding("local-address", Severity.ERROR, f"address {address}", what, effect, remedy)
+        [inside] = prefixes.texts([network])
+        yield Host.LOCAL_ADDRESS.at(f"address {address}", network=inside, domain=domain.name)
 
 
 def _sysctls(domain: Domain, role: Role) -> Iterator[Finding]:
-    def finding(code: str, key: str, value: int, effect: str, remedy: str, severity: Severity) -> Finding:
-        return Finding(code, severity, sysctl.dotted(key), f"is {value}", effect, remedy)
+    def finding(judgement: Host, key: str) -> Finding:
+        return judgement.at(sysctl.dotted(key), key=sysctl.dotted(key), domain=domain.name)
 
-    keys = (sysctl.FORWARD4, sysctl.FORWARD6, f"net/ipv4/conf/{domain.name}/forwarding")
-    if role != "host":
-        for key in keys if role == "router" else keys[:1]:
-            if sysctl.read(key) == "0":
-                effect = f"what is injected through {domain.name} is not forwarded but dropped"
-                remedy = f"sysctl -w {sysctl.dotted(key)}=1, or nfxlat run --inject ip"
-                yield finding("forwarding", key, 0, effect, remedy, Severity.ERROR)
     own = f"net/ipv4/conf/{domain.name}"
+    forwarding = {
+        "router": (sysctl.FORWARD4, sysctl.FORWARD6, f"{own}/forwarding"),
+        "masquerade": (sysctl.FORWARD4,),
+        "host": (),
+    }
+    yield from (finding(Host.FORWARDING, key) for key in forwarding[role] if sysctl.read(key) == "0")
     if _largest(own, "rp_filter") == 1:
-        effect = f"IPv4 packets from {domain.name} pass only if the route back to their source leads into it: with the "
-        effect += "terminal routes it does, with any other route they are dropped without a word"
-        remedy = "keep the terminal routes, 192.0.0.8 and rfc6791-v4 among them; or 2 (loose)"
-        yield finding("rp-filter", f"{own}/rp_filter", 1, effect, remedy, Severity.NOTE)
+        yield finding(Host.RP_FILTER, f"{own}/rp_filter")
     if _largest(own, "accept_local") == 1:
-        effect = f"packets from {domain.name} with this node's own address as source are taken for its own"
-        remedy = f"sysctl -w {sysctl.dotted(own)}.accept_local=0: nfxlat sends those by the raw socket"
-        yield finding("accept-local", f"{own}/accept_local", 1, effect, remedy, Severity.WARNING)
+        yield finding(Host.ACCEPT_LOCAL, f"{own}/accept_local")
     for key in ("net/ipv4/fwmark_reflect", "net/ipv6/fwmark_reflect"):
         if sysctl.read(key) == "1":
-            effect = "an ICMP error of the kernel bears the mark of its packet: where a rule at output ahead of -449 "
-            effect += (
-                "rejects what nfxlat sends by raw socket, the mark is nfxlat's, and the error is let off untranslated"
-            )
-            remedy = f"sysctl -w {sysctl.dotted(key)}=0"
-            yield finding("fwmark-reflect", key, 1, effect, remedy, Severity.WARNING)
+            yield finding(Host.FWMARK_REFLECT, key)
 
 
 def _largest(directory: str, name: str) -> int:
@@ -165,8 +141,7 @@ def _ruleset(program: Program) -> Iterator[Finding]:
     try:
         source = Source(load.run("list ruleset"), "ruleset")
     except OperatorError as error:
-        what, effect = f"cannot be read: {error.what}", "other rules may drop what is translated"
-        yield Finding("ruleset", Severity.WARNING, "ruleset", what, effect)
+        yield Host.RULESET.at("ruleset", fault=error.what)
         return
     yield from stateful(source, program.sources())
     yield from flowtables(source)

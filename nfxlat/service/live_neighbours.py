@@ -10,7 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat.host import neighbours, sysctl
 from nfxlat.host.neighbours import Link
-from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.judgement import Finding
+from nfxlat.nft.check.judgements.host import Host
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
@@ -57,20 +58,18 @@ def _answers(link: Link, network: Network, entries: set[tuple[int, bytes]]) -> b
 
 
 def _finding(domain: Domain, link: Link, network: Network) -> Finding:
-    [text], interface = prefixes.texts([network]), sysctl.dotted(link.interface)
+    [text] = prefixes.texts([network])
     single = network.num_addresses == 1
     if network.version == 4:
-        settings, question = f"sysctl -w net.ipv4.conf.{interface}.forwarding=1", "ARP"
-        remedy = f"ip neigh add proxy {text} dev {link.interface}; {settings}"
-        if not single:
-            remedy = f"{settings} net.ipv4.conf.{interface}.proxy_arp=1"
+        judgement, protocol = Host.NEIGHBOUR4_ADDRESS if single else Host.NEIGHBOUR4_PREFIX, "ARP"
     else:
-        settings = f"sysctl -w net.ipv6.conf.{interface}.forwarding=1 net.ipv6.conf.{interface}.proxy_ndp=1"
-        question, remedy = "neighbour discovery", f"ip -6 neigh add proxy {text} dev {link.interface}; {settings}"
-        if not single:
-            remedy = f"on the neighbours, ip -6 route add {text} via this node: entries are for single addresses"
-    what = f"translated by {domain.name}, and on the link of {link.interface} ({link.network})"
-    effect = f"neighbours there ask for it by {question}, nobody answers, and their packets never get here"
-    kind = "address" if single else "prefix"
-    remedy += ", or leave it if they have a route by way of this node"
-    return Finding("neighbour", Severity.WARNING, f"{kind} {text}", what, effect, remedy)
+        judgement, protocol = Host.NEIGHBOUR6_ADDRESS if single else Host.NEIGHBOUR6_PREFIX, "neighbour discovery"
+    return judgement.at(
+        f"{'address' if single else 'prefix'} {text}",
+        domain=domain.name,
+        network=text,
+        interface=link.interface,
+        link=link.network,
+        conf=sysctl.dotted(link.interface),
+        protocol=protocol,
+    )

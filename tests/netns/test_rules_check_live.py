@@ -11,8 +11,8 @@ import pytest
 from nfxlat import config
 from nfxlat.host import managers
 from nfxlat.host.device import create_or_adopt, remove
+from nfxlat.judgement import Finding, Severity
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft.check.finding import Finding, Severity
 from nfxlat.nft.kernel import load
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program

@@ -17,6 +17,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from nfxlat import config
+from nfxlat.judgement import Severity
 from nfxlat.lab.capture import Capture, send_packet
 from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error
 from nfxlat.lab.netns import wait_for
@@ -25,7 +26,6 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import in_lab, loaded, offload_flows, prepare
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUTER4, TRANSLATOR, Lab
 from nfxlat.lab.transfer import ServerProcess, download
-from nfxlat.nft.check.finding import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
 from nfxlat.nft.language.templates import RULES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfxlat.cli import main
-from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
 from nfxlat.xlat.domain import Domain

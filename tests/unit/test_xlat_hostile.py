@@ -9,7 +9,7 @@ import pytest
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
-from nfxlat.nft.check.finding import Severity
+from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
 from nfxlat.nft.language.templates import RULES

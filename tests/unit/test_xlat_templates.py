@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nfxlat import config
-from nfxlat.nft.check.finding import Severity
+from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program

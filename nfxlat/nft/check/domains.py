@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 from typing import TypeVar
 
-from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.language.chains import DIRECTIONS, intercepted, own_table
 from nfxlat.nft.language.literals import addresses4
 from nfxlat.nft.language.program import Program

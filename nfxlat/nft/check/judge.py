@@ -10,8 +10,8 @@
 
 from collections.abc import Iterator
 
+from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.check.domains import domains, untracked_nat
-from nfxlat.nft.check.finding import Finding, Severity
 from nfxlat.nft.check.matches import matches
 from nfxlat.nft.language.program import Program, Unresolved
 from nfxlat.nft.language.scan import Chain, Hook, Source

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 
-from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.check.route_selection import misplaced, selects
 from nfxlat.nft.language.literals import ADDRESS6, literals4, literals6
 from nfxlat.nft.language.program import Program

@@ -7,7 +7,7 @@ already, and refuses `fib ... oifname` there (nft_fib_validate).
 import re
 from collections.abc import Iterator, Sequence
 
-from nfxlat.nft.check.finding import Finding, Severity
+from nfxlat.judgement import Finding, Severity
 
 _FIB = re.compile(r'fib daddr(?: \. mark)? oif(?:name)? (?:== |!= )?"?([^\s"]+)"?')
 _INTERFACE = re.compile(r'(?:^| )oif(?:name)? (?:== |!= )?"?([^\s"]+)"?')

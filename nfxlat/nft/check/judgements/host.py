@@ -1,0 +1,128 @@
+"""What may be wrong with the host that rules are to run on: device, routes, addresses, sysctls, neighbours."""
+
+from enum import unique
+
+from nfxlat.judgement import Judgement, Severity
+
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+_ADD_ROUTE = "{ip} route add {network} dev {domain}"
+_ON_LINK = "translated by {domain}, and on the link of {interface} ({link})"
+_UNANSWERED = "neighbours there ask for it by {protocol}, nobody answers, and their packets never get here"
+_LEAVE = ", or leave it if they have a route through this node"
+_FORWARDING4 = "sysctl -w net.ipv4.conf.{conf}.forwarding=1"
+_FORWARDING6 = "sysctl -w net.ipv6.conf.{conf}.forwarding=1 net.ipv6.conf.{conf}.proxy_ndp=1"
+
+
+@unique
+class Host(Judgement):
+    """The calling thread's network namespace. `conf` is an interface's name as sysctl has it."""
+
+    DEVICE = (
+        "device",
+        WARNING,
+        "no such device",
+        "terminal routes have nothing to lead into, and nothing can be injected",
+        "nfxlat run --domain {domain} creates it",
+    )
+    MANAGER = (
+        "manager",
+        NOTE,
+        "{manager} is running",
+        "it may add addresses to {domain} and remove its routes",
+        "{remedy}",
+    )
+    TERMINAL_ROUTE = (
+        "terminal-route",
+        ERROR,
+        "no terminal route",
+        (
+            "the kernel sends no ICMP errors to {network}, for want of a route; with no translator running, packets "
+            "take some other route; and rp_filter may drop packets from {domain} with such a source"
+        ),
+        _ADD_ROUTE,
+    )
+    TERMINAL_ROUTE_HOST = (
+        "terminal-route",
+        ERROR,
+        "no terminal route",
+        "packets are routed elsewhere, or nowhere, and never reach the rule at postrouting",
+        _ADD_ROUTE,
+    )
+    FAIL_CLOSED = (
+        "fail-closed",
+        WARNING,
+        "no unreachable route behind the terminal one",
+        "if {domain} goes, its route goes too, and packets follow a shorter prefix untranslated",
+        "{ip} route add unreachable {network} metric 4294967295",
+    )
+    LOCAL_ADDRESS = (
+        "local-address",
+        ERROR,
+        "an address of this node, and inside {network} of {domain}",
+        "packets to it end here untranslated, and never reach the host that it stands for",
+        "remove it from this node, or from the domain",
+    )
+    FORWARDING = (
+        "forwarding",
+        ERROR,
+        "is 0",
+        "packets injected through {domain} are dropped, not forwarded",
+        "sysctl -w {key}=1, or nfxlat run --inject ip",
+    )
+    RP_FILTER = (
+        "rp-filter",
+        NOTE,
+        "is 1",
+        (
+            "IPv4 packets from {domain} pass only if the route to their source leads back into it: terminal routes do; "
+            "with any other route they are dropped silently"
+        ),
+        "keep the terminal routes, 192.0.0.8 and rfc6791-v4 among them; or set it to 2 (loose)",
+    )
+    ACCEPT_LOCAL = (
+        "accept-local",
+        WARNING,
+        "is 1",
+        "packets from {domain} with an address of this node as source are taken for its own",
+        "sysctl -w {key}=0: nfxlat sends those by raw socket",
+    )
+    FWMARK_REFLECT = (
+        "fwmark-reflect",
+        WARNING,
+        "is 1",
+        (
+            "a kernel ICMP error carries the mark of its packet: if a rule at output before -449 rejects what nfxlat "
+            "sends by raw socket, the error carries nfxlat's mark and is not translated"
+        ),
+        "sysctl -w {key}=0",
+    )
+    RULESET = ("ruleset", WARNING, "cannot be read: {fault}", "other rules may drop translated packets")
+    NEIGHBOUR4_ADDRESS = (
+        "neighbour",
+        WARNING,
+        _ON_LINK,
+        _UNANSWERED,
+        "ip neigh add proxy {network} dev {interface}; " + _FORWARDING4 + _LEAVE,
+    )
+    NEIGHBOUR4_PREFIX = (
+        "neighbour",
+        WARNING,
+        _ON_LINK,
+        _UNANSWERED,
+        _FORWARDING4 + " net.ipv4.conf.{conf}.proxy_arp=1" + _LEAVE,
+    )
+    NEIGHBOUR6_ADDRESS = (
+        "neighbour",
+        WARNING,
+        _ON_LINK,
+        _UNANSWERED,
+        "ip -6 neigh add proxy {network} dev {interface}; " + _FORWARDING6 + _LEAVE,
+    )
+    NEIGHBOUR6_PREFIX = (
+        "neighbour",
+        WARNING,
+        _ON_LINK,
+        _UNANSWERED,
+        "on the neighbours, ip -6 route add {network} via this node: entries are for single addresses" + _LEAVE,
+    )

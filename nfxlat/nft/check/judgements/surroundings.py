@@ -1,0 +1,104 @@
+"""What may be wrong around the statements: domains that are used together, and other rules, of the file or loaded."""
+
+from enum import unique
+
+from nfxlat.judgement import Judgement, Severity
+
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+_INSIDE = "{network}, an IPv6 host of {domain}, is inside prefix6 of {other}"
+_OUTSIDE = "give the host an address outside prefix6, or use pool4"
+
+
+@unique
+class Domains(Judgement):
+    """Each domain in use, and each two of them."""
+
+    NAME = (
+        "name",
+        ERROR,
+        "table {table}",
+        "load makes a table of that name for the domain, which replaces this one",
+        "another name",
+    )
+    ONE_WAY = (
+        "one-way",
+        WARNING,
+        "no rule says `xlat {direction} {domain}`",
+        "the replies, {version} packets, are routed into the device and rejected there",
+        "in a table {family}: {family} daddr ... xlat {direction} {domain}",
+    )
+    OUTPUT = (
+        "output",
+        NOTE,
+        "no rule takes {version} packets of {domain} at output",
+        (
+            "this node's own packets, and its kernel's ICMP errors about translated packets (Packet Too Big, Time "
+            "Exceeded), never pass prerouting"
+        ),
+        "nothing: load adds one, in table {family} {table}",
+    )
+    LOOP = (
+        "loop",
+        ERROR,
+        _INSIDE,
+        "what is translated to it is routed into the device it came from, and rejected",
+        _OUTSIDE,
+    )
+    LOOP_OTHER = (
+        "loop",
+        ERROR,
+        _INSIDE,
+        "what is translated to it is taken by {other} too, which has no mapping for its source: rejected",
+        _OUTSIDE,
+    )
+    OVERLAP = (
+        "overlap",
+        WARNING,
+        "{one} and {two} overlap",
+        (
+            "the first rule that matches decides, and the reply may meet the other domain, which maps addresses "
+            "differently; one route can lead into one device only"
+        ),
+        "separate prefixes, or one domain; if rules tell them apart (iifname), in both directions",
+    )
+
+
+@unique
+class Others(Judgement):
+    """Other rules: of the file, and with --live of the loaded ruleset."""
+
+    BYPASS = (
+        "bypass",
+        ERROR,
+        "queue with bypass",
+        "while nobody listens, or the queue is full, packets pass untranslated, wherever a route leads",
+        "queue without flags: it drops",
+    )
+    FLOWTABLE = (
+        "flowtable",
+        WARNING,
+        "flow offload",
+        (
+            "offloaded flows bypass every hook: packets to a translated address leak once offloaded, and replies that "
+            "NAT leads into the domain's device are lost there"
+        ),
+        "keep translated prefixes out of `flow add`",
+    )
+    STATEFUL = (
+        "stateful",
+        WARNING,
+        "chain {chain} judges forwarded packets by state, and lets none from {device} pass",
+        (
+            "translated packets are untracked (notrack): never invalid, but never established either: all packets from "
+            "{device} are dropped"
+        ),
+        'iifname "{device}" accept, narrowed to the translated prefixes, ahead of its ct rules',
+    )
+    UNTRACKED_NAT = (
+        "untracked-nat",
+        WARNING,
+        "{verdict} of addresses that {domain} translates to",
+        "packets from {domain} are untracked: NAT does not happen, and they leave with those addresses",
+        "translate behind NAT, at postrouting: rules/xlat/masquerade.nft",
+    )
