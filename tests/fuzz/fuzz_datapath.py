@@ -209,10 +209,12 @@ class Collector:
 
     def flush(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 def _queue() -> Any:
     """A NetlinkQueue without a socket."""
-    queue = object.__new__(netlink.NetlinkQueue)
+    queue: Any = object.__new__(netlink.NetlinkQueue)
     queue.queue, queue._descriptor, queue._ids, queue._layouts = 7, -1, [], []
     queue._batch, queue._socket = _Messages(), _Told()
     queue._drop = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True))
@@ -266,7 +268,7 @@ def worker(data: bytes) -> None:
 
 def _raw_messages(data: bytes) -> list[bytes]:
     """The length in a message is the kernel's own (nlmsg_end), so it is right; all else is taken as it comes."""
-    messages = []
+    messages: list[bytes] = []
     while len(data) > 2 and len(messages) < _SLOTS:
         length = int.from_bytes(data[:2], "big")
         message = data[2 : 2 + length].ljust(nl.HEADER_SIZE, b"\0")

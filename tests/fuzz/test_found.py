@@ -2,6 +2,7 @@
 
 import struct
 
+import fuzz_core
 import fuzz_datapath
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -19,7 +20,7 @@ from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.btf import MAGIC, member_offsets
 from nfxlat.xlat.translator import Translator
 
-TRANSLATOR = fuzz_datapath.fuzz_core.TRANSLATORS[0]
+TRANSLATOR = fuzz_core.TRANSLATORS[0]
 HEADER = nl.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, nl.PREROUTING)))
 FLOWS = {4: IP(src="192.0.2.2", dst="203.0.113.2"), 6: IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202")}
 

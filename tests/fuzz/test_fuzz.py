@@ -15,6 +15,7 @@ import fuzz_datapath
 import pytest
 from fuzz_targets import TARGETS
 
+from nfxlat.datapath.fastpath import LINK_SIZE, FastPath
 from nfxlat.outcome import Action, Outcome, Reason
 
 HERE = Path(__file__).parent
@@ -105,14 +106,14 @@ def test_a_lost_fragment_is_found() -> None:
 def test_a_fast_path_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     data = (CORPUS / "fast-path" / "4-tcp-data-0").read_bytes()
     fuzz_datapath.fast_path(data)
-    run = fuzz_datapath.FastPath.run
+    run = FastPath.run
 
-    def wrong(self: fuzz_datapath.FastPath, buffer: bytearray, base: int, *arguments: Any) -> int:
+    def wrong(self: FastPath, buffer: bytearray, base: int, *arguments: Any) -> int:
         index = run(self, buffer, base, *arguments)
         begin, _ = arguments[-1].messages
-        buffer[begin + fuzz_datapath.LINK_SIZE + 1] ^= 1
+        buffer[begin + LINK_SIZE + 1] ^= 1
         return index
 
-    monkeypatch.setattr(fuzz_datapath.FastPath, "run", wrong)
+    monkeypatch.setattr(FastPath, "run", wrong)
     with pytest.raises(AssertionError, match="differs from the core"):
         fuzz_datapath.fast_path(data)

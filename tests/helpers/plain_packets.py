@@ -1,6 +1,5 @@
 """TCP and UDP packets, most of which the fast path takes, and translators for them."""
 
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
@@ -37,7 +36,7 @@ def transport(kind: str, sport: int, dport: int, sequence: int, flags: str) -> T
 
 
 @st.composite
-def packets(draw: Callable[..., object], kinds: tuple[str, ...] = ("tcp", "udp")) -> bytes:
+def packets(draw: st.DrawFn, kinds: tuple[str, ...] = ("tcp", "udp")) -> bytes:
     layer = transport(
         draw(st.sampled_from(kinds)),
         draw(st.integers(0, 65535)),

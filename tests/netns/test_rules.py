@@ -39,7 +39,7 @@ PORT = 4000
 class Net:
     client: Namespace
     node: Namespace
-    receivers: dict[int, socket.socket]
+    receivers: dict[socket.AddressFamily, socket.socket]
     numbers: Iterator[int]
 
     def send(self, source: Namespace, destination: str) -> bytes:
@@ -75,9 +75,9 @@ def net() -> Iterator[Net]:
             subnet, host = number.split(".")
             namespace.ip(f"address add 10.9.{number}/24 dev {device}")
             namespace.ip(f"-6 address add 2001:db8:9:{subnet}::{host}/64 dev {device} nodad")
-        for namespace, subnet, gateway in ((client, 1, 1), (node, 2, 2), (server, 2, 1)):
-            namespace.ip(f"route add default via 10.9.{subnet}.{gateway}")
-            namespace.ip(f"-6 route add default via 2001:db8:9:{subnet}::{gateway}")
+        for namespace, network, gateway in ((client, 1, 1), (node, 2, 2), (server, 2, 1)):
+            namespace.ip(f"route add default via 10.9.{network}.{gateway}")
+            namespace.ip(f"-6 route add default via 2001:db8:9:{network}::{gateway}")
         node.ip(f"-6 route add {NATIVE6} via 2001:db8:9:2::2")
         for address in (f"{POOL4}/32", f"{PREFIX6}/128", f"{NATIVE6}/128"):
             server.ip(f"address add {address} dev lo")

@@ -11,8 +11,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import routes
 from nfxlat.host.addresses import local_addresses
 from nfxlat.lab.netns import Namespace
-from nfxlat.nft.kernel import load
-from nfxlat.service import setup as service_setup
+from nfxlat.nft.kernel import compat, load
 
 pytestmark = pytest.mark.netns
 
@@ -119,8 +118,8 @@ def test_failure_at_the_last_step_undoes_all(
         assert "siit0" in snapshot()["links"]  # type: ignore[operator]
         raise error
 
-    monkeypatch.setattr(service_setup.load, "queue_expression_available", lambda: False)
-    monkeypatch.setattr(service_setup.compat, "insert_queue_rule", refuse)
+    monkeypatch.setattr(load, "queue_expression_available", lambda: False)
+    monkeypatch.setattr(compat, "insert_queue_rule", refuse)
     with pytest.raises(type(error)):
         made().up()
     assert snapshot() == before

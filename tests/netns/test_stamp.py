@@ -157,7 +157,7 @@ def counters(net: Net, namespace: Namespace | None = None) -> dict[str, int]:
 
 
 @contextmanager
-def receiver(net: Net, family: int) -> Iterator[socket.socket]:
+def receiver(net: Net, family: socket.AddressFamily) -> Iterator[socket.socket]:
     with net.server.entered():
         found = socket.socket(family, socket.SOCK_DGRAM)
     with found:

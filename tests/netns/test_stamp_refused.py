@@ -2,12 +2,13 @@
 
 import errno
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nfxlat.host import bpf, stamp
+from nfxlat.host import bpf, clsact, stamp
 from nfxlat.host.stamp import Stamp
 from nfxlat.lab.netns import Namespace
 
@@ -44,7 +45,7 @@ def test_a_refusal_of_bpf_is_one_line_and_no_stamp(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_machine_whose_system_call_is_not_known_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bpf.platform, "machine", lambda: "vax")
+    monkeypatch.setattr(platform, "machine", lambda: "vax")
     lines: list[str] = []
     Stamp("siit0", lines.append).close()
     assert lines == [f"no stamp: the number of bpf(2) on vax is not known{CUT}"]
@@ -52,7 +53,7 @@ def test_a_machine_whose_system_call_is_not_known_is_one_line(monkeypatch: pytes
 
 def test_refusal_of_every_way_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bpf, "link_tcx_ingress", refuse(errno.EINVAL))
-    monkeypatch.setattr(stamp.clsact, "attach", refuse(errno.EOPNOTSUPP))
+    monkeypatch.setattr(clsact, "attach", refuse(errno.EOPNOTSUPP))
     lines: list[str] = []
     noted: list[list[int]] = []
     before = len(os.listdir("/proc/self/fd"))
@@ -95,7 +96,7 @@ def test_an_interface_that_refuses_later_is_told_once(monkeypatch: pytest.Monkey
     found = Stamp("siit0", lines.append)
     try:
         monkeypatch.setattr(bpf, "link_tcx_ingress", refuse(errno.ENOMEM))
-        monkeypatch.setattr(stamp.clsact, "attach", refuse(errno.ENOMEM))
+        monkeypatch.setattr(clsact, "attach", refuse(errno.ENOMEM))
         Namespace("stamp").ip("link add three type veth peer name four")
         Namespace("stamp").ip("link set three up")
         found.refresh()

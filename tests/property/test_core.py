@@ -4,6 +4,7 @@ scapy, which knows nothing of the core, judges what comes out.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -39,7 +40,7 @@ EAMT = Eamt(
 
 
 def domain(**keys: Any) -> Domain:
-    return Domain(**({"prefix6": IPv6Network("2001:db8:64::/96"), "eamt": EAMT} | keys))
+    return replace(Domain(prefix6=IPv6Network("2001:db8:64::/96"), eamt=EAMT), **keys)
 
 
 PLAIN = Translator(domain())
@@ -168,12 +169,12 @@ def transport_is_valid(packet: bytes) -> bool | None:
         if not is_whole4(packet):
             return None
         if protocol == 1:
-            return scapy_checksum(payload) == 0
+            return bool(scapy_checksum(payload) == 0)
         judge = in4_chksum
     else:
         header, protocol, payload = IPv6(packet[:40]), packet[6], packet[40:]
         if protocol == 58:
-            return in6_chksum(58, header, payload) == 0
+            return bool(in6_chksum(58, header, payload) == 0)
         judge = in6_chksum
     if protocol == 17 and payload[6:8] == b"\0\0":
         return None

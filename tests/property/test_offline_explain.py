@@ -236,9 +236,11 @@ def error6(draw: st.DrawFn, addresses: list[str]) -> bytes:
 def cases(*kinds: tuple[Callable[[list[str]], st.SearchStrategy[bytes]], list[list[str]]]) -> Any:
     """A translator, and a packet of one of `kinds` between addresses that mean something to its domain."""
     return st.one_of(
-        st.tuples(st.just(translator), kind(addresses[index]))
-        for index, translator in enumerate(TRANSLATORS)
-        for kind, addresses in kinds
+        [
+            st.tuples(st.just(translator), kind(addresses[index]))
+            for index, translator in enumerate(TRANSLATORS)
+            for kind, addresses in kinds
+        ]
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nfxlat.datapath import nfqueue as netlink
+from nfxlat.datapath.layout import learn
 from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import HEADROOM, Kind, Record
@@ -130,9 +131,9 @@ def test_a_known_shape_changes_nothing(waiting: list[Message]) -> None:
 
 def test_one_layout_is_learnt_once() -> None:
     waiting = [(message(SUPERFRAME, number, 0, bytes(number)), 0) for number in range(MOST)]
-    with patch.object(netlink, "learn", side_effect=netlink.learn) as learn:
+    with patch("nfxlat.datapath.nfqueue.learn", side_effect=learn) as learning:
         records, ids = read(waiting, netlink.LAYOUTS)
-    assert learn.call_count == 1
+    assert learning.call_count == 1
     assert [int.from_bytes(packet_id, "big") for packet_id in ids] == list(range(MOST))
     assert [record[1:] for record in records] == [(n, 0x6E6605A8, Kind(0, 5, 3)) for n in range(MOST)]
 

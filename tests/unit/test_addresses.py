@@ -29,7 +29,7 @@ def v6(text: str) -> bytes:
 
 
 def address_map(**fields: Any) -> AddressMap:
-    return AddressMap(Domain(**{"prefix6": PREFIX6, "eamt": EAMT} | fields))
+    return AddressMap(replace(Domain(prefix6=PREFIX6, eamt=EAMT), **fields))
 
 
 def no(reason: Reason) -> Mapping:

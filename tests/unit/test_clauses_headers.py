@@ -71,11 +71,11 @@ OBJECT = bytes.fromhex("000c 0204 0001 0000") + bytes((192, 0, 2, 129))
 
 def extension() -> bytes:
     structure = bytes.fromhex("2000 0000") + OBJECT
-    return structure[:2] + scapy_checksum(structure).to_bytes(2, "big") + structure[4:]
+    return with_checksum(structure)
 
 
 def with_checksum(message: bytes, pseudo: bytes = b"") -> bytes:
-    value = scapy_checksum(pseudo + message)
+    value: int = scapy_checksum(pseudo + message)
     return message[:2] + value.to_bytes(2, "big") + message[4:]
 
 

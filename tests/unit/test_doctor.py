@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import capabilities, sysctl
+from nfxlat.nft.kernel import load
 from nfxlat.service import doctor, probes
 from nfxlat.service.doctor import Finding, State
 from nfxlat.service.probes import Kernel
@@ -72,15 +74,15 @@ def test_without_a_namespace_to_try_in_nothing_is_claimed(monkeypatch: pytest.Mo
 
 def test_flow_offload_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = "table inet f {\n\tflowtable fast {\n\t\thook ingress priority filter\n\t}\n}\n"
-    monkeypatch.setattr(doctor.capabilities, "missing", lambda *names: [])
-    monkeypatch.setattr(doctor.load, "run", lambda commands: listed)
+    monkeypatch.setattr(capabilities, "missing", lambda *names: [])
+    monkeypatch.setattr(load, "run", lambda commands: listed)
     found = {finding.what: finding for finding in doctor._neighbours()}["flow offload"]
     assert (found.state, found.found) == (State.NOTE, "flowtable fast")
 
 
 @pytest.mark.parametrize(("family", "key"), [("IPv4", "net/ipv4/ip_forward"), ("IPv6", "net/ipv6/conf/all/forwarding")])
 def test_a_host_with_one_family_only_cannot_translate(monkeypatch: pytest.MonkeyPatch, family: str, key: str) -> None:
-    present = doctor.sysctl.read
-    monkeypatch.setattr(doctor.sysctl, "read", lambda asked: None if asked == key else present(asked))
+    present = sysctl.read
+    monkeypatch.setattr(sysctl, "read", lambda asked: None if asked == key else present(asked))
     found = {finding.what: finding for finding in doctor._forwarding()}[f"{family} forwarding"]
     assert (found.state, found.found) == (State.FATAL, f"no {family}")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfxlat.datapath import nfqueue as netlink
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
@@ -66,7 +65,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(netlink.socket, "socket", Socket)
+    monkeypatch.setattr(socket, "socket", Socket)
     yield kernel
     kernel.ours.close()
     kernel.theirs.close()
@@ -176,6 +175,6 @@ def test_a_kernel_without_netfilter_netlink_is_one_line(monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise OSError(errno.EPROTONOSUPPORT, "")
 
-    monkeypatch.setattr(netlink.socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(OperatorError, match="queue 9: the kernel has no netfilter netlink"):
         NetlinkQueue(9, superframes=False)

@@ -3,6 +3,7 @@
 A 2001:db8:a::7 = 198.51.100.7        B 2001:db8:b::8 = 198.51.100.8        prefix6 P = 2001:db8:64::/96
 """
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -33,7 +34,7 @@ EAMT = Eamt([(IPv4Network(A4), IPv6Network(A6)), (IPv4Network(B4), IPv6Network(B
 
 
 def translator(**keys: Any) -> Translator:
-    return Translator(Domain(**({"prefix6": IPv6Network("2001:db8:64::/96"), "eamt": EAMT} | keys)))
+    return Translator(replace(Domain(prefix6=IPv6Network("2001:db8:64::/96"), eamt=EAMT), **keys))
 
 
 T = translator()

@@ -291,7 +291,7 @@ def reassembled(packets: tuple[bytes, ...], mtu: int) -> tuple[IP, bytes]:
 @pytest.mark.parametrize("keys", [{"next_hop_mtu": 576}, {"path_mtu4": 576}, {"path_mtu4": 576, "next_hop_mtu": 65535}])
 def test_up_to_1280_octets_are_fragmented_for_a_narrow_way(keys: dict[str, int]) -> None:
     whole = one(translator().translate(udp(1280)))
-    outcome = translator().translate(udp(1280), **keys)  # type: ignore[arg-type]
+    outcome = translator().translate(udp(1280), **keys)
     assert outcome.reason is Reason.FRAGMENTED
     last, data = reassembled(outcome.packets, 576)
     assert data == bytes(whole.payload)
