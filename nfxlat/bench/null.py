@@ -16,26 +16,22 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.inject import DeviceInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Record
-from nfxlat.datapath.superframe import TCP
 from nfxlat.host import device
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.kernel import compat, load
 from nfxlat.nft.language import templates
 from nfxlat.outcome import Reason
-from nfxlat.wire import vnet
 from nfxlat.wire.nfqueue import SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
+from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
 
 NAME, QUEUE = "null0", 7
-IP_HEADER, LINK = 20, 14  # the generators send no options
+IP_HEADER = 20  # the generators send no options
 MSS = 1448  # of TCP without a stamp: an MTU of 1500, timestamps
-_UDP_START = LINK + IP_HEADER
-_PARTIAL = {
-    protocol: vnet.pack(vnet.NEEDS_CSUM, 0, 0, 0, _UDP_START, offset) for protocol, offset in ((6, 16), (17, 6))
-}
 
 
 @contextlib.contextmanager
@@ -60,38 +56,38 @@ def rules(networks: Sequence[str]) -> Iterator[str]:
         load.unload("ip", table)
 
 
-def offload(buffer: bytearray, record: Record) -> bytes | None:
-    """The vnet header that hands the packet on as it is; None where a superframe's segments are not known."""
+def octets_before(buffer: bytearray, record: Record, frame: Frame) -> bytes | None:
+    """What of `frame` hands the packet on as it is; None where a superframe's segments are not known."""
     start, length, priority, kind = record
     info, protocol = kind.skb_info, buffer[start + 9]
     if info & SKB_GSO:
         at = start + IP_HEADER
         gso_size = gso_size_of(priority)
         if protocol == TCP:
-            header, gso_type, offset = (buffer[at + 12] >> 4) * 4, vnet.GSO_TCPV4, 16
+            header = (buffer[at + 12] >> 4) * 4
             gso_size = gso_size or MSS
         elif is_udp(priority):
-            header, gso_type, offset = 8, vnet.GSO_UDP_L4, 6
+            header = HEADER_LENGTH[UDP]
         else:
             return None
         if length - IP_HEADER - header > gso_size:
-            return vnet.pack(vnet.NEEDS_CSUM, gso_type, _UDP_START + header, gso_size, _UDP_START, offset)
+            return frame.superframe(4, protocol, header, gso_size)
     if info & (SKB_CSUMNOTREADY | SKB_GSO):
-        return _PARTIAL.get(protocol)
-    return vnet.NOTHING
+        return frame.unfinished(4, protocol) if protocol in (TCP, UDP) else None
+    return frame.whole(4)
 
 
-def pass_on(source: NetlinkQueue, injector: DeviceInjector, ethernet: bytes) -> None:
+def pass_on(source: NetlinkQueue, injector: DeviceInjector) -> None:
     """One batch."""
     buffer, base = source.buffer, source.base
     messages: list[int] = []
     for record in source.receive():
-        header = offload(buffer, record)
+        before = octets_before(buffer, record, injector.frame)
         start, length, _, kind = record
-        if header is not None and kind.whole:
-            begin = start - vnet.SIZE - LINK
-            buffer[begin:start] = header + ethernet
-            messages += (base + begin, vnet.SIZE + LINK + length)
+        if before is not None and kind.whole:
+            begin = start - len(before)
+            buffer[begin:start] = before
+            messages += (base + begin, len(before) + length)
     injector.put_all(messages, [])
     source.conclude(())
     injector.flush()
@@ -129,7 +125,6 @@ def main() -> None:
             packet_socket = DeviceInjector.open_socket(domain_device.far_interface)
         injector = DeviceInjector(packet_socket, domain_device.near_mac, domain_device.far_mac, refuse)
         stack.callback(injector.close)
-        ethernet = domain_device.near_mac + domain_device.far_mac + b"\x08\x00"
         poll = select.epoll()
         for descriptor in (stopped, *sources):
             poll.register(descriptor, select.EPOLLIN)
@@ -141,7 +136,7 @@ def main() -> None:
                 if descriptor == stopped:
                     report(f"{refused.total()} packets refused by the injector")
                     return
-                pass_on(sources[descriptor], injector, ethernet)
+                pass_on(sources[descriptor], injector)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ device  through the far end of the domain device, so that packets come in on it 
         net/packet/af_packet.c).
 ip      through raw IP sockets, as a host sends: output hooks, no forwarding (net/ipv4/raw.c, net/ipv6/raw.c).
 
-Both stage packets and send them in one system call. Zero-copy packets stay in the source's buffer; others go through
-an arena.
+Both stage packets and send them in one system call. What the fast path has made stays in the source's buffer; other
+packets go through an arena. Each injector tells its frame: the octets that it wants in front of an IP packet.
 """
 
 import errno
@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from nfxlat.datapath.frame import BARE, Frame, ethernet
 from nfxlat.datapath.mmsg import SendBatch, address_of
 from nfxlat.outcome import Reason
 from nfxlat.wire import vnet
@@ -23,7 +24,6 @@ _SO_SNDBUFFORCE = 32
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 _CAPACITY = 256
 _ARENA = 1 << 20
-_LINK_SIZE = vnet.SIZE + 14
 _SEND_BUFFER = 64 << 20
 
 Failed = Callable[[Reason], None]
@@ -40,6 +40,10 @@ def reason_of(code: int) -> Reason:
 
 class Injector(Protocol):
     """Where results go."""
+
+    @property
+    def frame(self) -> Frame:
+        """What goes in front of each packet."""
 
     def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
         """Stage what the fast path has made (fastpath.Taken); it must stay as it is until `flush`."""
@@ -78,8 +82,8 @@ class DeviceInjector:
 
     def __init__(self, packet_socket: socket.socket, near_mac: bytes, far_mac: bytes, failed: Failed) -> None:
         self._socket = packet_socket
-        self._link6 = vnet.NOTHING + near_mac + far_mac + b"\x86\xdd"
-        self._link4 = vnet.NOTHING + near_mac + far_mac + b"\x08\x00"
+        self.frame = ethernet(near_mac, far_mac)
+        self._whole = {version: self.frame.whole(version) for version in (4, 6)}
         self._batch = SendBatch(packet_socket.fileno(), _CAPACITY, lambda code: failed(reason_of(code)))
         self._arena = _Arena()
 
@@ -96,10 +100,11 @@ class DeviceInjector:
         self._batch.put_all(messages)
 
     def put_packet(self, packet: bytes) -> None:
-        if not self._arena.fits(_LINK_SIZE + len(packet)):
+        frame = self._whole[packet[0] >> 4]
+        length = len(frame) + len(packet)
+        if not self._arena.fits(length):
             self.flush()
-        link = self._link6 if packet[0] >> 4 == 6 else self._link4
-        self._batch.put(self._arena.add(link, packet), _LINK_SIZE + len(packet))
+        self._batch.put(self._arena.add(frame, packet), length)
 
     def flush(self) -> None:
         self._batch.flush()
@@ -111,6 +116,8 @@ class DeviceInjector:
 
 class IpInjector:
     """One raw socket a family, marked with `mark`; nothing larger than the device's MTU passes."""
+
+    frame = BARE
 
     def __init__(self, failed: Failed, mark: int = 0) -> None:
         self._socket4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -134,7 +141,7 @@ class IpInjector:
 
     def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
         for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
-            self._put(address + _LINK_SIZE, length - _LINK_SIZE, destination)
+            self._put(address, length, destination)
 
     def _put(self, address: int, length: int, destination: bytes) -> None:
         if len(destination) == 4:

@@ -7,7 +7,7 @@ verdict for the batch: everything is dropped, because what goes on is the transl
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-HEADROOM = 128  # octets in front of a packet at least: vnet header 10, Ethernet 14, IPv6 header less IPv4 header 20
+HEADROOM = 128  # octets in front of a packet at least: an injector's frame, IPv6 header less IPv4 header 20
 
 
 class Kind(NamedTuple):

@@ -3,9 +3,7 @@
 What is routed into the device is read from it, and results are written back to it, so one descriptor is both source and
 injector. Each queue of the device is a descriptor of its own, and the kernel spreads flows over them.
 
-    read, write:  | virtio_net_hdr 10 (wire.vnet) | IP packet ...     no packet information (IFF_NO_PI), no link header
-
-Offsets in that header count from the IP header, while those of the fast path count from an Ethernet header in front.
+    read, write:  | virtio_net_hdr 10 (wire.vnet) | IP packet ...     no packet information (IFF_NO_PI)
 
 Rules
 - The header tells gso_size and gso_type, so a record carries them as a stamp of the interface `INDEV`.
@@ -18,6 +16,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
+from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.inject import Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.datapath.source import HEADROOM, Kind, Record
@@ -25,10 +24,8 @@ from nfxlat.wire import stamp, vnet
 from nfxlat.wire.nfqueue import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
 
 INDEV = 1  # the interface whose stamps count, as far as records of a TUN are concerned
-ETHERNET = 14
 _SLOT_SIZE = 72 * 1024
 _WHOLE, _UNFINISHED = Kind(FORWARD, INDEV), Kind(FORWARD, INDEV, SKB_CSUMNOTREADY)
-_HEADERS_KEPT = 256  # link headers remembered: one for each gso_size and header length that is in use
 
 
 class TunSource:
@@ -87,35 +84,21 @@ class TunSource:
 class TunInjector:
     """Writes results to the queue `source`; closing is the source's."""
 
+    frame = TUN
+
     def __init__(self, source: TunSource, failed: Failed) -> None:
-        self._descriptor, self._base, self._buffer = source.fileno(), source.base, source.buffer
+        self._descriptor, self._base = source.fileno(), source.base
         self._view = memoryview(source.buffer)
         self._failed = failed
-        self._headers: dict[bytes, bytes] = {vnet.NOTHING: vnet.NOTHING}
 
     def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
         """Write at once: there is no writing of several."""
-        buffer, base = self._buffer, self._base
         for address, length in zip(messages[::2], messages[1::2], strict=True):
-            begin = address - base
-            header = bytes(buffer[begin : begin + vnet.SIZE])
-            at = begin + ETHERNET
-            buffer[at : at + vnet.SIZE] = self._headers.get(header) or self._without_ethernet(header)
+            begin = address - self._base
             try:
-                os.write(self._descriptor, self._view[at : begin + length])
+                os.write(self._descriptor, self._view[begin : begin + length])
             except OSError as error:
                 self._failed(reason_of(error.errno or 0))
-
-    def _without_ethernet(self, header: bytes) -> bytes:
-        """The vnet header with its offsets counted from the IP header."""
-        flags, kind, header_length, gso_size, start, offset = vnet.unpack(header)
-        if kind != vnet.GSO_NONE:
-            header_length -= ETHERNET
-        if len(self._headers) >= _HEADERS_KEPT:
-            self._headers = {vnet.NOTHING: vnet.NOTHING}
-        shifted = vnet.pack(flags, kind, header_length, gso_size, start - ETHERNET, offset)
-        self._headers[header] = shifted
-        return shifted
 
     def put_packet(self, packet: bytes) -> None:
         """Write a whole IP packet, its checksums complete."""

@@ -84,8 +84,6 @@ class Worker:
         self._device_index = device_index
         self._local = local
         self._stamped: Collection[int] = frozenset()
-        if fast is not None:
-            fast.device, fast.guard = injectors.device, device_index or -1
         self._taken = Taken()
         self.stopped = False
 

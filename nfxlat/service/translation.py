@@ -218,8 +218,9 @@ class Service:
         if options.fast_path:
             fast = FastPath(
                 translator,
-                near_mac=self._device.near_mac if self._device else bytes(6),
-                far_mac=self._device.far_mac if self._device else bytes(6),
+                self._injectors[number].main.frame,
+                device=self._injectors[number].device,
+                guard=self._device.ifindex if self._device else -1,
                 local=self._local,
                 mtu_of=mtu_of,
                 narrow=paths.mtus,

@@ -13,7 +13,8 @@ import fuzz_core
 
 from nfxlat.datapath import nfqueue as netlink
 from nfxlat.datapath.counters import REASONS, Counters
-from nfxlat.datapath.fastpath import LINK_SIZE, FastPath, Taken
+from nfxlat.datapath.fastpath import FastPath, Taken
+from nfxlat.datapath.frame import ethernet
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import HEADROOM, Kind, Record
@@ -30,8 +31,13 @@ _DIRT = b"\xa5"
 _SLOTS = 4
 _STRETCH = 5000  # octets: a few segments
 _LEAST = 0x40  # octets a stamped segment, so that they do not become thousands
-_FAST = tuple(FastPath(translator) for translator in fuzz_core.TRANSLATORS)
-for _each in _FAST:
+FRAME = ethernet(bytes(6), bytes(6))
+_FAST = {
+    (which, hops): FastPath(translator, FRAME, device=not hops)
+    for which, translator in enumerate(fuzz_core.TRANSLATORS)
+    for hops in (0, 1)
+}
+for _each in _FAST.values():
     _each.trust_stamps({_INTERFACE})
 
 
@@ -55,8 +61,7 @@ def fast_path(data: bytes) -> None:
             priority = stamp.MAGIC | (stamp.UDP if protocol == 17 else 0) | size
     buffer = bytearray(_DIRT * HEADROOM + packet + _DIRT * 64)
     record = HEADROOM, len(packet), priority, Kind(hook, _INTERFACE, info)
-    fast, taken = _FAST[case.which], Taken()
-    fast.device = not case.hops
+    fast, taken = _FAST[case.which, case.hops], Taken()
     assert fast.run(buffer, 0, [record], 0, taken) == len(taken.destinations)
     if not taken.messages:
         assert buffer == _DIRT * HEADROOM + packet + _DIRT * 64, "refused, but changed"
@@ -67,7 +72,7 @@ def fast_path(data: bytes) -> None:
     assert buffer[HEADROOM + len(packet) :] == _DIRT * 64, "written behind the packet"
     frame = bytes(buffer[begin : begin + length])
     trusted = priority if hook == nl.PREROUTING else 0
-    _same_as_core(case._replace(packet=packet), asked, trusted, frame[: vnet.SIZE], frame[LINK_SIZE:])
+    _same_as_core(case._replace(packet=packet), asked, trusted, frame[: vnet.SIZE], frame[FRAME.size :])
 
 
 def _is_trimmed(packet: bytes) -> bool:
@@ -194,14 +199,16 @@ class _Told:
 class Collector:
     """In place of a socket: looks at what is staged."""
 
+    frame = FRAME
+
     def __init__(self, buffer: bytearray) -> None:
         self._buffer = buffer
 
     def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
         for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
             frame = bytes(self._buffer[address : address + length])
-            assert len(frame) == length > LINK_SIZE, "staged beyond the buffer"
-            packet = frame[LINK_SIZE:]
+            assert len(frame) == length > FRAME.size, "staged beyond the buffer"
+            packet = frame[FRAME.size :]
             assert destination in (packet[16:20], packet[24:40]), "destination"
 
     def put_packet(self, packet: bytes) -> None:
@@ -233,7 +240,7 @@ def _worker(which: int, *, fast: bool, device: bool) -> Worker:
         translator,
         Injectors(injector, injector, device),
         Counters(),
-        fast=FastPath(translator) if fast else None,
+        fast=FastPath(translator, FRAME, device=device, guard=9) if fast else None,
         errors=TokenBucket(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=9,

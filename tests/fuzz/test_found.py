@@ -32,7 +32,7 @@ def worker(fast: bool, injector: Injector, translator: Translator = TRANSLATOR) 
         translator,
         Injectors(injector, injector, True),
         counters,
-        fast=FastPath(translator) if fast else None,
+        fast=FastPath(translator, injector.frame) if fast else None,
         errors=TokenBucket(1, 1, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
     )

@@ -15,7 +15,7 @@ import fuzz_datapath
 import pytest
 from fuzz_targets import TARGETS
 
-from nfxlat.datapath.fastpath import LINK_SIZE, FastPath
+from nfxlat.datapath.fastpath import FastPath
 from nfxlat.outcome import Action, Outcome, Reason
 
 HERE = Path(__file__).parent
@@ -111,7 +111,7 @@ def test_a_fast_path_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     def wrong(self: FastPath, buffer: bytearray, base: int, *arguments: Any) -> int:
         index = run(self, buffer, base, *arguments)
         begin, _ = arguments[-1].messages
-        buffer[begin + LINK_SIZE + 1] ^= 1
+        buffer[begin + fuzz_datapath.FRAME.size + 1] ^= 1
         return index
 
     monkeypatch.setattr(FastPath, "run", wrong)

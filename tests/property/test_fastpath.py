@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from plain_packets import TRANSLATORS, packets, transport
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
+from scapy.packet import Packet
 
-from nfxlat.datapath.fastpath import LINK_SIZE, FastPath, Taken
+from nfxlat.datapath.fastpath import FastPath, Taken
+from nfxlat.datapath.frame import BARE, TUN, Frame, ethernet
 from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.superframe import complete_checksum, segments
 from nfxlat.outcome import Action
@@ -18,14 +20,21 @@ from nfxlat.wire.nfqueue import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import MAGIC
 from nfxlat.wire.stamp import UDP as STAMP_UDP
 
+FRAME = ethernet(b"nearer", b"farther"[:6])
+FRAMES = {"device": FRAME, "tun": TUN, "bare": BARE}
+
 
 def take(
-    fast: FastPath, packet: bytes, hops: int, info: int = 0, hook: int = PREROUTING, priority: int = 0
+    fast: FastPath,
+    packet: bytes,
+    info: int = 0,
+    hook: int = PREROUTING,
+    priority: int = 0,
+    frame: Frame = FRAME,
 ) -> tuple[bytes, bytes] | None:
     """(vnet header, IP packet) as the fast path makes them, from a buffer that is dirty all around the packet."""
     buffer = bytearray(b"\xa5" * HEADROOM + packet + b"\xa5" * 64)
     taken = Taken()
-    fast.device = not hops
     index = fast.run(buffer, 0, [(HEADROOM, len(packet), priority, Kind(hook, 2, info))], 0, taken)
     assert index == len(taken.destinations) == len(taken.messages) // 2
     if not index:
@@ -34,18 +43,64 @@ def take(
     begin, length = taken.messages
     assert begin + length <= HEADROOM + len(packet)
     assert buffer[HEADROOM + len(packet) :] == b"\xa5" * 64
-    frame = bytes(buffer[begin : begin + length])
-    return frame[: vnet.SIZE], frame[LINK_SIZE:]
+    made = bytes(buffer[begin : begin + length])
+    header, link, result = made[: frame.size - len(frame.link4)], made[: frame.size], made[frame.size :]
+    assert link[len(header) :] == (frame.link4 if result[0] >> 4 == 4 else frame.link6)
+    return header, result
 
 
 @given(packet=packets(), hops=st.integers(0, 1), which=st.sampled_from(range(3)))
 def test_a_plain_packet_comes_out_as_from_the_core(packet: bytes, hops: int, which: int) -> None:
     translator = TRANSLATORS[which]
-    result = take(FastPath(translator), packet, hops)
+    result = take(FastPath(translator, FRAME, device=not hops), packet)
     if result is not None:
         outcome = translator.translate(packet, hops, next_hop_mtu=65535)
         assert outcome.action is Action.TRANSLATED
         assert (result[0], (result[1],)) == (vnet.NOTHING, outcome.packets)
+
+
+@given(packet=packets(), which=st.sampled_from(sorted(FRAMES)))
+def test_a_packet_is_the_same_in_every_frame(packet: bytes, which: str) -> None:
+    frame = FRAMES[which]
+    expected = take(FastPath(TRANSLATORS[0], FRAME), packet)
+    result = take(FastPath(TRANSLATORS[0], frame), packet, frame=frame)
+    assume(expected is not None)
+    assert expected is not None
+    assert result is not None
+    assert result == (vnet.NOTHING if frame.offloads else b"", expected[1])
+
+
+@pytest.mark.parametrize("which", sorted(FRAMES))
+@pytest.mark.parametrize("version", [4, 6])
+def test_offsets_of_an_unfinished_checksum_count_from_the_link_header(version: int, which: str) -> None:
+    """A frame without offloads leaves such a packet to the core."""
+    frame = FRAMES[which]
+    packet = bytes(plain_header(version) / transport("udp", 1, 2, 3, "") / b"x")
+    result = take(FastPath(TRANSLATORS[0], frame), packet, SKB_CSUMNOTREADY, frame=frame)
+    if not frame.offloads:
+        assert result is None
+        return
+    assert result is not None
+    start = len(frame.link4) + (40 if version == 4 else 20)
+    assert vnet.unpack(result[0]) == (vnet.NEEDS_CSUM, vnet.GSO_NONE, 0, 0, start, 6)
+
+
+@pytest.mark.parametrize("which", sorted(FRAMES))
+@pytest.mark.parametrize("version", [4, 6])
+def test_lengths_of_a_superframe_count_from_the_link_header(version: int, which: str) -> None:
+    """A frame without offloads leaves it to the core."""
+    frame = FRAMES[which]
+    fast = FastPath(TRANSLATORS[0], frame)
+    fast.trust_stamps({2})
+    packet = bytes(plain_header(version) / transport("tcp", 1, 2, 3, "A") / bytes(3000))
+    result = take(fast, packet, SKB_CSUMNOTREADY | SKB_GSO, priority=MAGIC | 1000, frame=frame)
+    if not frame.offloads:
+        assert result is None
+        return
+    assert result is not None
+    start, kind = (40, vnet.GSO_TCPV6) if version == 4 else (20, vnet.GSO_TCPV4)
+    start += len(frame.link4)
+    assert vnet.unpack(result[0]) == (vnet.NEEDS_CSUM, kind, start + 20, 1000, start, 16)
 
 
 @given(packet=packets(), position=st.integers(0, 70), value=st.integers(0, 255), hops=st.integers(0, 1))
@@ -56,7 +111,7 @@ def test_a_damaged_packet_comes_out_as_from_the_core(packet: bytes, position: in
     if damaged[0] >> 4 == 4 and len(damaged) >= 20:  # the kernel has verified the IPv4 header checksum
         damaged[10:12] = bytes(2)
         damaged[10:12] = (0xFFFF - int.from_bytes(damaged[:20], "big") % 0xFFFF).to_bytes(2, "big")
-    result = take(FastPath(TRANSLATORS[0]), bytes(damaged), hops)
+    result = take(FastPath(TRANSLATORS[0], FRAME, device=not hops), bytes(damaged))
     if result is not None:
         outcome = TRANSLATORS[0].translate(bytes(damaged), hops, next_hop_mtu=65535)
         assert outcome.packets == (result[1],)
@@ -71,7 +126,7 @@ def test_an_unfinished_checksum_stays_one_that_the_kernel_can_finish(packet: byt
     pseudo = (int.from_bytes(addresses, "big") + protocol + len(packet) - offset) % 0xFFFF
     partial = packet[:field] + pseudo.to_bytes(2, "big") + packet[field + 2 :]
     assume(pseudo)
-    result = take(FastPath(TRANSLATORS[0]), partial, hops, SKB_CSUMNOTREADY)
+    result = take(FastPath(TRANSLATORS[0], FRAME, device=not hops), partial, SKB_CSUMNOTREADY)
     if result is not None:
         header, made = result
         flags, kind, _, _, start, offset = vnet.unpack(header)
@@ -112,9 +167,9 @@ def test_a_superframe_is_what_its_segments_become(packet: bytes, size: int, hops
     whole = grown(packet, size)
     udp = whole[9 if whole[0] >> 4 == 4 else 6] == 17
     stamp = (MAGIC | (STAMP_UDP if udp else 0) | gso_size) if gso_size else 0
-    fast = FastPath(TRANSLATORS[0])
+    fast = FastPath(TRANSLATORS[0], FRAME, device=not hops)
     fast.trust_stamps({2})
-    result = take(fast, whole, hops, SKB_CSUMNOTREADY | SKB_GSO, priority=stamp)
+    result = take(fast, whole, SKB_CSUMNOTREADY | SKB_GSO, priority=stamp)
     if result is None:
         return
     header, made = result
@@ -153,16 +208,17 @@ def without_identification(packet: bytes) -> bytes:
     return packet[:4] + bytes(2) + packet[6:10] + bytes(2) + packet[12:]
 
 
+def plain_header(version: int) -> Packet:
+    if version == 4:
+        return IP(src="192.0.2.2", dst="203.0.113.2")
+    return IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202")
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("version", [4, 6])
 def test_plain_packets_do_take_the_fast_path(kind: str, version: int) -> None:
-    header = (
-        IP(src="192.0.2.2", dst="203.0.113.2")
-        if version == 4
-        else IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202")
-    )
-    fast = FastPath(TRANSLATORS[0])
-    assert take(fast, bytes(header / transport(kind, 1, 2, 3, "A") / b"x"), 0) is not None
+    fast = FastPath(TRANSLATORS[0], FRAME)
+    assert take(fast, bytes(plain_header(version) / transport(kind, 1, 2, 3, "A") / b"x")) is not None
     assert len(fast) == 1
 
 
@@ -176,12 +232,12 @@ def test_a_flood_of_addresses_neither_grows_the_cache_nor_displaces_a_pair_in_us
             taught.append(addresses)
             return TRANSLATORS[0].template(addresses)
 
-    fast = FastPath(Counting(), generation=100)  # type: ignore[arg-type]
+    fast = FastPath(Counting(), FRAME, generation=100)  # type: ignore[arg-type]
     used = bytes(IP(src="192.0.2.2", dst="203.0.113.2") / UDP() / b"x")
     for number in range(1000):
         source = str(IPv4Address("100.64.0.0") + number)
-        assert take(fast, bytes(IP(src=source, dst="203.0.113.2") / UDP() / b"x"), 0) is not None
-        assert take(fast, used, 0) is not None
+        assert take(fast, bytes(IP(src=source, dst="203.0.113.2") / UDP() / b"x")) is not None
+        assert take(fast, used) is not None
         assert len(fast) <= 200
     assert taught.count(used[12:20]) == 1
 
@@ -195,9 +251,9 @@ def test_pairs_that_need_the_core_are_remembered_too() -> None:
         def template(self, addresses: bytes) -> None:
             calls.append(addresses)
 
-    fast = FastPath(Refusing())  # type: ignore[arg-type]
+    fast = FastPath(Refusing(), FRAME)  # type: ignore[arg-type]
     packet = bytes(IP(src="192.0.2.2", dst="203.0.113.2") / UDP() / b"x")
-    assert [take(fast, packet, 0), take(fast, packet, 0)] == [None, None]
+    assert [take(fast, packet), take(fast, packet)] == [None, None]
     assert len(calls) == 1
 
 
@@ -207,22 +263,22 @@ def test_addresses_of_this_node_change_what_is_done() -> None:
     source, destination = packet[12:16], packet[16:20]
     result6 = IPv6Address("2001:db8:2::2").packed
     made_source = IPv6Address("2001:db8:64::c000:202").packed
-    fast = FastPath(translator, local={source})
-    assert take(fast, packet, 0) is None  # this node's address as a source, from outside
-    assert take(fast, packet, 0, hook=3) is not None  # and at output
+    fast = FastPath(translator, FRAME, local={source})
+    assert take(fast, packet) is None  # this node's address as a source, from outside
+    assert take(fast, packet, hook=3) is not None  # and at output
     fast.renew(translator, {result6})
-    taken = take(fast, packet, 0)
+    taken = take(fast, packet)
     assert taken is not None
     assert taken[1][7] == 8  # nobody forwards what ends here: the hop is ours
     fast.renew(translator, {made_source})
-    assert take(fast, packet, 0) is None  # leaves by the raw socket
+    assert take(fast, packet) is None  # leaves by the raw socket
     fast.renew(translator, {destination})
-    assert take(fast, packet, 0) is not None
+    assert take(fast, packet) is not None
 
 
 def test_the_ip_injector_leaves_what_exceeds_the_route_to_the_core() -> None:
     limits = {IPv6Address("2001:db8:2::2").packed: 1300}
-    fast = FastPath(TRANSLATORS[0], mtu_of=limits.__getitem__)
+    fast = FastPath(TRANSLATORS[0], FRAME, device=False, mtu_of=limits.__getitem__)
     for payload, taken in ((1300 - 48, True), (1300 - 47, False)):
         packet = bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF") / UDP() / bytes(payload))
-        assert (take(fast, packet, 1) is not None) == taken
+        assert (take(fast, packet) is not None) == taken

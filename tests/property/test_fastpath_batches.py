@@ -9,7 +9,8 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
 from nfxlat.datapath.counters import Counters, Total
-from nfxlat.datapath.fastpath import LINK_SIZE, FastPath
+from nfxlat.datapath.fastpath import FastPath
+from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import HEADROOM, Kind, Record
@@ -71,6 +72,8 @@ class Source:
 class Injector:
     """What leaves, in order."""
 
+    frame = TUN
+
     def __init__(self, source: Source) -> None:
         self._source = source
         self.packets: list[bytes] = []
@@ -78,7 +81,7 @@ class Injector:
     def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
         for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
             begin = address - self._source.base
-            octets = bytes(self._source.buffer[begin + LINK_SIZE : begin + length])
+            octets = bytes(self._source.buffer[begin + self.frame.size : begin + length])
             assert destination in (octets[16:20], octets[24:40])
             self.packets.append(octets)
 
@@ -99,7 +102,7 @@ def translated(waiting: Waiting, *, fast: bool, device: bool) -> tuple[list[byte
         TRANSLATORS[0],
         Injectors(injector, injector, device),
         counters,
-        fast=FastPath(TRANSLATORS[0]) if fast else None,
+        fast=FastPath(TRANSLATORS[0], TUN, device=device, guard=GUARD) if fast else None,
         errors=TokenBucket(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=GUARD,
@@ -125,7 +128,7 @@ def test_a_worker_begins_each_batch_anew() -> None:
         TRANSLATORS[0],
         Injectors(injector, injector, device=True),
         counters,
-        fast=FastPath(TRANSLATORS[0]),
+        fast=FastPath(TRANSLATORS[0], TUN),
         errors=TokenBucket(1, 1, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
     )

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfxlat.datapath.fastpath import LINK_SIZE
 from nfxlat.datapath.source import HEADROOM, Kind
-from nfxlat.datapath.tun import ETHERNET, INDEV, TunInjector, TunSource
+from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
 from nfxlat.outcome import Reason
 from nfxlat.wire import stamp, vnet
 from nfxlat.wire.nfqueue import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
@@ -73,14 +72,14 @@ def test_an_unfinished_checksum_is_told(kernel: tuple[socket.socket, TunSource])
     assert record[3] == Kind(FORWARD, INDEV, SKB_CSUMNOTREADY)
 
 
-def test_a_result_leaves_without_the_ethernet_header(kernel: tuple[socket.socket, TunSource]) -> None:
+def test_a_result_leaves_as_it_was_made(kernel: tuple[socket.socket, TunSource]) -> None:
     device, source = kernel
     injector = TunInjector(source, lambda reason: pytest.fail(str(reason)))
     begin = HEADROOM
-    link = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV6, 14 + 60, 1000, 14 + 40, 16) + bytes(ETHERNET)
+    made = injector.frame.superframe(6, 6, 20, 1000) + PACKET6
     for _ in range(2):
-        source.buffer[begin : begin + LINK_SIZE + len(PACKET6)] = link + PACKET6
-        injector.put_all([source.base + begin, LINK_SIZE + len(PACKET6)], [])
+        source.buffer[begin : begin + len(made)] = made
+        injector.put_all([source.base + begin, len(made)], [])
         assert device.recv(4096) == vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV6, 60, 1000, 40, 16) + PACKET6
 
 

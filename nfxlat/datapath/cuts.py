@@ -1,0 +1,74 @@
+"""How the fast path has superframes cut: by the kernel, behind the injector, as the frame in front of them says."""
+
+from collections.abc import Collection
+
+from nfxlat.datapath.frame import Frame
+from nfxlat.datapath.source import Kind
+from nfxlat.datapath.superframe import safe_gso_size, stamp_of
+from nfxlat.wire.stamp import gso_size_of, is_udp
+from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
+
+_CWR = 0x0080
+_RELEVANT = 0xF000 | _CWR  # of TCP's data offset and flags
+_CAPACITY = 1024  # one for each gso_size that is in use
+
+Asked = tuple[int, int, int, int, int, Kind]
+"""What decides: the result's version, protocol, data offset and CWR of TCP, the most octets behind the IP header of a
+segment, priority, kind."""
+Cut = tuple[int, int, bytes]
+"""Octets of the transport header, octets behind it in a segment (0: the superframe is the core's), frame."""
+_NOT_OURS: Cut = (0, 0, b"")
+
+
+class Cuts:
+    """Superframes that are alike are cut alike, so the way is remembered. `frame` has to take offloads."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._stamped: Collection[int] = frozenset()
+        self._known: dict[Asked, Cut] = {}
+        self._whole = {
+            (version, protocol): frame.unfinished(version, protocol) for version in (4, 6) for protocol in (TCP, UDP)
+        }
+
+    def trust_stamps(self, stamped: Collection[int]) -> None:
+        """Interfaces, by index, whose stamps count."""
+        self._stamped = stamped
+        self._known.clear()
+
+    def find(
+        self, version: int, protocol: int, offset_flags: int, limit: int, priority: int, kind: Kind, size: int
+    ) -> tuple[bytes, int] | None:
+        """(frame, largest segment) of a superframe with `size` octets behind its IP header; None: the core's.
+
+        `limit` and the segment are octets behind the IP header too; `version` is the result's.
+        """
+        asked = version, protocol, offset_flags & _RELEVANT if protocol == TCP else 0, limit, priority, kind
+        transport_header, gso_size, octets = self._known.get(asked) or self._decide(asked)
+        if not gso_size or size < transport_header:
+            return None
+        if size - transport_header <= gso_size:
+            return self._whole[version, protocol], size
+        return octets, transport_header + gso_size
+
+    def _decide(self, asked: Asked) -> Cut:
+        """Without a stamp, TCP is cut to a size that no path refuses, and UDP cannot be cut at all."""
+        version, protocol, offset_flags, limit, priority, kind = asked
+        stamp = stamp_of(priority, kind, self._stamped)
+        gso_size = gso_size_of(stamp)
+        if protocol == TCP:
+            transport_header = (offset_flags >> 12) * 4
+            gso_size = min(gso_size or safe_gso_size(transport_header), limit - transport_header)
+            takes = transport_header >= HEADER_LENGTH[TCP] and gso_size > 0
+        else:
+            transport_header = HEADER_LENGTH[UDP]
+            takes = is_udp(stamp) and 0 < gso_size <= limit - transport_header
+        cut = _NOT_OURS
+        if takes:
+            ecn = bool(offset_flags & _CWR)
+            octets = self._frame.superframe(version, protocol, transport_header, gso_size, ecn=ecn)
+            cut = transport_header, gso_size, octets
+        if len(self._known) >= _CAPACITY:
+            self._known.clear()
+        self._known[asked] = cut
+        return cut
