@@ -6,7 +6,6 @@ import html
 from collections.abc import Iterator, Sequence
 
 from nfxlat.bench.models import TITLES
-from nfxlat.bench.reach import SUBJECT
 from nfxlat.bench.report import GENERATOR, Report, number
 from nfxlat.bench.rounds import Result
 from nfxlat.bench.stats import Spread
@@ -28,6 +27,7 @@ CHAPTERS = (
     ("Round trips", ("rtt",), "µs"),
     ("What it costs", ("tcp_", "cpu", "rss", "pss"), None),
 )
+RATIOS = "Of the first model to each other, round by round: median (lowest-highest)."
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d1f21; background: #fff }
 body { max-width: 860px; margin: 2em auto; padding: 0 1em }
@@ -38,7 +38,6 @@ td:first-child, th:first-child { text-align: left } .wide { overflow-x: auto }
 svg { display: block; max-width: 100%; height: auto; margin: 1em 0; font: 12px system-ui, sans-serif }
 svg text { fill: #1d1f21 } svg .title { font-weight: 600; font-size: 13px } svg .value { font-size: 11px }
 .whisker { stroke: #1d1f21; stroke-width: 1; fill: none } .round { fill: #fff; stroke: #1d1f21 }
-.moonshot { background: #cdeccf } .reached { background: #e6f4e6 } .missed { background: #f8d9d2 }
 dt { font-weight: 600 } dd { margin: 0 0 .4em 1.5em } li { margin: .3em 0 }
 """
 
@@ -56,10 +55,9 @@ def page(report: Report) -> str:
         _definitions(report.machine | {"versions": ", ".join(f"{k} {v}" for k, v in report.versions.items())}),
         "<h2>Models</h2>",
         _definitions({model: TITLES[model] for model in result.models}),
-        "<h2>What was to be reached</h2>",
-        f"<p>Ratios of {SUBJECT} to another model, round by round; the median, and the lowest and highest.</p>",
-        _reach(report),
     ]
+    if rows := report.ratio_rows():
+        parts += ["<h2>Ratios</h2>", f"<p>{RATIOS}</p>", f'<div class="wide">{_table(rows)}</div>']
     for heading, prefixes, unit in CHAPTERS:
         charts = [_chart(result, figure) for figure in result.figures if _belongs(figure, prefixes, unit)]
         if charts:
@@ -98,15 +96,6 @@ def _bars(result: Result, figure: Figure) -> Iterator[Bar]:
             yield Bar(model, median, text, tuple(series.values), COLOURS.get(model, "#666"))
         elif not (figure.of_process and model == "plain"):
             yield Bar(model, 0.0, "not measured", (), COLOURS.get(model, "#666"))
-
-
-def _reach(report: Report) -> str:
-    head, *body = report.reach_rows()
-    lines = [f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in head)}</tr>"]
-    for row, standing in zip(body, report.standings, strict=True):
-        cells = "".join(f"<td>{html.escape(text)}</td>" for text in row)
-        lines.append(f'<tr class="{standing.verdict.replace(" ", "-")}">{cells}</tr>')
-    return f"<table>{''.join(lines)}</table>"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

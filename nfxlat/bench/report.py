@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nfxlat.bench.models import TITLES
-from nfxlat.bench.reach import SUBJECT, Standing, standings
+from nfxlat.bench.ratios import ratios, subject
 from nfxlat.bench.rounds import Result, Series
 from nfxlat.bench.stats import Spread
 
@@ -45,10 +45,6 @@ class Report:
     versions: dict[str, str]
     settings: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def standings(self) -> list[Standing]:
-        return standings(self.result)
-
     def features(self) -> list[str]:
         """Kernel features in use, a line each."""
         lines = []
@@ -72,7 +68,7 @@ class Report:
         """Fit for JSON; see the README for the keys."""
         result = self.result
         return {
-            "schema": 1,
+            "schema": 2,
             "complete": result.complete and not result.troubles,
             "command": self.command,
             "date": self.date,
@@ -86,7 +82,13 @@ class Report:
             "results": {
                 key: {model: _series(series) for model, series in row.items()} for key, row in result.series.items()
             },
-            "reach": [_standing(standing) for standing in self.standings],
+            "ratios": {
+                "subject": subject(result),
+                "results": {
+                    key: {model: dataclasses.asdict(spread) for model, spread in row.items()}
+                    for key, row in ratios(result).items()
+                },
+            },
             "features": self.features(),
             "notes": self.notes(),
         }
@@ -99,23 +101,21 @@ class Report:
             rows.append([figure.title, figure.unit, *cells])
         return rows
 
-    def reach_rows(self) -> list[list[str]]:
-        """Headings, then a row a goal."""
-        rows = [["work", "ratio to", "at least", "moonshot", "measured", ""]]
-        for standing in self.standings:
-            goal = standing.goal
-            sign = "≤ " if goal.below else ""
-            bounds = [f"{sign}{bound:g}" if bound is not None else "" for bound in (goal.floor, goal.moonshot)]
-            measured = spread_text(standing.ratio) if standing.ratio else ""
-            verdict = standing.verdict + (
-                f" ({GENERATOR} in {', '.join(standing.limited)})" if standing.limited else ""
-            )
-            what = standing.title if goal.subject == SUBJECT else f"{goal.subject}: {standing.title}"
-            rows.append([what, goal.against, *bounds, measured, verdict])
+    def ratio_rows(self) -> list[list[str]]:
+        """Headings, then a row a figure: title, what is better, ratio to each other model. [] if there are none."""
+        found = ratios(self.result)
+        if not found:
+            return []
+        others = self.result.models[1:]
+        rows = [[f"{subject(self.result)}, as a ratio to", "better", *others]]
+        for figure in self.result.figures:
+            if spreads := found.get(figure.key):
+                cells = [spread_text(spreads[model]) if model in spreads else "" for model in others]
+                rows.append([figure.title, figure.better, *cells])
         return rows
 
     def markdown(self) -> str:
-        """Both tables, and what belongs to them."""
+        """Figures and ratios, and what belongs to them."""
         machine = ", ".join(f"{key} {value}" for key, value in self.machine.items())
         versions = ", ".join(f"{key} {value}" for key, value in self.versions.items())
         lines = [
@@ -125,9 +125,7 @@ class Report:
             "",
             *_markdown_table(self.rows()),
             "",
-            f"What was to be reached, as ratios of {SUBJECT} to another model:",
-            "",
-            *_markdown_table(self.reach_rows()),
+            *_markdown_table(self.ratio_rows()),
             "",
             *(f"- {model}: {TITLES[model]}" for model in self.result.models),
             "",
@@ -167,22 +165,9 @@ def _series(series: Series) -> dict[str, Any]:
     }
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
-    return {
-        "figure": standing.goal.figure,
-        "title": standing.title,
-        "subject": standing.goal.subject,
-        "against": standing.goal.against,
-        "floor": standing.goal.floor,
-        "moonshot": standing.goal.moonshot,
-        "smaller_is_better": standing.goal.below,
-        "ratio": dataclasses.asdict(standing.ratio) if standing.ratio else None,
-        "verdict": standing.verdict,
-        "generator_limited": list(standing.limited),
-    }
-
-
 def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
     return ["| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines]

@@ -28,7 +28,6 @@ from nfxlat.bench.workloads import Settings
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Terminated, signals_raise
 
-STYLES = {"moonshot": "bold green", "reached": "green", "missed": "red"}
 FULL_LIMIT = 3600.0
 
 
@@ -156,21 +155,13 @@ class _Show:
 
 
 def _print(console: Console, report: Report) -> None:
-    (_, _, *names), *rows = report.rows()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("work")
-    for name in ("unit", *names):
-        table.add_column(name, justify="right", no_wrap=name == "unit")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    head, *goals = report.reach_rows()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in head:
-        table.add_column(name, justify="right" if name in ("at least", "moonshot", "measured") else "left")
-    for row, standing in zip(goals, report.standings, strict=True):
-        table.add_row(*row, style=STYLES.get(standing.verdict, "dim"))
-    if goals:
+    for (first, second, *names), *rows in filter(None, (report.rows(), report.ratio_rows())):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(first or "work")
+        for name in (second or "unit", *names):
+            table.add_column(name, justify="right", no_wrap=name == "unit")
+        for row in rows:
+            table.add_row(*row)
         console.print(table)
     for line in (*report.features(), *report.notes()):
         console.print(f"- {line}", markup=False)

@@ -164,7 +164,7 @@ def test_a_quick_run_ends_green_with_all_keys(tmp_path: Path) -> None:
     value = json.loads(output)
     assert set(value) == {
         "schema", "complete", "command", "date", "seconds", "rounds", "machine", "versions", "settings", "models",
-        "figures", "results", "reach", "features", "notes",
+        "figures", "results", "ratios", "features", "notes",
     }  # fmt: skip
     names = [name for name in DEFAULT if name in HERE]
     assert value["complete"]
@@ -175,7 +175,8 @@ def test_a_quick_run_ends_green_with_all_keys(tmp_path: Path) -> None:
         for name in names:
             measured = row[name]["median"] is not None
             assert measured == (name != "plain" or not figures[key].of_process), (key, name)
-    assert {row["verdict"] for row in value["reach"]} <= {"moonshot", "reached", "missed", "not measured"}
+    assert value["ratios"]["subject"] == "hook"
+    assert {model for row in value["ratios"]["results"].values() for model in row} == set(names[1:])
     assert "<svg" in (tmp_path / "bench.html").read_text()
     assert left(process.pid) == []
 

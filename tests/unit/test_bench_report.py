@@ -1,4 +1,4 @@
-"""What a run's numbers become: ratios with a verdict, tables, JSON, a page that stands alone."""
+"""What a run's numbers become: ratios, tables, JSON, a page that stands alone."""
 
 import dataclasses
 import json
@@ -9,9 +9,10 @@ import pytest
 
 from nfxlat.bench.models import DEFAULT
 from nfxlat.bench.page import page
-from nfxlat.bench.reach import GOALS, Goal, standings
+from nfxlat.bench.ratios import ratios, subject
 from nfxlat.bench.report import GENERATOR, Report, cell, number
 from nfxlat.bench.rounds import Options, Result, Series, chosen_measurements
+from nfxlat.bench.stats import Spread
 from nfxlat.bench.svg import Bar, chart
 from nfxlat.bench.workloads import Figure, measurements
 from nfxlat.errors import OperatorError
@@ -34,50 +35,20 @@ def report(of: Result) -> Report:
     return Report(of, "nfxlat bench <x>", "2026-01-01", {"kernel": "Linux 6.18"}, {"nfxlat": "0.1.0"})
 
 
-def verdicts(of: Result) -> list[tuple[str, str]]:
-    return [(standing.goal.against, standing.verdict) for standing in standings(of)]
-
-
 def test_ratios_are_taken_round_by_round() -> None:
     of = result(tcp_1_4to6={"hook": [6.0, 9.0, 1.0], "plain": [10.0, 15.0, 10.0], "tayga": [1.0, 0.6, 1.0]})
-    plain, tayga = standings(of)
-    assert plain.ratio is not None
-    assert (plain.ratio.median, plain.ratio.low, plain.ratio.high) == (0.6, 0.1, 0.6)
-    assert plain.verdict == "reached"
-    assert tayga.verdict == "missed"
+    assert ratios(of) == {"tcp_1_4to6": {"tayga": Spread(6.0, 1.0, 15.0), "plain": Spread(0.6, 0.1, 0.6)}}
 
 
 def test_a_round_that_one_side_lacks_does_not_count() -> None:
-    of = result(tcp_1_4to6={"hook": [1.0, None, 8.0], "plain": [None, 10.0, 10.0]})
-    plain, tayga = standings(of)
-    assert plain.ratio is not None
-    assert plain.ratio.median == 0.8
-    assert (plain.verdict, tayga.verdict) == ("moonshot", "not measured")
+    of = result(tcp_1_4to6={"hook": [1.0, None, 8.0], "plain": [None, 10.0, 10.0]}, rtt_p50={"tayga": [3.0]})
+    assert ratios(of) == {"tcp_1_4to6": {"plain": Spread(0.8, 0.8, 0.8)}}
 
 
-@pytest.mark.parametrize(("ours", "verdict"), [(100.0, "moonshot"), (140.0, "reached"), (160.0, "missed")])
-def test_of_a_round_trip_less_is_better(ours: float, verdict: str) -> None:
-    assert verdicts(result(rtt_p50={"hook": [ours], "tayga": [100.0]})) == [("tayga", verdict)]
-
-
-def test_a_goal_without_a_floor_is_reached_at_its_moonshot_only() -> None:
-    goal = Goal("cpu_packet", "tayga", None, 1.0, below=True)
-    assert goal in GOALS
-    assert goal.met(0.9, 1.0)
-    assert not goal.met(1.1, 1.0)
-
-
-def test_two_workers_are_held_against_one_where_they_ran() -> None:
-    assert verdicts(result(cpu_worker={"hook": [10.0]})) == []
-    for two, verdict in ((10.5, "reached"), (11.5, "missed")):
-        assert verdicts(result(cpu_worker={"hook": [10.0], "workers2": [two]})) == [("hook", verdict)]
-
-
-def test_every_goal_is_about_something_that_is_measured() -> None:
-    for full in (False, True):
-        keys = {figure.key for measurement in measurements(full=full) for figure in measurement.figures}
-        assert {goal.figure for goal in GOALS if full or goal.subject in DEFAULT} <= keys
-    assert {goal.against for goal in GOALS} <= set(DEFAULT)
+def test_without_another_model_there_are_no_ratios() -> None:
+    alone = Result([TCP], ["device"], {TCP.key: {"device": Series([1.0])}}, rounds=1)
+    assert (subject(alone), ratios(alone), report(alone).ratio_rows()) == ("device", {}, [])
+    assert "<h2>Ratios" not in page(report(alone))
 
 
 def test_a_full_run_measures_all_of_a_default_run_and_no_figure_twice() -> None:
@@ -107,17 +78,18 @@ def test_a_cell_shows_the_median_its_spread_and_whose_limit_it_is() -> None:
     assert cell(Series([None])) == ""
 
 
-def test_markdown_has_a_row_a_figure_and_a_row_a_goal() -> None:
+def test_markdown_has_a_row_a_figure_in_each_table() -> None:
     text = report(result(tcp_1_4to6={"hook": [6.0], "plain": [10.0]}, rtt_p50={"hook": [90.0]})).markdown()
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in tables[:4]}) == 1
     assert "| TCP, 1 flow, 4to6 | Gbit/s | 6.00 |  |  | 10.0 |  |" in tables
-    assert "| TCP, 1 flow, 4to6 | plain | 0.55 | 0.75 | 0.60 | reached |" in tables
+    assert "| hook, as a ratio to | better | device | tayga | plain | null |" in tables
+    assert "| TCP, 1 flow, 4to6 | higher |  |  | 0.60 |  |" in tables
     assert "`nfxlat bench <x>`" in text
     assert "- hook: stamp of gso_size by tcx" in text
 
 
-def test_json_has_every_round_and_every_goal() -> None:
+def test_json_has_every_round_and_every_ratio() -> None:
     of = result(tcp_1_4to6={"hook": [6.0, 8.0], "plain": [10.0, 10.0]})
     of.troubles.append("round 2, tayga: it has ended")
     value = json.loads(json.dumps(report(of).as_json()))
@@ -128,7 +100,10 @@ def test_json_has_every_round_and_every_goal() -> None:
         "rounds": [6.0, 8.0],
         "generator_limited_rounds": 0,
     }
-    assert [row["against"] for row in value["reach"]] == ["plain", "tayga"]
+    assert value["ratios"] == {
+        "subject": "hook",
+        "results": {"tcp_1_4to6": {"plain": {"median": 0.7, "low": 0.6, "high": 0.8}}},
+    }
     assert value["complete"] is False
     assert "round 2, tayga: it has ended" in value["notes"]
 
