@@ -10,7 +10,7 @@ from nfxlat import config
 from nfxlat.errors import OperatorError
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
-from nfxlat.nft.kernel import ruleset
+from nfxlat.nft.kernel import includes, ruleset
 from nfxlat.nft.language.compile import compile_rules, owner_of, queues
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.language.templates import RULES
@@ -59,7 +59,7 @@ def _program(arguments: argparse.Namespace) -> Program:
         what = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
         raise OperatorError(f"cannot be read: {what}", where=str(arguments.file)) from None
     configured = config.load(arguments.config) if arguments.config else config.default()
-    return program(text, str(arguments.file), configured.domains)
+    return program(text, str(arguments.file), configured.domains, includes.read)
 
 
 def _queues(arguments: argparse.Namespace, found: Program) -> dict[str, int]:
@@ -86,7 +86,7 @@ def _check(arguments: argparse.Namespace) -> int:
         for finding in findings:
             print("\n".join(finding.lines()))
         if any(finding.severity is Severity.ERROR for finding in findings):
-            name = "netdev" if any("postrouting" in found.hooks(s) for s in found.statements) else "router"
+            name = "netdev" if any("postrouting" in statement.hooks for statement in found.statements) else "router"
             print(f"{RULES / 'xlat' / name}.nft does the like, in a form that holds")
         counts = [f"{sum(f.severity is s for f in findings)} {s}s" for s in Severity]
         print(f"{arguments.file}: {', '.join(counts)}")

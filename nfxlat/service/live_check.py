@@ -12,12 +12,11 @@ from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.judgement import Finding
-from nfxlat.nft.check.domains import untracked_nat
-from nfxlat.nft.check.judge import flowtables, stateful
 from nfxlat.nft.check.judgements.host import Host
+from nfxlat.nft.check.others import flowtables, stateful, untracked_nat
 from nfxlat.nft.kernel import load
 from nfxlat.nft.language.program import Program
-from nfxlat.nft.language.scan import Source
+from nfxlat.nft.language.scan import scan
 from nfxlat.service.live_neighbours import unanswered
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
@@ -139,10 +138,10 @@ def _largest(directory: str, name: str) -> int:
 
 def _ruleset(program: Program) -> Iterator[Finding]:
     try:
-        source = Source(load.run("list ruleset"), "ruleset")
+        source = scan(load.run("list ruleset"), "ruleset")
     except OperatorError as error:
         yield Host.RULESET.at("ruleset", fault=error.what)
         return
-    yield from stateful(source, program.sources())
+    yield from stateful(source, program)
     yield from flowtables(source)
     yield from untracked_nat(source, program)

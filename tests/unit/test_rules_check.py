@@ -225,8 +225,8 @@ def test_the_tables_of_the_thread_are_refused_with_each_of_their_faults(capsys: 
         "did you mean 64:ff9b::/96?",
         "what becomes of the source is open",
         "what becomes of the destination is open",
-        "ICMPv6 errors about translated packets come from routers that have addresses of their own",
-        "nat chains see the first packet of a connection only",
+        "ICMPv6 errors about translated packets come from routers with addresses of their own",
+        "nat chains see only the first packet of a connection",
     ):
         assert phrase in said
 

@@ -11,6 +11,7 @@ from nfxlat import config
 from nfxlat.errors import OperatorError
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
+from nfxlat.nft.kernel import includes
 from nfxlat.nft.language.program import program
 from nfxlat.nft.language.templates import RULES
 
@@ -48,17 +49,17 @@ def test_xlat_in_an_included_file_is_refused_by_its_name_and_line(tmp_path: Path
     for file in (tmp_path / "inner.nft", tmp_path / "d" / "a.nft"):
         file.write_text("# not here: xlat to x\n\tip daddr 198.51.100.1 xlat to siit0\n")
     text = f'# one\ninclude "{operand.format(tmp_path)}"\n'
-    with pytest.raises(OperatorError, match=r"includes .*(inner|a)\.nft, which holds xlat \(line 2\)") as caught:
-        program(text, str(tmp_path / "x.nft"), DOMAINS)
+    with pytest.raises(OperatorError, match=r"includes .*(inner|a)\.nft, which has xlat in line 2") as caught:
+        program(text, str(tmp_path / "x.nft"), DOMAINS, includes.read)
     assert caught.value.where == f"{tmp_path}/x.nft:2"
-    assert "put the rule with xlat into this file" in caught.value.hint
+    assert "move the rule with xlat into this file" in caught.value.hint
     (tmp_path / "outer.nft").write_text(text)
-    with pytest.raises(OperatorError, match="which holds xlat"):
-        program('include "outer.nft"\n', str(tmp_path / "x.nft"), DOMAINS)
+    with pytest.raises(OperatorError, match="which has xlat"):
+        program('include "outer.nft"\n', str(tmp_path / "x.nft"), DOMAINS, includes.read)
 
 
 def test_includes_without_xlat_are_nft_s_own_matter(tmp_path: Path) -> None:
     (tmp_path / "sets.nft").write_text('define pool4 = 198.51.100.0/24\ninclude "sets.nft"\n')
     (tmp_path / "binary.nft").write_bytes(b"\xff\xfe")
     text = 'include "sets.nft"\ninclude "binary.nft"\ninclude "none/*.nft"\ninclude "./missing.nft"\n'
-    assert program(text, str(tmp_path / "x.nft"), DOMAINS).statements == []
+    assert program(text, str(tmp_path / "x.nft"), DOMAINS, includes.read).statements == ()

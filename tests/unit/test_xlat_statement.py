@@ -3,8 +3,9 @@
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.language.scan import Source
-from nfxlat.nft.language.statement import Xlat, meant_prefix6, prefix6_faults, statements
+from nfxlat.nft.language.prefix6 import meant_prefix6, prefix6_faults
+from nfxlat.nft.language.scan import scan
+from nfxlat.nft.language.statement import Xlat, statements
 from nfxlat.nft.language.templates import RULES
 
 BLOCK = """\
@@ -19,7 +20,7 @@ RULE = "table ip t { chain c { %s } }"
 
 
 def parsed(text: str) -> list[Xlat]:
-    return statements(Source(text, "x.nft"))
+    return statements(scan(text, "x.nft"))
 
 
 def refused(text: str) -> str:
@@ -82,7 +83,7 @@ def test_the_word_elsewhere_is_no_statement(text: str) -> None:
 
 def test_shipped_templates_hold_no_statement_and_are_understood() -> None:
     for name in ("router4", "router6", "host"):
-        source = Source((RULES / f"{name}.nft").read_text(), name)
+        source = scan((RULES / f"{name}.nft").read_text(), name)
         assert statements(source) == []
         assert source.chains["ip6" if name == "router6" else "ip", "nfxlat_siit0", "queue_tcp"].base is None
 
@@ -153,7 +154,7 @@ def test_what_is_no_nft_at_all_is_told_with_its_place(text: str, place: str) -> 
 )
 def test_priorities_are_numbers_names_and_sums(priority: str, number: int | None) -> None:
     text = f"define p = -500\ntable ip t {{ chain c {{ type filter hook prerouting priority {priority}; }} }}"
-    base = Source(text, "x").chains["ip", "t", "c"].base
+    base = scan(text, "x").chains["ip", "t", "c"].base
     assert base is not None
     assert base.priority == number
 

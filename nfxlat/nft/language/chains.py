@@ -17,13 +17,13 @@ from textwrap import wrap
 
 from nfxlat.nft.language import sets
 from nfxlat.nft.language.sets import GeneratedSet
+from nfxlat.nft.language.statement import TAKES
 from nfxlat.nft.language.templates import INJECTED_MARK
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.special import MARTIANS4, MARTIANS6
 
-DIRECTIONS = {"to": "ip", "from": "ip6"}  # the family of the packets that a statement takes
 LINK_SCOPE6 = "{ fe80::/10, ff01::/16, ff02::/16 }"
 TCP = {
     "ip": "ip protocol tcp ip frag-off & 0x3fff == 0",
@@ -114,7 +114,7 @@ def statement_chains(domain: Domain, direction: str, family: str, hooks: Iterabl
 
 
 def _guards(domain: Domain, direction: str, family: str, hooks: set[str], style: Style) -> Iterator[str]:
-    ip, name = DIRECTIONS[direction], guard_chain(domain, direction)
+    ip, name = TAKES[direction], guard_chain(domain, direction)
     inbound = bool(hooks & {"prerouting", "output"})
 
     def rule(text: str, label: str) -> str:
@@ -154,7 +154,7 @@ def _guards(domain: Domain, direction: str, family: str, hooks: set[str], style:
 
 def domain_table(domain: Domain, role: Role, ip: str, own_output: bool, style: Style) -> list[str]:
     """The domain's own table in family `ip` (ip, ip6); `own_output`: the rules take from the output hook themselves."""
-    name, direction = own_table(domain), next(d for d, family in DIRECTIONS.items() if family == ip)
+    name, direction = own_table(domain), next(d for d, family in TAKES.items() if family == ip)
     chains = [owner_chain(style)] if style.owner else []
     base = "type filter hook {} priority {}; policy accept;"
 

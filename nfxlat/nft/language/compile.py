@@ -13,10 +13,11 @@ from pathlib import Path
 from nfxlat import config
 from nfxlat.nft.language import chains, sets
 from nfxlat.nft.language.chains import QueueChain, Style
-from nfxlat.nft.language.program import Program
-from nfxlat.nft.language.scan import Rule
+from nfxlat.nft.language.meaning import Unresolved
+from nfxlat.nft.language.program import Program, Statement
 from nfxlat.nft.language.sets import Contents, SetName
-from nfxlat.nft.language.statement import Xlat
+from nfxlat.nft.language.source import Rule
+from nfxlat.nft.language.statement import TAKES
 from nfxlat.queues import DEFAULT_QUEUE, PER_WORKER
 from nfxlat.terms import FAMILIES
 from nfxlat.xlat.domain import Domain
@@ -67,10 +68,10 @@ def compile_rules(
     first statement whose domain is not known, or which no base chain reaches.
     """
     source = program.source
-    for statement, meaning in zip(program.statements, program.meaning, strict=True):
-        if not isinstance(meaning, Domain):
-            raise source.fault("; ".join(meaning.faults), statement.operand, meaning.remedy)
-        if not program.hooks(statement):
+    for statement in program.statements:
+        if isinstance(statement.meaning, Unresolved):
+            raise source.fault("; ".join(statement.meaning.faults), statement.operand, statement.meaning.remedy)
+        if not statement.hooks:
             what = f"no base chain of this file reaches chain {statement.rule.chain.name}"
             raise source.fault(what, statement.at, "jump to it from a chain with a hook, or give it one")
     numbers = queues(program, first_queue)
@@ -120,7 +121,7 @@ def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[Q
     first command.
     """
     source = program.source
-    needed: dict[tuple[str, str], dict[tuple[str, str], tuple[Domain, list[Xlat]]]] = {}
+    needed: dict[tuple[str, str], dict[tuple[str, str], tuple[Domain, list[Statement]]]] = {}
     for statement, domain in program.uses():
         wanted = needed.setdefault(statement.rule.chain.table.key, {})
         wanted.setdefault((statement.direction, domain.name), (domain, []))[1].append(statement)
@@ -133,7 +134,7 @@ def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[Q
     for (family, name), table in source.tables.items():
         marked = False
         for (direction, _), (domain, statements) in needed.get((family, name), {}).items():
-            hooks = {hook for statement in statements for hook in program.hooks(statement)}
+            hooks = {hook for statement in statements for hook in statement.hooks}
             lines = chains.statement_chains(domain, direction, family, hooks, style)
             if not marked:
                 lines += ["", *chains.owner_chain(style)]
@@ -206,8 +207,8 @@ def _tail(program: Program, numbers: dict[str, int], style: Style) -> tuple[str,
         if style.elements:
             comments = chains.host_comments(domain, role, numbers[domain.name], _brief(domain), routes)
             lines += ["", *(f"# {line}" for line in comments)]
-        for direction, ip in chains.DIRECTIONS.items():
-            own_output = any("output" in program.hooks(statement) for statement in program.of(domain, direction))
+        for direction, ip in TAKES.items():
+            own_output = "output" in program.hooks(domain, direction)
             lines += ["", *chains.domain_table(domain, role, ip, own_output, style)]
             if chains.intercepted(role, ip):
                 found += chains.queue_chains(ip, chains.own_table(domain), domain, direction)

@@ -4,17 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from nfxlat.nft.language.scan import Source, Token
-from nfxlat.nft.language.statement import Xlat, prefix6_faults
+from nfxlat.nft.language.prefix6 import prefix6_faults
+from nfxlat.nft.language.source import Source
+from nfxlat.nft.language.tokens import Token
 
 ADDRESS6 = re.compile(r"[0-9A-Fa-fxyzXYZ]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d+)?")
 _ADDRESS4 = re.compile(r"\d+\.\d+\.\d+\.\d+(/\d+)?")
 _DEPTH = 16  # variables within variables
-
-
-def literals4(source: Source, statement: Xlat) -> list[IPv4Network]:
-    """IPv4 destinations of a statement's own matches."""
-    return addresses4(source, statement.matches, "daddr")
 
 
 def addresses4(source: Source, tokens: Sequence[Token], side: str) -> list[IPv4Network]:
@@ -23,20 +19,20 @@ def addresses4(source: Source, tokens: Sequence[Token], side: str) -> list[IPv4N
     return [IPv4Network(text, strict=False) for text in found if _sound4(text)]
 
 
-def literals6(source: Source, statement: Xlat) -> list[IPv6Network]:
-    """IPv6 destinations of a statement's own matches."""
-    found = _literal(source, statement.matches, ("ip6", "daddr"), ADDRESS6)
+def addresses6(source: Source, tokens: Sequence[Token], side: str) -> list[IPv6Network]:
+    """IPv6 addresses and prefixes behind `ip6 daddr` or `ip6 saddr` (`side`) of a rule."""
+    found = _literal(source, tokens, ("ip6", side), ADDRESS6)
     return [IPv6Network(text) for text in found if not prefix6_faults(text, translation=False)]
 
 
-def expanded(source: Source, tokens: Sequence[Token], depth: int = _DEPTH) -> Iterator[str]:
+def _expanded(source: Source, tokens: Sequence[Token], depth: int = _DEPTH) -> Iterator[str]:
     """The words of `tokens`, with those of its file's variables in their place."""
     for token in tokens:
         meaning = source.defines.get(token.text[1:]) if token.text.startswith("$") and depth else None
         if meaning is None:
             yield token.text
         else:
-            yield from expanded(source, meaning, depth - 1)
+            yield from _expanded(source, meaning, depth - 1)
 
 
 def _sound4(text: str) -> bool:
@@ -49,7 +45,7 @@ def _sound4(text: str) -> bool:
 
 def _literal(source: Source, tokens: Sequence[Token], field: tuple[str, str], pattern: re.Pattern[str]) -> list[str]:
     """What stands behind a field such as `ip daddr`; nothing where it is a set or `!=`."""
-    texts = list(expanded(source, tokens))
+    texts = list(_expanded(source, tokens))
     found: list[str] = []
     for index in range(len(texts) - 2):
         if tuple(texts[index : index + 2]) != field:

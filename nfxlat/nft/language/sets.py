@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nfxlat.nft.language.program import Program
-from nfxlat.nft.language.scan import Rule
+from nfxlat.nft.language.source import Rule
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain

@@ -11,20 +11,19 @@
 addresses before translation, as in nft's own maps. A `comment` may follow, as behind any statement of nft.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, NetmaskValueError
 
 from nfxlat.nft.language.includes import statements_in
-from nfxlat.nft.language.scan import Rule, Source, Token
-from nfxlat.xlat import rfc6052
+from nfxlat.nft.language.source import Rule, Source
+from nfxlat.nft.language.tokens import Token
+from nfxlat.terms import Family
 
 WORD = "xlat"
+TAKES: Mapping[str, Family] = {"to": "ip", "from": "ip6"}  # the family of the packets that a statement takes
 MAPPED = {"to": "source", "from": "destination"}  # the address that the prefix does not map
 # what stands ahead of a name or a value: `counter name xlat`, `iifname { lo, xlat }`
 _NAMED = ("jump", "goto", "name", "set", "iifname", "oifname", "==", "!=", "{", ",")
-_GROUP = re.compile(r"[0-9A-Fa-f]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class Xlat:
     """One statement: `operand` is a prefix or a domain's name, `at` its word `xlat`, `end` the offset behind it."""
 
     rule: Rule
+    matches: tuple[Token, ...]  # the tokens of the rule ahead of it
     direction: str  # "to" or "from"
     operand: Token
     mappings: tuple[tuple[Token, Token], ...]  # keys and values, in the statement's order
@@ -39,9 +39,9 @@ class Xlat:
     end: int
 
     @property
-    def matches(self) -> tuple[Token, ...]:
-        """The tokens of the rule ahead of the statement."""
-        return tuple(token for token in self.rule.tokens if token.end <= self.at.start)
+    def family(self) -> Family:
+        """Of the packets that it takes."""
+        return TAKES[self.direction]
 
     @property
     def names_prefix(self) -> bool:
@@ -105,7 +105,7 @@ def _read(source: Source, rule: Rule, index: int) -> Xlat:
     if rest:
         hint = "nothing but a comment stands behind it: it ends the packet, like drop"
         raise source.fault(f"{rest[0].text!r} behind xlat", rest[0], hint)
-    return Xlat(rule, direction.text, operand, mappings, at, end)
+    return Xlat(rule, rule.tokens[:index], direction.text, operand, mappings, at, end)
 
 
 def _with(
@@ -142,67 +142,3 @@ def _with(
     inline = rest[2].text == "{"
     end = body[closing].end if inline else rest[2].end
     return tuple(pairs), body[closing + 1 :] if inline else rest[3:], end
-
-
-def prefix6_faults(text: str, *, translation: bool = True) -> list[str]:
-    """Every fault of an IPv6 prefix as written, each a sentence's half; [] for a sound one.
-
-    With `translation` it must be fit as prefix6 too (RFC 6052 2.2).
-    """
-    address, slash, length = text.partition("/")
-    faults = []
-    if "." in address and ":" not in address:
-        return [f"{text} is an IPv4 prefix; prefix6 is an IPv6 one"]
-    if address.count("::") > 1:
-        faults.append(f"{address} has '::' more than once, and only one may stand for zeros (RFC 4291 2.2)")
-    groups = [group for group in address.split(":") if group]
-    head = groups[:-1] if groups and "." in groups[-1] else groups
-    faults += [
-        f"{group!r} is no group of up to four hexadecimal digits" for group in head if not _GROUP.fullmatch(group)
-    ]
-    if len(groups) > 8:
-        faults.append(f"{address} has {len(groups)} groups of 16 bits; there are 8")
-    if not slash and translation:
-        faults.append(f"{text} has no length, such as /96")
-    elif slash and not (length.isascii() and length.isdecimal() and int(length) <= 128):
-        faults.append(f"/{length} is no length of an IPv6 prefix")
-    if faults:
-        return faults
-    try:
-        network = IPv6Network(text, strict=False)
-    except (AddressValueError, NetmaskValueError, ValueError):
-        return [f"{address} is no IPv6 address"]
-    if network.network_address != IPv6Address(address):
-        faults.append(f"{text} has bits set behind its length (did you mean {network}?)")
-    if translation and (what := rfc6052.fault(network)):
-        faults.append(f"{what} (RFC 6052 2.2)")
-    return faults
-
-
-def meant_prefix6(text: str) -> str | None:
-    """What a malformed prefix was probably meant to be: only its last '::' kept; None without a guess."""
-    address, slash, length = text.partition("/")
-    head, colons, tail = address.rpartition("::")
-    guess = f"{head.replace('::', ':')}{colons}{tail}{slash}{length}"
-    if guess == text or prefix6_faults(guess, translation=False):
-        return None
-    network = IPv6Network(guess, strict=False)
-    near_miss = network.prefixlen == 96 and network.network_address.packed[1] == 0x64 and str(network).count(":") == 3
-    if near_miss and network != rfc6052.WELL_KNOWN_PREFIX:
-        return f"{guess} (the well-known prefix is {rfc6052.WELL_KNOWN_PREFIX})"
-    return guess
-
-
-def network4(source: Source, token: Token) -> IPv4Network:
-    """The IPv4 prefix of a word. Raises OperatorError."""
-    try:
-        return IPv4Network(token.text)
-    except ValueError:
-        raise source.fault(f"{token.text} is no IPv4 prefix", token, "such as 192.0.0.1 or 192.0.2.0/24") from None
-
-
-def network6(source: Source, token: Token) -> IPv6Network:
-    """The IPv6 prefix of a word. Raises OperatorError, naming every fault."""
-    if faults := prefix6_faults(token.text, translation=False):
-        raise source.fault("; ".join(faults), token)
-    return IPv6Network(token.text)

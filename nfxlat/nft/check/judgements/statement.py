@@ -235,7 +235,7 @@ class Match(Judgement):
         "a separate rule at output with oifname alone: the route is known there",
     )
     NO_ROUTE = ("route", ERROR, "no match on the output interface", _ROUTED, _OIFNAME)
-    ROUTE_ELSEWHERE = ("route", ERROR, 'oifname "{found}" is not the device of the domain', _ROUTED, _OIFNAME)
+    ROUTE_ELSEWHERE = ("route", ERROR, 'oifname "{found}", not the device of the domain', _ROUTED, _OIFNAME)
     HOST_SOURCE = (
         "host-source",
         ERROR,

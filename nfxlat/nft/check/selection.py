@@ -5,9 +5,7 @@ already, and refuses `fib ... oifname` there (nft_fib_validate).
 """
 
 import re
-from collections.abc import Iterator, Sequence
-
-from nfxlat.judgement import Finding, Severity
+from collections.abc import Sequence, Set
 
 _FIB = re.compile(r'fib daddr(?: \. mark)? oif(?:name)? (?:== |!= )?"?([^\s"]+)"?')
 _INTERFACE = re.compile(r'(?:^| )oif(?:name)? (?:== |!= )?"?([^\s"]+)"?')
@@ -23,20 +21,8 @@ def interfaces(words: Sequence[str]) -> set[str]:
     return set(_INTERFACE.findall(_FIB.sub("", " ".join(words))))
 
 
-def selects(words: Sequence[str], hooks: set[str], device: str | None) -> bool:
+def selects(words: Sequence[str], hooks: Set[str], device: str | None) -> bool:
     """Whether the route into `device` (None: any) is what the rules match, at prerouting and at output."""
     at = {"prerouting": by_fib(words), "output": interfaces(words)}
     found = [at[hook] for hook in hooks & set(at)]
     return bool(found) and all(device in devices if device else devices for devices in found)
-
-
-def misplaced(words: Sequence[str], hooks: set[str], where: str) -> Iterator[Finding]:
-    """Findings on output interfaces at hooks that have none, and lookups at hooks that allow none."""
-    if "prerouting" in hooks and interfaces(words):
-        effect = "there is no output interface before the route lookup: this matches nothing"
-        remedy = "leave it out; the destination decides, or its route: fib daddr oifname"
-        yield Finding("interface", Severity.ERROR, where, "oifname at prerouting", effect, remedy)
-    if "output" in hooks and by_fib(words):
-        effect = "the kernel looks output interfaces up at prerouting only, and refuses the rule"
-        remedy = "a rule of its own at output, by oifname alone: the route is known there"
-        yield Finding("interface", Severity.ERROR, where, "fib daddr oifname at output", effect, remedy)

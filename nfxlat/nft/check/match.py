@@ -1,0 +1,128 @@
+"""Judge what an `xlat` rule matches on: the side that is translated, the addresses, the interfaces."""
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from itertools import pairwise
+
+from nfxlat.judgement import Finding
+from nfxlat.nft.check.judgements.statement import Match
+from nfxlat.nft.check.selection import by_fib, interfaces, selects
+from nfxlat.nft.language.program import Program, Statement
+from nfxlat.nft.language.source import Source
+from nfxlat.nft.language.tokens import Token
+from nfxlat.xlat import prefixes
+from nfxlat.xlat.domain import Domain
+
+_RETURNING = {"return", "accept", "drop"}
+SHOWN = 4  # prefixes that are translated
+
+Networks = Sequence[IPv4Network] | Sequence[IPv6Network]
+
+
+def matches(program: Program, statement: Statement) -> Iterator[Finding]:
+    """Findings on the matches of one statement, those on the way to it included."""
+    domain = statement.domain
+    where = program.source.place(statement.rule.tokens[0].start)
+    words = [program.source.value(token).text for token in _seen(program.source, statement)]
+    if domain is not None and _interface(words, "iifname") == domain.name:
+        yield Match.LOOP.at(where, domain=domain.name)
+    if statement.hooks & {"prerouting", "output"}:
+        if not selects(words, statement.hooks, domain.name if domain is not None else None):
+            yield from _destination(program, statement, words, where)
+        if "prerouting" in statement.hooks and interfaces(words):
+            yield Match.INTERFACE_AT_PREROUTING.at(where)
+        if "output" in statement.hooks and by_fib(words):
+            yield Match.INTERFACE_BY_FIB_AT_OUTPUT.at(where)
+    if "postrouting" in statement.hooks and statement.direction == "to":
+        yield from _route(domain, _interface(words, "oifname"), where)
+
+
+def _seen(source: Source, statement: Statement) -> list[Token]:
+    """All that decides whether a packet gets to the statement: its own matches, those on the way, returns ahead."""
+    rule = statement.rule
+    found = list(statement.matches)
+    for caller in source.callers(rule.chain):
+        found += caller.tokens
+    for ahead in source.rules[: source.rules.index(rule)]:
+        if ahead.chain is rule.chain and "!=" in ahead.words and _RETURNING & set(ahead.words):
+            found += ahead.tokens
+    return found
+
+
+def _interface(words: list[str], key: str) -> str:
+    """What stands behind `iifname` or `oifname`; "" if nothing does."""
+    behind = words[words.index(key) + 1 :] if key in words else []
+    return behind[0].strip("\"'") if behind else ""
+
+
+def _destination(program: Program, statement: Statement, words: list[str], where: str) -> Iterator[Finding]:
+    sides = {after for before, after in pairwise(words) if before == statement.family}
+    good = _good(program, statement, sides)
+    if "daddr" not in sides:
+        judgement = Match.NO_DESTINATION
+        if "saddr" in sides:
+            judgement = Match.SOURCE_ALONE if statement.family == "ip" else Match.SOURCE_ALONE_6TO4
+        yield judgement.at(where, good=good)
+        return
+    if statement.family == "ip6" and "saddr" in sides and not _errors_taken(program, statement):
+        yield Match.ERRORS_MISSED.at(where, good=good)
+    if statement.domain is not None:
+        yield from _side(program, statement, statement.domain, where)
+
+
+def _good(program: Program, statement: Statement, sides: set[str]) -> str:
+    """The destination to match on."""
+    if statement.family == "ip":
+        return "ip daddr { pool4, EAM }"
+    if statement.domain is None and "saddr" in sides:
+        return "ip6 daddr of this host's translated address, and ICMPv6 errors to it from any source"
+    host = statement.domain is not None and program.role(statement.domain) == "host"
+    return "ip6 daddr CLAT" if host else "ip6 daddr PREFIX6"
+
+
+def _errors_taken(program: Program, statement: Statement) -> bool:
+    """Whether another statement of the same direction and domain takes ICMPv6 errors whatever their source."""
+    others = program.of(statement.domain, "from") if statement.domain is not None else []
+    return any(other is not statement and not _has_source(other) for other in others)
+
+
+def _has_source(statement: Statement) -> bool:
+    words = [token.text for token in statement.matches]
+    return ("ip6", "saddr") in pairwise(words)
+
+
+def _side(program: Program, statement: Statement, domain: Domain, where: str) -> Iterator[Finding]:
+    """Destinations that the domain does not translate in this direction."""
+    wanted, other = _sides(program, statement, domain)
+    for network in statement.destinations:
+        if _inside(network, wanted):
+            continue
+        if _inside(network, other):
+            judgement = Match.SIDE_WRONG
+        elif statement.direction == "to" and domain.prefix6 is not None:
+            judgement = Match.SIDE_IN_PREFIX6
+        else:
+            judgement = Match.SIDE_UNMAPPED
+        translated = ", ".join(prefixes.texts(wanted)[:SHOWN]) or "nothing"
+        yield judgement.at(where, network=network, domain=domain.name, translated=translated)
+
+
+def _sides(program: Program, statement: Statement, domain: Domain) -> tuple[Networks, Networks]:
+    """Destinations that are translated in the statement's direction, and those that are hosts of the family."""
+    if statement.direction == "to":
+        return prefixes.translated4(domain), ()
+    far, own = prefixes.translated6(domain), prefixes.clat6(domain)
+    return (own, far) if program.role(domain) == "host" else (far, own)
+
+
+def _inside(network: IPv4Network | IPv6Network, others: Networks) -> bool:
+    return any(network.overlaps(other) for other in others)
+
+
+def _route(domain: Domain | None, found: str, where: str) -> Iterator[Finding]:
+    """At postrouting: the output interface is the domain's device, `found` being what is matched."""
+    if domain is None or (found != domain.name and not found.startswith("$")):
+        device = f'"{domain.name}"' if domain is not None else "DOMAIN"
+        yield (Match.ROUTE_ELSEWHERE if found else Match.NO_ROUTE).at(where, found=found, device=device)
+    elif not len(domain.eamt) and not domain.pool4:
+        yield Match.HOST_SOURCE.at(where, domain=domain.name)

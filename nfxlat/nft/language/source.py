@@ -1,0 +1,112 @@
+"""What nft input holds, as frozen values: tables, chains, rules, and which chains packets reach from which hooks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nfxlat.nft.language.tokens import Input, Token
+
+TableKey = tuple[str, str]  # family, name
+ChainKey = tuple[str, str, str]  # family, table, chain
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A base chain's `type T hook H priority P`. `priority` is None where it is no number that can be known."""
+
+    type: str
+    hook: str
+    priority: int | None
+    at: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the input; `blocks` are its opening and closing braces, none where commands alone name it."""
+
+    family: str
+    name: str
+    blocks: tuple[tuple[Token, Token], ...] = ()
+    flowtables: tuple[Token, ...] = ()
+
+    @property
+    def key(self) -> TableKey:
+        return self.family, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of the input; `base` is None for a regular chain. `policy` is what it says, else accept."""
+
+    table: Table
+    name: str
+    base: Hook | None = None
+    policy: str = "accept"
+
+    @property
+    def key(self) -> ChainKey:
+        return self.table.family, self.table.name, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `insert_at` is where its command begins: None inside a table's block.
+
+    `targets` are the chains that it jumps or goes to, by verdict maps too.
+    """
+
+    chain: Chain
+    tokens: tuple[Token, ...]
+    insert_at: int | None = None
+    targets: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        return [token.text for token in self.tokens]
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Input):
+    """One nft input: its text, what it is called, and its structure."""
+
+    tables: Mapping[TableKey, Table]
+    chains: Mapping[ChainKey, Chain]
+    rules: tuple[Rule, ...]
+    defines: Mapping[str, tuple[Token, ...]]
+    set_names: frozenset[ChainKey]  # family, table, set
+    includes: bool
+    removes: bool  # flush, delete or destroy: it clears the ground itself
+    hooked: Mapping[ChainKey, tuple[Chain, ...]]
+
+    def bases(self, chain: Chain) -> tuple[Chain, ...]:
+        """The base chains from which packets reach `chain`, itself included if it is one."""
+        return self.hooked[chain.key]
+
+    def callers(self, chain: Chain) -> list[Rule]:
+        """The rules that jump or go to `chain`, and those that lead to their chains in turn."""
+        found: list[Rule] = []
+        waiting, seen = [chain.name], {chain.name}
+        while waiting:
+            target = waiting.pop()
+            for rule in self.rules:
+                if rule.chain.table is chain.table and target in rule.targets:
+                    found.append(rule)
+                    if rule.chain.name not in seen:
+                        seen.add(rule.chain.name)
+                        waiting.append(rule.chain.name)
+        return found
+
+    def value(self, token: Token) -> Token:
+        """The word that a variable of this input stands for; any other token as it is."""
+        return value(self.defines, token)
+
+
+def value(defines: Mapping[str, tuple[Token, ...]], token: Token) -> Token:
+    """The word that `token` stands for, where it is a variable of one word; itself otherwise."""
+    seen: set[str] = set()
+    while token.text.startswith("$") and token.text not in seen:
+        seen.add(token.text)
+        meaning = defines.get(token.text[1:])
+        if meaning is None or len(meaning) != 1:
+            return token
+        token = Token(meaning[0].kind, meaning[0].text, token.start, token.end)
+    return token
