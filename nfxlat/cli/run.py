@@ -9,7 +9,7 @@ from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.queues import DEFAULT_QUEUE, checked
 from nfxlat.service.device_model import service
-from nfxlat.service.translation import Options
+from nfxlat.service.options import Options
 from nfxlat.terms import MODELS
 
 MAX_BUSY_POLL = 10_000  # microseconds

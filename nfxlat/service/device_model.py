@@ -12,7 +12,8 @@ from nfxlat.datapath.inject import IpInjector
 from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
 from nfxlat.datapath.worker import Injectors
 from nfxlat.host import tun
-from nfxlat.service.translation import Options, Service
+from nfxlat.service.options import Options
+from nfxlat.service.translation import Service
 from nfxlat.terms import Report
 
 

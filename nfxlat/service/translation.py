@@ -10,64 +10,39 @@ listener.
 import gc
 import json
 import os
-import socket
+import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters, summary
-from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.inject import DeviceInjector, IpInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import TokenBucket
-from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import Source
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Injectors
 from nfxlat.host import capabilities
 from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
-from nfxlat.host.mtu import route_mtu
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.nft.language.templates import INJECTED_MARK
-from nfxlat.queues import Queues
+from nfxlat.service.control import Control
+from nfxlat.service.loop import Loop
+from nfxlat.service.messages import Message, MessageError, Node, PathMtu
 from nfxlat.service.notify import notify
+from nfxlat.service.options import Options
 from nfxlat.service.reload import Reload
 from nfxlat.service.rules_watch import RulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
-from nfxlat.service.supervisor import Supervisor, pack_addresses, receive, tell, unpack_addresses, wait_for_go
-from nfxlat.terms import Model, Report, Role
+from nfxlat.service.supervisor import Supervisor
+from nfxlat.service.worker_process import Share, WorkerProcess
+from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.special import martian4, martian6
-from nfxlat.xlat.translator import Translator
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What to run. Rates are ICMP errors a second. `role` is the hook model's; the device model's source is its TUN."""
-
-    domain: Domain
-    queues: Queues = field(default_factory=Queues)
-    source: Literal["netlink", "netfilterqueue", "tun"] = "netlink"
-    inject: Literal["device", "ip"] = "device"
-    setup: bool = False
-    model: Model = "hook"
-    role: Role = "router"
-    fast_path: bool = True
-    icmp_rate: float = 1000.0
-    icmp_burst: int = 50
-    busy_poll: int = 100  # microseconds that a worker looks again before it sleeps
-    summary_file: Path | None = None
-    ready_descriptor: int | None = None
-    read_again: Callable[[], Domain] | None = None  # the configuration, at SIGHUP; raises OperatorError
 
 
 class Service:
@@ -84,11 +59,20 @@ class Service:
         self._setup: Setup | None = None
         self._stamp: Stamp | None = None
         self._watch: RulesWatch | None = None
-        self._local = local_addresses()
+        self._node = Node(local=local_addresses())
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
-        self._supervisor = Supervisor(self._worker, len(self._counters), report, self.write_summary, heard=self._heard)
+        self._loop = Loop()
+        for number, handler in (  # in the order of precedence
+            (signal.SIGTERM, self._loop.stop),
+            (signal.SIGINT, self._loop.stop),
+            (signal.SIGUSR1, self.write_summary),
+            (signal.SIGHUP, self._read_again),
+        ):
+            self._loop.on_signal(number, handler)
+        self._supervisor = Supervisor(
+            self._worker, options.queues.workers, loop=self._loop, report=report, heard=self._heard
+        )
         self._reload = Reload(self._supervisor, report)
-        self._supervisor.on_hup = self._read_again
         self._started = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -98,32 +82,52 @@ class Service:
             self._open_sources(stack)
             status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
             stack.callback(status.close)
+            self._loop.on_readable(status, status.answer)
             self._prepare_host(stack)
             self._injectors = [self._open_injectors(stack, number) for number in range(self._options.queues.workers)]
-            monitor = stack.enter_context(AddressWatch())
-
-            def addresses_changed() -> None:
-                monitor.drain()
-                self._local = local_addresses()
-                self._supervisor.send({"local": pack_addresses(self._local)})
-
-            def interfaces_changed() -> None:
-                if self._stamp is not None:
-                    self._stamp.refresh()
-                    self._supervisor.send({"stamped": sorted(self._stamp.indexes)})
-
-            self._supervisor.watch[status.fileno()] = status.answer
-            self._supervisor.watch[monitor.fileno()] = addresses_changed
-            self._watch = RulesWatch(self._setup, self._queue_numbers(), self._report, self._supervisor.later)
-            stack.callback(self._watch.close)
-            self._supervisor.watch[self._watch.fileno()] = self._watch.changed
-            if self._stamp is not None:
-                self._supervisor.watch[self._stamp.fileno()] = interfaces_changed
-            self._local = local_addresses()
-            self._supervisor.run(self._ready)
+            self._watch_host(stack)
+            self._work()
             result = self.summary()
             self.write_summary(result)
         return result
+
+    def _work(self) -> None:
+        """From the first worker's start to the last one's end."""
+        with self._loop.signals_taken():
+            try:
+                self._supervisor.start()
+                self._ready()
+                self._loop.run()
+            finally:
+                self._supervisor.stop()
+
+    def _watch_host(self, stack: ExitStack) -> None:
+        """Follow what others change of addresses, interfaces and rules."""
+        addresses = stack.enter_context(AddressWatch())
+
+        def addresses_changed() -> None:
+            addresses.drain()
+            self._look_at_node()
+
+        self._loop.on_readable(addresses, addresses_changed)
+        if (stamp := self._stamp) is not None:
+
+            def interfaces_changed() -> None:
+                stamp.refresh()
+                self._look_at_node()
+
+            self._loop.on_readable(stamp, interfaces_changed)
+        self._watch = RulesWatch(self._setup, self._queue_numbers(), self._report, self._loop.later)
+        stack.callback(self._watch.close)
+        self._loop.on_readable(self._watch, self._watch.changed)
+        self._look_at_node()
+
+    def _look_at_node(self) -> None:
+        """Tell the workers what has changed of this node."""
+        node = Node(local_addresses(), self._stamped())
+        if node != self._node:
+            self._node = node
+            self._supervisor.send(node)
 
     def _open_sources(self, stack: ExitStack) -> None:
         queues = self._options.queues
@@ -198,79 +202,27 @@ class Service:
         self._reload(self._options.domain, self._options.read_again, self._setup, use)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
 
-    def _heard(self, message: object) -> None:
-        if isinstance(message, dict) and "path_mtu" in message:
-            destination, mtu = message["path_mtu"]
-            self._paths.set(bytes.fromhex(destination), mtu)
+    def _heard(self, message: Message) -> None:
+        """What a worker says, for those that come after it."""
+        if not isinstance(message, PathMtu):
+            raise MessageError(f"{message} from a worker")
+        self._paths.set(message.destination, message.mtu)
 
-    def _worker(self, number: int, control: socket.socket) -> None:
+    def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
-        options = self._options
-        counters = self._counters[number]
-
-        translator = translator_for(options.domain, self._local)
-        routes = mtu_of = None
-        if options.inject == "ip":
-            routes = RouteCache(route_mtu, time.monotonic)
-            mtu_of = routes.mtu
-        paths = self._paths  # of this process's own from here on
-        fast = None
-        if options.fast_path:
-            fast = FastPath(
-                translator,
-                self._injectors[number].main.frame,
-                device=self._injectors[number].device,
-                guard=self._device.ifindex if self._device else -1,
-                local=self._local,
-                mtu_of=mtu_of,
-                narrow=paths.mtus,
-            )
-        worker = Worker(
-            self._sources[number],
-            translator,
-            self._injectors[number],
-            counters,
-            fast=fast,
-            errors=TokenBucket(options.icmp_rate, options.icmp_burst, time.monotonic),
-            paths=paths,
-            learnt=lambda destination, mtu: tell(control, {"path_mtu": [destination.hex(), mtu]}),
-            event=self._limited_report(),
-            routes=routes,
-            device_index=self._device.ifindex if self._device else 0,
-            local=self._local,
-            busy_poll=options.busy_poll * 1000,
-        )
-
-        worker.trust_stamps(self._stamped())
-
-        def command(message: object) -> None:
-            if message == "stop":
-                worker.stopped = True
-            elif isinstance(message, dict) and "local" in message:
-                local = unpack_addresses(message["local"])
-                worker.renew(translator_for(options.domain, local), local)
-            elif isinstance(message, dict) and "stamped" in message:
-                worker.trust_stamps(frozenset(message["stamped"]))
-            elif isinstance(message, dict):
-                destination, mtu = message["path_mtu"]
-                paths.set(bytes.fromhex(destination), mtu)
-
-        if wait_for_go(control, command):
-            worker.run(control.fileno(), lambda: command(receive(control)))
+        WorkerProcess(
+            self._options,
+            Share(self._sources[number], self._injectors[number], self._counters[number]),
+            device=self._device,
+            node=self._node,
+            paths=self._paths,
+            control=control,
+            report=self._report,
+        ).run()
 
     def _stamped(self) -> frozenset[int]:
         """Interfaces whose stamps of gso_size count."""
         return frozenset(self._stamp.indexes) if self._stamp is not None else frozenset()
-
-    def _limited_report(self) -> Report:
-        """Reports of single packets, one a second and five at once; a counter has them all."""
-        bucket = TokenBucket(1, 5, time.monotonic)
-
-        def report(line: str) -> None:
-            if bucket.take():
-                self._report(line)
-
-        return report
 
     def summary(self) -> dict[str, Any]:
         """The state of things, ready for JSON."""
@@ -308,25 +260,6 @@ class Service:
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         partial.write_text(json.dumps(self.summary() if result is None else result) + "\n")
         partial.rename(path)
-
-
-def translator_for(domain: Domain, local: frozenset[bytes]) -> Translator:
-    """The translator of a domain on a node with the addresses `local`; next-hop MTUs are told packet by packet."""
-    own6 = [address for address in local if len(address) == 16]
-    return Translator(with_own_addresses(replace(domain, mtu4=None, mtu6=None), local), own6)
-
-
-def with_own_addresses(domain: Domain, local: frozenset[bytes]) -> Domain:
-    """The domain with address4 and address6, from which its ICMP errors come, taken from this node where not
-    configured."""
-    address4, address6 = domain.address4, domain.address6
-    usable4 = sorted(a for a in local if len(a) == 4 and not martian4(a))
-    usable6 = sorted(a for a in local if len(a) == 16 and not martian6(a))
-    if address4 is None and usable4:
-        address4 = IPv4Address(usable4[0])
-    if address6 is None and usable6:
-        address6 = IPv6Address(usable6[0])
-    return replace(domain, address4=address4, address6=address6)
 
 
 def queue_losses(queues: range) -> dict[str, dict[str, int]]:

@@ -4,7 +4,8 @@ import gc
 import weakref
 from ipaddress import IPv6Network
 
-from nfxlat.service.translation import Options, Service
+from nfxlat.service.options import Options
+from nfxlat.service.translation import Service
 from nfxlat.xlat.domain import Domain
 
 

@@ -1,0 +1,137 @@
+"""The loop that a service's process sleeps in: it calls a handler when a descriptor can be read, when a timer is due,
+and when a signal has come. It knows nothing of what the handlers do.
+
+One handler runs at a time, and each is called by `Loop._call`. A signal only wakes the loop (signal.set_wakeup_fd(2)):
+its handler runs between two others, never within one.
+"""
+
+import contextlib
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Protocol
+
+Handler = Callable[[], object]  # what it returns is of no account
+
+
+class HasDescriptor(Protocol):
+    """What can be polled."""
+
+    def fileno(self) -> int: ...
+
+
+class Loop:
+    """Register handlers, then `run` until one of them calls `stop`. For the main thread: signals come to no other."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._readers: dict[int, Handler] = {}
+        self._timers: list[tuple[float, Handler]] = []
+        self._signals: dict[int, Handler] = {}
+        self._pending: set[int] = set()
+        self._stopped = False
+
+    def on_readable(self, what: HasDescriptor, handler: Handler) -> None:
+        """Call `handler` whenever `what` can be read, its end included, until it is forgotten."""
+        self._readers[what.fileno()] = handler
+        self._poll.register(what.fileno(), select.POLLIN)
+
+    def forget(self, what: HasDescriptor) -> None:
+        """Poll `what` no more; to be called before it is closed. Nothing happens where it is not polled."""
+        self._forget(what.fileno())
+
+    def later(self, seconds: float, handler: Handler) -> None:
+        """Call `handler` once, after so many seconds."""
+        self._timers.append((time.monotonic() + seconds, handler))
+
+    def on_signal(self, number: int, handler: Handler) -> None:
+        """Call `handler` when the signal has come, however often, while `signals_taken`.
+
+        Of several that have come the one that was registered first is called first.
+        """
+        self._signals[number] = handler
+
+    def stop(self) -> None:
+        """Have `run` return, at once if it is still to come; no other handler is called before it does."""
+        self._stopped = True
+
+    @contextlib.contextmanager
+    def signals_taken(self) -> Iterator[None]:
+        """The registered signals wake the loop; at the end they do again what they did before."""
+        wakeup, waker = socket.socketpair()
+        with wakeup, waker:
+            wakeup.setblocking(False)
+            waker.setblocking(False)
+            before = {number: signal.signal(number, self._note) for number in self._signals}
+            previous = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+            self.on_readable(wakeup, lambda: self._call_signals(wakeup))
+            try:
+                yield
+            finally:
+                self.forget(wakeup)
+                signal.set_wakeup_fd(previous)
+                for number, action in before.items():
+                    signal.signal(number, action)
+
+    def leave_signals(self) -> None:
+        """For a child just forked: what its parent takes does nothing here; children of its own are waited for."""
+        signal.set_wakeup_fd(-1)
+        for number in self._signals:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
+
+    def run(self) -> None:
+        """Call handlers until `stop`; what a handler raises goes to the caller."""
+        while not self._stopped:
+            self._call_timers()
+            if not self._stopped:
+                self._call_readers(self._poll.poll(self._wait()))
+        self._stopped = False
+
+    def _call(self, handler: Handler) -> None:
+        """The one place where handlers are called."""
+        if not self._stopped:
+            handler()
+
+    def _call_timers(self) -> None:
+        now = time.monotonic()
+        due = [timer for timer in self._timers if timer[0] <= now]
+        self._timers = [timer for timer in self._timers if timer[0] > now]
+        for _, handler in sorted(due, key=lambda timer: timer[0]):
+            self._call(handler)
+
+    def _wait(self) -> int | None:
+        """Milliseconds until the next timer; None without one."""
+        if not self._timers:
+            return None
+        first = min(deadline for deadline, _ in self._timers)
+        return max(0, int((first - time.monotonic()) * 1000) + 1)
+
+    def _call_readers(self, events: list[tuple[int, int]]) -> None:
+        ready = [(descriptor, event, self._readers[descriptor]) for descriptor, event in events]
+        for descriptor, event, handler in ready:
+            if self._readers.get(descriptor) is not handler:
+                continue  # another handler has forgotten it, and may have opened something of the same number
+            if event & select.POLLNVAL:  # closed and not forgotten: it would wake us for ever
+                self._forget(descriptor)
+            else:
+                self._call(handler)
+
+    def _forget(self, descriptor: int) -> None:
+        if self._readers.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Runs before whatever follows the call that reads the signal's octet. A full pipe loses octets, not this."""
+        self._pending.add(number)
+
+    def _call_signals(self, wakeup: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while wakeup.recv(1 << 12):
+                pass
+        pending, self._pending = self._pending, set()
+        for number, handler in self._signals.items():
+            if number in pending:
+                self._call(handler)

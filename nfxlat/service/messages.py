@@ -1,0 +1,132 @@
+"""What the supervisor and its workers tell each other, as values that encode and decode themselves.
+
+    tag (1 octet)  body
+    g              -                                       Go         to a worker
+    s              -                                       Stop       to a worker
+    n              ipv4 (I), 4 octets each; ipv6 (I),
+                   16 octets each; interfaces, I each      Node       to a worker
+    m              destination (4s), MTU (H)               PathMtu    from a worker, and on to all others
+    r              -                                       Ready      from a worker
+    e              -                                       Retired    from a worker
+
+Numbers are in network order. What is not exactly this is a MessageError: both ends are forked from one program, so it
+is a bug. No I/O here; nfxlat.service.control has the socket.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+_COUNT = struct.Struct("!I")
+_PATH_MTU = struct.Struct("!4sH")
+
+
+class MessageError(Exception):
+    """Octets that are no message, or a message that does not belong where it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A message that says nothing but its name."""
+
+    TAG: ClassVar[bytes]
+
+    def encode(self) -> bytes:
+        return self.TAG
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """Whatever the body: `decode` compares."""
+        return cls()
+
+
+class Go(_Word):
+    """Take packets."""
+
+    __slots__ = ()
+    TAG = b"g"
+
+
+class Stop(_Word):
+    """Take no packet any more, and end."""
+
+    __slots__ = ()
+    TAG = b"s"
+
+
+class Ready(_Word):
+    """I could take packets."""
+
+    __slots__ = ()
+    TAG = b"r"
+
+
+class Retired(_Word):
+    """I take no packet any more: my queues are another's."""
+
+    __slots__ = ()
+    TAG = b"e"
+
+
+@dataclass(frozen=True, slots=True)
+class PathMtu:
+    """An IPv4 path MTU that was learnt. `destination`: 4 octets."""
+
+    destination: bytes
+    mtu: int
+    TAG: ClassVar[bytes] = b"m"
+
+    def encode(self) -> bytes:
+        return self.TAG + _PATH_MTU.pack(self.destination, self.mtu)
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(*_PATH_MTU.unpack(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What all workers know of this node: its addresses, packed, and the interfaces, by index, whose stamps count."""
+
+    local: frozenset[bytes] = frozenset()
+    stamped: frozenset[int] = frozenset()
+    TAG: ClassVar[bytes] = b"n"
+
+    def encode(self) -> bytes:
+        addresses = sorted(self.local)
+        parts = [self.TAG]
+        for size in (4, 16):
+            of_size = [address for address in addresses if len(address) == size]
+            parts += [_COUNT.pack(len(of_size)), *of_size]
+        return b"".join((*parts, *map(_COUNT.pack, sorted(self.stamped))))
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        local: list[bytes] = []
+        for size in (4, 16):
+            (count,) = _COUNT.unpack_from(body)
+            end = _COUNT.size + count * size
+            local += _cut(body[_COUNT.size : end], size)
+            body = body[end:]
+        return cls(frozenset(local), frozenset(index for (index,) in _COUNT.iter_unpack(body)))
+
+
+Message = Go | Stop | Ready | Retired | PathMtu | Node
+
+_KINDS: dict[bytes, type[Message]] = {kind.TAG: kind for kind in (Go, Stop, Ready, Retired, PathMtu, Node)}
+
+
+def decode(data: bytes) -> Message:
+    """The message whose `encode` gives exactly `data`. Raises MessageError where there is none."""
+    try:
+        message = _KINDS[data[:1]].of(data[1:])
+    except (KeyError, struct.error):
+        message = None
+    if message is None or message.encode() != data:
+        raise MessageError(f"not a message between supervisor and worker: {data[:64].hex()} ({len(data)} octets)")
+    return message
+
+
+def _cut(octets: bytes, size: int) -> Iterable[bytes]:
+    return (octets[at : at + size] for at in range(0, len(octets), size))

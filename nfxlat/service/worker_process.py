@@ -1,0 +1,126 @@
+"""A worker's life, in its own process: built from what the service has when it is forked, ready, told to go, told of
+what changes, told to stop.
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.fastpath import FastPath
+from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.routecache import RouteCache
+from nfxlat.datapath.source import Source
+from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.host.device import DomainDevice
+from nfxlat.host.mtu import route_mtu
+from nfxlat.service.control import Control
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop
+from nfxlat.service.options import Options
+from nfxlat.terms import Report
+from nfxlat.xlat.node import translator_for
+
+_EVENTS_PER_SECOND, _EVENTS_AT_ONCE = 1.0, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A worker's own: what it reads, where it puts results, where it counts."""
+
+    sources: Sequence[Source]
+    injectors: Injectors
+    counters: Counters
+
+
+class WorkerProcess:
+    """`node` is as it is now, `paths` (this process's own from here on) what all workers have learnt so far."""
+
+    def __init__(
+        self,
+        options: Options,
+        share: Share,
+        *,
+        device: DomainDevice | None,
+        node: Node,
+        paths: PathMtus,
+        control: Control,
+        report: Report,
+    ) -> None:
+        self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
+        translator = translator_for(options.domain, node.local)
+        routes = RouteCache(route_mtu, time.monotonic) if options.inject == "ip" else None
+        fast = None
+        if options.fast_path:
+            fast = FastPath(
+                translator,
+                share.injectors.main.frame,
+                device=share.injectors.device,
+                guard=device.ifindex if device else -1,
+                local=node.local,
+                mtu_of=routes.mtu if routes else None,
+                narrow=paths.mtus,
+            )
+        self._worker = Worker(
+            share.sources,
+            translator,
+            share.injectors,
+            share.counters,
+            fast=fast,
+            errors=TokenBucket(options.icmp_rate, options.icmp_burst, time.monotonic),
+            paths=paths,
+            learnt=lambda destination, mtu: self._say(PathMtu(destination, mtu)),
+            event=_limited(report),
+            routes=routes,
+            device_index=device.ifindex if device else 0,
+            local=node.local,
+            busy_poll=options.busy_poll * 1000,
+        )
+        self._worker.trust_stamps(node.stamped)
+
+    def run(self) -> None:
+        """Say that it is ready, wait to be told to go, and work until told to stop."""
+        self._say(Ready())
+        while (message := self._receive()) != Go():
+            self._obey(message)
+            if self._worker.stopped:
+                return
+        self._worker.run(self._control.fileno(), lambda: self._obey(self._receive()))
+
+    def _receive(self) -> Message:
+        """What it is told next; to stop, where the supervisor is gone."""
+        return self._control.receive() or Stop()
+
+    def _obey(self, message: Message) -> None:
+        match message:
+            case Stop():
+                self._worker.stopped = True
+            case Node():
+                self._renew(message)
+            case PathMtu(destination, mtu):
+                self._paths.set(destination, mtu)
+            case _:
+                raise MessageError(f"{message} to a worker at work")
+
+    def _renew(self, node: Node) -> None:
+        former, self._node = self._node, node
+        if node.local != former.local:
+            self._worker.renew(translator_for(self._domain, node.local), node.local)
+        if node.stamped != former.stamped:
+            self._worker.trust_stamps(node.stamped)
+
+    def _say(self, message: Message) -> None:
+        with contextlib.suppress(OSError):  # the supervisor is gone, or too busy: each worker learns by itself as well
+            self._control.send(message)
+
+
+def _limited(report: Report) -> Report:
+    """Reports of single packets, few enough to be read; a counter has them all."""
+    bucket = TokenBucket(_EVENTS_PER_SECOND, _EVENTS_AT_ONCE, time.monotonic)
+
+    def limited(line: str) -> None:
+        if bucket.take():
+            report(line)
+
+    return limited
