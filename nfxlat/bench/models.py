@@ -32,9 +32,9 @@ from nfxlat.host.tun import QUEUE_LENGTH
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, PREFIX6, Lab, in_prefix6
+from nfxlat.terms import Direction
 
 INGRESS = ("to-r4", "to-r6")  # the translator's interfaces
-DIRECTIONS = ("4to6", "6to4")
 NEAR, FAR, PLAIN = "192.0.2.17", "198.51.100.9", "198.18.0.2"
 
 
@@ -72,9 +72,9 @@ class Model:
         self.facts: list[str] = []
         self.gro: bool | None = None
         self.lab = Lab()
-        self.agents = {role: Agent(self.lab.namespaces[role]) for role in ("router4", "router6", "translator")}
-        self.spare = {role: Agent(self.lab.namespaces[role]) for role in ("router4", "router6")}  # a second pair
-        self.ways: dict[str, Way] = {}
+        self.agents = {name: Agent(self.lab.namespaces[name]) for name in ("router4", "router6", "translator")}
+        self.spare = {name: Agent(self.lab.namespaces[name]) for name in ("router4", "router6")}  # a second pair
+        self.ways: dict[Direction, Way] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:

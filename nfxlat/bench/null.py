@@ -25,11 +25,12 @@ from nfxlat.host.stamp import Stamp
 from nfxlat.nft.kernel import compat, load
 from nfxlat.nft.language import templates
 from nfxlat.outcome import Reason
+from nfxlat.queues import Queues
 from nfxlat.wire.nfqueue import SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
 
-NAME, QUEUE = "null0", 7
+NAME, QUEUES = "null0", Queues()
 IP_HEADER = 20  # the generators send no options
 MSS = 1448  # of TCP without a stamp: an MTU of 1500, timestamps
 
@@ -45,7 +46,8 @@ def rules(networks: Sequence[str]) -> Iterator[str]:
     }
     load.run(templates.render(template, table, values), what=f"rules {table}")
     native = load.queue_expression_available()
-    for number, chain in enumerate(("queue_plain", "queue_tcp"), QUEUE):
+    for _, kind, number in QUEUES.each():
+        chain = f"queue_{kind}"
         if native:
             load.run(f"insert rule ip {table} {chain} queue num {number}", what=f"rules {table}")
         else:
@@ -113,8 +115,8 @@ def main() -> None:
         signal.signal(signum, lambda *_: os.write(stopper, b"."))
     with contextlib.ExitStack() as stack:
         sources = {}
-        for number, superframes in ((QUEUE, False), (QUEUE + 1, True)):
-            source = NetlinkQueue(number, superframes=superframes)
+        for _, kind, number in QUEUES.each():
+            source = NetlinkQueue(number, superframes=kind == "tcp")
             stack.callback(source.close)
             sources[source.fileno()] = source
         domain_device, _ = device.create_or_adopt(NAME, report=report)

@@ -76,7 +76,7 @@ class Result:
     complete: bool = True
 
 
-def run(options: Options, progress: Progress) -> Result:
+def measure(options: Options, progress: Progress) -> Result:
     """Build the labs, measure, clean up. Raises OperatorError where a lab or a model cannot be had."""
     chosen = chosen_measurements(options)
     figures = [figure for measurement in chosen for figure in measurement.figures]

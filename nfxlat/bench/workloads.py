@@ -13,8 +13,9 @@ from typing import Any, Literal
 from nfxlat.bench import stats
 from nfxlat.bench.agent import Failed
 from nfxlat.bench.frames import Stream
-from nfxlat.bench.models import DIRECTIONS, Model, Way
+from nfxlat.bench.models import Model, Way
 from nfxlat.bench.procs import cpu_seconds, memory
+from nfxlat.terms import DIRECTIONS, Direction
 
 FLOOD = 2e6  # datagrams a second that no sender here reaches
 DRAINED = 0.01  # seconds after the sender's end by which the last datagram is there, or the translator was behind
@@ -74,7 +75,7 @@ class Measurement:
     seconds: Callable[[Settings], float] = lambda settings: settings.trial  # about how long, for the progress bar
 
 
-def tcp(direction: str, flows: int) -> Measurement:
+def tcp(direction: Direction, flows: int) -> Measurement:
     key = f"tcp_{flows}_{direction}"
     what = f"TCP, {flows} flow{'s' * (flows > 1)}, {direction}"
     figures = [Figure(key, what, "Gbit/s")]
@@ -93,7 +94,7 @@ def tcp(direction: str, flows: int) -> Measurement:
     return Measurement(key, what, tuple(figures), take, seconds=lambda settings: settings.tcp + 0.1)
 
 
-def udp(flows: int, size: int, *, gro: bool, direction: str = "4to6") -> Measurement:
+def udp(flows: int, size: int, *, gro: bool, direction: Direction = "4to6") -> Measurement:
     suffix = "" if direction == "4to6" else f"_{direction}"
     key = f"udp{size}_{flows}{'_gro' * gro}{suffix}"
     what = f"UDP {size} B, {flows} flow{'s' * (flows > 1)}, GRO {'on' if gro else 'off'}"

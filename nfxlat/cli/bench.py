@@ -22,8 +22,7 @@ from rich.table import Table
 from nfxlat.bench import about, models
 from nfxlat.bench.page import page
 from nfxlat.bench.report import Report
-from nfxlat.bench.rounds import LIMIT, Options, chosen_measurements
-from nfxlat.bench.rounds import run as measure
+from nfxlat.bench.rounds import LIMIT, Options, chosen_measurements, measure
 from nfxlat.bench.workloads import Settings
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Terminated, signals_raise

@@ -8,6 +8,7 @@ import mmap
 from enum import IntEnum
 
 from nfxlat.outcome import Reason
+from nfxlat.terms import DIRECTIONS
 
 REASONS = tuple(Reason)
 COLUMN = {reason: column for column, reason in enumerate(REASONS)}
@@ -22,7 +23,7 @@ class Direction(IntEnum):
 
     @property
     def label(self) -> str:
-        return ("4to6", "6to4", "none")[self]
+        return (*DIRECTIONS, "none")[self]
 
 
 class Total(IntEnum):

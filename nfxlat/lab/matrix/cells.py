@@ -16,8 +16,8 @@ from nfxlat.lab.matrix.observer import Observer
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, PLAIN_HOST6, TRANSLATOR, Lab, in_prefix6
+from nfxlat.terms import DIRECTIONS
 
-DIRECTIONS = ("4to6", "6to4")
 MTU4 = 1400  # of the route back to host4
 OWN_4 = "198.51.100.77"  # the node's own IPv6 address, as IPv4 sees it
 CLAT4, CLAT6 = "192.0.0.1", "2001:db8:1::64"
@@ -77,7 +77,7 @@ class Cell:
             process = stack.enter_context(self._translator(lab, stack))
             self.complete(lab)
             observer = stack.enter_context(Observer(lab.translator))
-            flows = dict(zip(DIRECTIONS, self.flows(lab), strict=True))
+            flows: dict[str, Flow] = dict(zip(DIRECTIONS, self.flows(lab), strict=True))
             yield Running(self, lab, flows, observer, process)
 
     def _translator(

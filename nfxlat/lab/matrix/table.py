@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from nfxlat.errors import OperatorError
-from nfxlat.lab.matrix.cells import CELLS, DIRECTIONS, OWN_4
+from nfxlat.lab.matrix.cells import CELLS, OWN_4
 from nfxlat.lab.matrix.questions import QUESTIONS, Answer
 from nfxlat.lab.topology import TRANSLATOR, in_prefix6
 from nfxlat.nft.kernel.load import queue_expression_available
+from nfxlat.terms import DIRECTIONS
 
 Record = dict[str, Any]
 Cells = dict[str, dict[str, Answer]]
