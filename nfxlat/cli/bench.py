@@ -34,21 +34,33 @@ def add_parser(subparsers: Any) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "bench",
-        help="measure the hook model beside the device model, TAYGA, plain forwarding and a null translator",
-        description="Builds one lab of network namespaces for each model and measures all of them in turn, in several "
-        "rounds. The host's own network is not touched; everything is removed at the end. About eight minutes, at "
-        "most twelve. Let the machine be idle otherwise. "
-        "Exit status: 0 all was measured, 1 something failed, 2 it cannot run here, 128 and more: stopped by a signal.",
+        help="measure nfxlat beside TAYGA, plain forwarding and a null translator",
+        description="Builds one lab of network namespaces per model and measures all of them in turn, in several "
+        "rounds. The host's own network is not touched; everything is removed at the end. Takes about eight "
+        "minutes, at most twelve. Keep the machine idle otherwise. "
+        "Exit status: 0 everything was measured, 1 something failed, 2 it cannot run here, 128+N stopped by signal N.",
     )
-    parser.add_argument("--full", action="store_true", help="more models and work; takes about three times as long")
-    parser.add_argument("--quick", action="store_true", help="one round, too short to mean anything: does it work?")
-    parser.add_argument("--rounds", type=int, metavar="N", help="default 3")
-    parser.add_argument("--models", type=_words, metavar="NAME,...", help=f"of {', '.join(models.FULL)}")
-    parser.add_argument("--only", type=_words, default=(), metavar="WORD,...", help="measurements whose key has a WORD")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of hook, device and route (default 1)")
+    parser.add_argument(
+        "--full", action="store_true", help="more models and measurements; takes about three times as long"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round, to see that it works; its figures mean nothing"
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds (default: 3)")
+    parser.add_argument(
+        "--models", type=_words, metavar="NAME,...", help=f"models to measure, out of {', '.join(models.FULL)}"
+    )
+    parser.add_argument(
+        "--only", type=_words, default=(), metavar="WORD,...", help="only measurements whose key contains a WORD"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="workers of hook, device and route (default: 1)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout; the rest goes to stderr")
-    parser.add_argument("--markdown", action="store_true", help="the report in Markdown on stdout, the rest to stderr")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots, one file, to FILE")
+    parser.add_argument(
+        "--markdown", action="store_true", help="the report in Markdown on stdout; the rest goes to stderr"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots to FILE")
     parser.set_defaults(run=run)
 
 
@@ -59,14 +71,16 @@ def _words(text: str) -> tuple[str, ...]:
 def chosen_options(args: argparse.Namespace) -> Options:
     """What the arguments ask for. Raises OperatorError."""
     if args.json and args.markdown:
-        raise OperatorError("--json and --markdown at once", where="nfxlat bench", hint="give the one or the other")
+        raise OperatorError("cannot be combined", where="--json, --markdown", hint="choose one")
     rounds = args.rounds if args.rounds is not None else 1 if args.quick else 3
     if rounds < 1 or args.workers < 1:
         raise OperatorError("must be at least 1", where="--rounds, --workers")
     names = args.models or (models.FULL if args.full else models.DEFAULT)
     for name in names:
         if name not in models.MODELS:
-            raise OperatorError(f"no model {name!r}", where="--models", hint=f"there are {', '.join(models.FULL)}")
+            raise OperatorError(
+                f"unknown model {name!r}", where="--models", hint=f"choose from {', '.join(models.FULL)}"
+            )
     if not args.models and not models.tayga_binary():
         names = tuple(name for name in names if name != "tayga")
     return Options(
@@ -83,16 +97,16 @@ def chosen_options(args: argparse.Namespace) -> Options:
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit status."""
     if os.geteuid() != 0:
-        raise OperatorError("network namespaces need root", where="nfxlat bench", hint="run it as root")
+        raise OperatorError("network namespaces need root", where="nfxlat bench", hint="run as root")
     options = chosen_options(args)
     chosen_measurements(options)
     if args.html is not None and not args.html.absolute().parent.is_dir():
-        raise OperatorError("no such folder", where=f"--html {args.html}")
+        raise OperatorError("no such directory", where=f"--html {args.html}")
     console = Console(stderr=args.json or args.markdown, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 200
     if "tayga" not in options.models and not args.models:
-        console.print("no TAYGA here, so it is left out: contrib/test unpacks the Debian package", style="yellow")
+        console.print("TAYGA is not installed and is left out; contrib/test unpacks Debian's package", style="yellow")
     machine, date = about.machine(), about.date()
     try:
         with signals_raise(), _Show(console) as progress:
@@ -156,7 +170,7 @@ class _Show:
 def _print(console: Console, report: Report) -> None:
     for (first, second, *names), *rows in filter(None, (report.rows(), report.ratio_rows())):
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column(first or "work")
+        table.add_column(first or "measurement")
         for name in (second or "unit", *names):
             table.add_column(name, justify="right", no_wrap=name == "unit")
         for row in rows:

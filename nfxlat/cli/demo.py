@@ -23,8 +23,8 @@ from nfxlat.lab.netns import Terminated, signals_raise
 from nfxlat.lab.topology import DRAWING, HOST6_4
 
 RULE_PATHS = {
-    "native": "nft rules with the kernel's native queue expression (nft_queue)",
-    "compat": "the compat NFQUEUE target: this kernel has no nft_queue",
+    "native": "native (nft_queue)",
+    "compat": "compat target NFQUEUE: this kernel has no nft_queue",
 }
 
 
@@ -32,29 +32,43 @@ def add_parser(subparsers: Any) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "demo",
-        help="build a lab of network namespaces and translate real traffic both ways",
+        help="translate real traffic in a lab of network namespaces",
         description="Builds five network namespaces, runs nfxlat in the middle one, sends real traffic both ways and "
         "shows the results. The host's own network is not touched; everything is removed at the end. "
-        "Exit status: 0 all lines hold, 1 one does not, 2 it cannot run here, 128 and more: stopped by a signal.",
+        "Exit status: 0 all checks pass, 1 a check fails, 2 it cannot run here, 128+N stopped by signal N.",
     )
     load = Load()
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout; the rest goes to stderr")
-    parser.add_argument("--keep", action="store_true", help="leave lab and translator running, and say how to enter")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the lab and the translator running, and print how to enter"
+    )
     parser.add_argument(
         "--clean",
         nargs="?",
         const="",
         metavar="LAB",
-        help="remove what --keep or a killed demo left (LAB: the one that --keep named; default: all), and end",
+        help="remove what --keep or a killed demo left, and exit; LAB: the name that --keep printed (default: all)",
     )
     parser.add_argument(
-        "--size", type=_positive(int), default=load.octets >> 20, metavar="MIB", help="download (default %(default)s)"
+        "--size",
+        type=_positive(int),
+        default=load.octets >> 20,
+        metavar="MIB",
+        help="size of the download (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", type=_positive(float), default=load.seconds, help="of one bulk transfer (default %(default)s)"
+        "--seconds",
+        type=_positive(float),
+        default=load.seconds,
+        metavar="S",
+        help="seconds per bulk transfer (default: %(default)s)",
     )
     parser.add_argument(
-        "--rounds", type=_positive(int), default=load.rounds, help="of bulk transfers; the median counts (%(default)s)"
+        "--rounds",
+        type=_positive(int),
+        default=load.rounds,
+        metavar="N",
+        help="number of bulk transfers; the median counts (default: %(default)s)",
     )
     parser.add_argument("--inject", choices=("device", "ip"), default="device", help="as for nfxlat run")
     parser.add_argument("--source", choices=("netlink", "netfilterqueue"), default="netlink", help="as for nfxlat run")
@@ -65,7 +79,7 @@ def _positive(kind: type[int] | type[float]) -> Any:
     def convert(text: str) -> int | float:
         value = kind(text)
         if value <= 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+            raise argparse.ArgumentTypeError(f"invalid value {text}: must be greater than 0")
         return value
 
     convert.__name__ = kind.__name__  # argparse names it in "invalid int value"
@@ -75,7 +89,7 @@ def _positive(kind: type[int] | type[float]) -> Any:
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit status."""
     if os.geteuid() != 0:
-        raise OperatorError("network namespaces need root", where="nfxlat demo", hint="run it as root")
+        raise OperatorError("network namespaces need root", where="nfxlat demo", hint="run as root")
     console = Console(stderr=args.json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 140
@@ -93,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         with signals_raise(), _Show(console) as progress:
             result = demo.run(options, progress)
     except (KeyboardInterrupt, Terminated) as stopped:
-        console.print("stopped; lab and translator are removed")
+        console.print("stopped; the lab and the translator are removed")
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
     _print_table(console, result)
     if args.json:
@@ -105,7 +119,7 @@ def _clean(console: Console, lab: str, *, as_json: bool) -> int:
     try:
         creator = int(lab, 16) if lab else None
     except ValueError:
-        raise OperatorError(f"no lab {lab!r}", where="--clean", hint="give what --keep printed, or nothing") from None
+        raise OperatorError(f"no such lab {lab!r}", where="--clean", hint="give the name that --keep printed") from None
     removed = leftovers.clean(creator)
     for name in removed:
         console.print(f"removed {name}")
@@ -158,19 +172,19 @@ def _print_table(console: Console, result: demo.Result) -> None:
         word = "[green]ok[/]" if finding.ok else "[bold red]FAILED[/]"
         table.add_row(line.what, line.source, line.target, word, escape(finding.figure))
     console.print(table)
-    console.print(f"rule path: {RULE_PATHS.get(result.rule_path, result.rule_path)}", markup=False)
+    console.print(f"queue rule: {RULE_PATHS.get(result.rule_path, result.rule_path)}", markup=False)
     for text in result.trouble:
         console.print(f"  nfxlat run: {text}", style="red", markup=False)
     failed = sum(not finding.ok for _, finding in result.findings)
-    console.print(f"{failed} of {len(result.findings)} lines FAILED" if failed else "all lines hold", markup=False)
+    console.print(f"{failed} of {len(result.findings)} checks FAILED" if failed else "all checks passed", markup=False)
     if result.trouble:
-        console.print("nfxlat run or a worker of it died: see its output above", style="bold red", markup=False)
+        console.print("nfxlat run or one of its workers died: see its output above", style="bold red", markup=False)
     if result.kept is not None:
         names = result.kept["namespaces"]
         console.print(
-            f"kept: ip netns exec {names['translator']} bash    (also {', '.join(names.values())})\n"
-            f"try:  ip netns exec {names['host4']} ping {HOST6_4}\n"
-            f"nfxlat run is process {result.kept['pid']}, its log {result.kept['log']}\n"
-            f"remove all of it with: nfxlat demo --clean {result.kept['lab']}",
+            f"enter:  ip netns exec {names['translator']} bash    (also {', '.join(names.values())})\n"
+            f"try:    ip netns exec {names['host4']} ping {HOST6_4}\n"
+            f"nfxlat run: pid {result.kept['pid']}, log {result.kept['log']}\n"
+            f"remove: nfxlat demo --clean {result.kept['lab']}",
             markup=False,
         )

@@ -30,30 +30,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the command."""
     parser = commands.add_parser(
         "doctor",
-        help="what this kernel and host can do, and what to change",
-        description="Looks at this kernel and host, tries what cannot be seen in a network namespace of its own, and "
-        "changes nothing but what --apply and --undo say. Exit status: 0 nfxlat can run here, 1 it cannot.",
+        help="check what this kernel and host can do, and what to change",
+        description="Checks this kernel and host, and tries in a temporary network namespace what cannot be looked up. "
+        "Changes nothing without --apply or --undo. Exit status: 0 nfxlat can run here, 1 it cannot.",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument(
         "--tune",
         nargs="*",
         metavar="DEVICE",
-        help="show the GRO settings that make superframes (default: of network cards and veths that have an address)",
+        help="show the GRO settings that make superframes (default: network cards, and veths with an address)",
     )
-    parser.add_argument("--apply", action="store_true", help="with --tune: set them")
-    parser.add_argument("--undo", action="store_true", help="with --tune: put back what --apply found")
+    parser.add_argument("--apply", action="store_true", help="with --tune: change the settings")
+    parser.add_argument("--undo", action="store_true", help="with --tune: restore what --apply changed")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
     if (arguments.apply or arguments.undo) and arguments.tune is None:
-        raise OperatorError("only with --tune", where="--apply, --undo")
+        raise OperatorError("needs --tune", where="--apply, --undo")
     if arguments.apply and arguments.undo:
-        raise OperatorError("the one or the other", where="--apply, --undo")
+        raise OperatorError("cannot be combined", where="--apply, --undo", hint="choose one")
     if arguments.undo and arguments.tune:
-        raise OperatorError("puts back all that --apply has changed, and takes no device", where="--undo")
+        raise OperatorError("takes no device: it restores everything that --apply changed", where="--undo")
     if arguments.tune is not None:
         return _tune(arguments)
     findings = doctor.examine()
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         console = _console()
         console.print(_table(findings))
-        console.print("nfxlat can run here" if ok else "nfxlat CANNOT run here: see what is fatal", markup=False)
+        console.print("nfxlat can run here" if ok else "nfxlat CANNOT run here: see the fatal findings", markup=False)
     return 0 if ok else 1
 
 
@@ -76,7 +76,7 @@ def _console() -> Console:
 
 def _table(findings: list[Finding]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("what", "state", "found", "means, and what to do"):
+    for heading in ("check", "state", "found", "meaning, and what to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
         advice = Text(finding.meaning)
@@ -112,7 +112,7 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 def _settings(interfaces: list[offload.Interface]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("device", "setting", "is", "makes superframes"):
+    for heading in ("device", "setting", "now", "makes superframes"):
         table.add_column(heading)
     for interface in interfaces:
         for key, value in interface.wanted.items():

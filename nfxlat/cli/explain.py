@@ -24,18 +24,20 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explain",
         help="explain what an address or a packet becomes, and why",
-        description="ADDRESS: its counterpart, the rule, the arithmetic, or the check that refuses it. Packets, as hex "
-        "digits from the IP header on or in a capture (- is stdin): field by field what became what and why, or why "
-        "not and which address failed. Exit status 0 also where the answer is no.",
+        description="For an ADDRESS: its counterpart, with the rule and the arithmetic, or the check that refuses it. "
+        "For packets, as hex digits of the IP packet or in a capture (- for stdin): what each field becomes and why, "
+        "or why the packet is not translated. The exit status is 0 in both cases.",
     )
     add_domain_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object an address or packet")
-    parser.add_argument("--hops", type=int, choices=(0, 1), default=1, help="taken off TTL or Hop Limit (default 1)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per address or packet")
+    parser.add_argument(
+        "--hops", type=int, choices=(0, 1), default=1, help="hops taken off TTL or Hop Limit (default: 1)"
+    )
     parser.add_argument(
         "--icmp-source",
         type=int,
         metavar="HOPS",
-        help="take ADDRESS for the source of an ICMP error that arrived with this TTL or Hop Limit (RFC 6791)",
+        help="treat ADDRESS as the source of an ICMP error that arrived with this TTL or Hop Limit (RFC 6791)",
     )
     parser.add_argument("what", metavar="ADDRESS|HEX|IN.pcap", help="what to explain")
     parser.set_defaults(run=run)
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     """The command."""
     translator = Translator(chosen_domain(arguments))
     if arguments.icmp_source is not None and not 0 <= arguments.icmp_source <= 255:
-        raise OperatorError(f"{arguments.icmp_source} is no TTL", where="--icmp-source", hint="0 to 255")
+        raise OperatorError(f"invalid TTL {arguments.icmp_source}", where="--icmp-source", hint="0 to 255")
     address = _address(arguments.what)
     if address is not None:
         told = explain(translator.addresses, address, error_hop_limit=arguments.icmp_source)
@@ -71,7 +73,7 @@ def _judgements(translator: Translator, what: str, hops: int) -> Iterator[Judgem
     if what != STDIN and not os.path.exists(what):
         octets = _octets(what)
         if octets is None:
-            raise OperatorError("no address, no packet in hex digits and no file", where=what, hint="give one of them")
+            raise OperatorError("not an address, a packet in hex digits or a file", where=what)
         yield judge(translator, Record(link.RAW, 0, octets), hops=hops)
         return
     with opened(what) as (capture, _):

@@ -19,46 +19,54 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "run",
-        help="translate what nftables rules send to a queue, or what is routed into a device",
-        description="Translate what nftables rules send to queue Q, and TCP on queue Q+1, or what is routed into the "
-        "domain device, until SIGTERM or SIGINT. SIGUSR1 writes the summary file.",
+        help="run the translator",
+        description="Translates the packets that nftables rules send to queue Q, and TCP on queue Q+1, or that are "
+        "routed into the domain device. Ends on SIGTERM or SIGINT. SIGUSR1 writes the summary file.",
     )
     add_domain_arguments(parser)
     parser.add_argument(
         "--model",
         choices=MODELS,
         default="hook",
-        help="what selects packets. hook: rules (default); device: routes into the domain device, which hands them "
-        "over itself; route: rules that take what is routed into the domain device",
+        help="what selects packets. hook: nft rules; device: routes into the domain device, without NFQUEUE; route: "
+        "routes into the domain device, and nft rules that follow them (default: %(default)s)",
     )
-    parser.add_argument("--queue", type=int, metavar="Q", help=f"first queue number (default {DEFAULT_QUEUE})")
+    parser.add_argument("--queue", type=int, metavar="Q", help=f"first queue number (default: {DEFAULT_QUEUE})")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="worker processes; N of them own queues Q to Q+2N-1 (1)"
+        "--workers", type=int, default=1, metavar="N", help="worker processes; they use queues Q to Q+2N-1 (default: 1)"
     )
     parser.add_argument(
         "--setup",
         action="store_true",
-        help="make device, routes, rules and sysctls, and take exactly those down at the end",
+        help="create the device, routes, rules and sysctl settings, and remove exactly those at the end",
     )
-    parser.add_argument("--role", choices=("router", "host"), help="which rules --setup loads (router); hook model")
+    parser.add_argument(
+        "--role",
+        choices=("router", "host"),
+        help="what --setup prepares: a router, or a host (CLAT); hook model only (default: router)",
+    )
     parser.add_argument(
         "--inject",
         choices=("device", "ip"),
-        help="device (default for a router): through the domain device; ip (default for a host): raw IP sockets",
+        help="how results are sent: through the domain device (default for a router) or raw IP sockets (for a host)",
     )
-    parser.add_argument("--source", choices=("netlink", "netfilterqueue"), help="packet source (netlink)")
+    parser.add_argument("--source", choices=("netlink", "netfilterqueue"), help="packet source (default: netlink)")
     parser.add_argument(
         "--busy-poll",
         type=int,
         default=100,
         metavar="USEC",
-        help="how long a worker looks for the next packet before it sleeps, where that pays; 0: never (100)",
+        help="microseconds to poll for the next packet before sleeping, while polling finds any; 0: off (default: 100)",
     )
-    parser.add_argument("--no-fast-path", action="store_true", help="give every packet to the core")
-    parser.add_argument("--icmp-rate", type=float, default=1000.0, metavar="N", help="own ICMP errors a second (1000)")
-    parser.add_argument("--icmp-burst", type=int, default=50, metavar="N", help="and at once (50)")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the counters as JSON there at the end")
-    parser.add_argument("--ready-fd", type=int, metavar="N", help="write a line to this descriptor when ready")
+    parser.add_argument("--no-fast-path", action="store_true", help="translate every packet in the core: slower")
+    parser.add_argument(
+        "--icmp-rate", type=float, default=1000.0, metavar="N", help="ICMP errors sent per second (default: 1000)"
+    )
+    parser.add_argument(
+        "--icmp-burst", type=int, default=50, metavar="N", help="ICMP errors sent at once (default: 50)"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the counters as JSON to FILE at the end")
+    parser.add_argument("--ready-fd", type=int, metavar="N", help="write a line to file descriptor N when ready")
     parser.set_defaults(run=run)
 
 
@@ -75,10 +83,10 @@ def _options(arguments: argparse.Namespace) -> Options:
     _refuse_what_the_model_lacks(arguments)
     queues = checked(DEFAULT_QUEUE if arguments.queue is None else arguments.queue, arguments.workers)
     if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
-        raise OperatorError("must not be negative, and the burst at least 1", where="--icmp-rate, --icmp-burst")
+        raise OperatorError("invalid limit", where="--icmp-rate, --icmp-burst", hint="a rate from 0, a burst from 1")
     if not 0 <= arguments.busy_poll <= MAX_BUSY_POLL:
         raise OperatorError(
-            f"no microseconds: {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL}"
+            f"invalid time {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL} microseconds"
         )
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
     return Options(
@@ -102,7 +110,7 @@ def _options(arguments: argparse.Namespace) -> Options:
 def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:
     model = arguments.model
     if model != "hook" and arguments.role == "host":
-        raise OperatorError(f"the {model} model has no host role", where="--role", hint="--model hook")
+        raise OperatorError(f"the {model} model has no host role", where="--role", hint="use --model hook")
     if model != "device":
         return
     for flag, given in (
@@ -111,8 +119,9 @@ def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:
         ("--inject", arguments.inject == "ip"),
     ):
         if given:
-            what = "packets come from the domain device and go back into it: the device model has no such choice"
-            raise OperatorError(what, where=flag, hint="leave it out, or --model hook")
+            raise OperatorError(
+                "not available with the device model", where=flag, hint="leave it out, or use --model hook"
+            )
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
@@ -130,7 +139,7 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
         if losses["full"] or losses["socket"]:
             lines.append(f"  queue {queue}: the kernel dropped {losses['full']} (full), {losses['socket']} (socket)")
     if result.get("unexpected"):
-        lines.append(f"  {result['unexpected']} packets were routed into {result['domain']} without a rule taking them")
+        lines.append(f"  {result['unexpected']} packets routed into {result['domain']} matched no rule")
     if result["workers_restarted"]:
         lines.append(f"  workers restarted: {result['workers_restarted']}")
     return lines

@@ -28,23 +28,29 @@ TOTALS = {
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare both commands."""
     stats = commands.add_parser(
-        "stats", help="counters of what runs", description="The counters of the translators on this network namespace."
+        "stats",
+        help="show the counters of running translators",
+        description="Counters of the translators in this namespace.",
     )
-    stats.add_argument("--json", action="store_true", help="one JSON object a translator, on its own line")
+    stats.add_argument("--json", action="store_true", help="one JSON object per translator, each on its own line")
     stats.set_defaults(run=_stats)
-    top = commands.add_parser("top", help="counters as they change", description="Rates, by reason; Ctrl-C ends it.")
-    top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between looks (default 1)")
-    top.add_argument("--count", type=int, default=0, metavar="N", help="looks, then end (default: until Ctrl-C)")
+    top = commands.add_parser("top", help="show counters as they change", description="Rates and totals, until Ctrl-C.")
+    top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between updates (default: 1)")
+    top.add_argument(
+        "--count", type=int, default=0, metavar="N", help="stop after N updates (default: run until Ctrl-C)"
+    )
     top.set_defaults(run=_top)
     for parser in (stats, top):
-        parser.add_argument("--domain", metavar="NAME", help="of this domain only")
+        parser.add_argument("--domain", metavar="NAME", help="this domain only")
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Running]:
     found = [one for one in running() if arguments.domain in (None, one.domain)]
     if not found:
-        what = f"no translator of {arguments.domain} runs here" if arguments.domain else "no translator runs here"
-        raise OperatorError(what, where="this network namespace", hint="nfxlat run starts one; see ip netns exec too")
+        what = f"no translator is running for {arguments.domain}" if arguments.domain else "no translator is running"
+        raise OperatorError(
+            what, where="this network namespace", hint="start one with nfxlat run, or use ip netns exec"
+        )
     return found
 
 
@@ -60,7 +66,7 @@ def _stats(arguments: argparse.Namespace) -> int:
 
 def _top(arguments: argparse.Namespace) -> int:
     if arguments.interval < SHORTEST or arguments.count < 0:
-        raise OperatorError("too short, or no number", where="--interval, --count", hint=f"at least {SHORTEST:g} s")
+        raise OperatorError("invalid value", where="--interval, --count", hint=f"from {SHORTEST:g} s, and from 0")
     console = Console()
     before = _look(arguments)
     with Live(_table(before, before), console=console, auto_refresh=False, screen=console.is_terminal) as live:
@@ -84,7 +90,7 @@ def _table(before: Looks, now: Looks) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("domain", "what"):
         table.add_column(name)
-    for name in ("a second", "in all"):
+    for name in ("per second", "total"):
         table.add_column(name, justify="right")
     for one, (when, result) in now.items():
         then, former = before.get(one, (when, result))

@@ -28,19 +28,21 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "translate",
         help="translate a capture offline",
-        description="Translates each packet of a capture as `nfxlat run` would, and tells what became of it. "
-        "Captures: pcap and pcapng of raw IP, Ethernet (with VLAN tags), Linux cooked and loopback frames; `-` is "
-        "stdin. OUT.pcap holds what comes out: translated packets, ICMP errors, and what passes untouched, in frames "
-        "with the input's link addresses and times. Next-hop MTUs are mtu4 and mtu6 of the domain.",
-        epilog="JSON, one object a packet, in order: n (from 1), direction (4to6 or 6to4, by the family that came in; "
-        "null: no IP), action (translated, rejected, dropped, passed), reason, rfc, packets (hex).",
+        description="Translates each packet of a capture as `nfxlat run` would, and shows what became of it. "
+        "Reads pcap and pcapng with raw IP, Ethernet (with VLAN tags), Linux cooked or loopback frames. OUT.pcap gets "
+        "translated packets, ICMP errors and packets that pass untouched, in frames with the link addresses and times "
+        "of the input. Next-hop MTUs are the domain's mtu4 and mtu6.",
+        epilog="JSON, one object per packet, in order: n (from 1), direction (4to6 or 6to4; null: not IP), "
+        "action (translated, rejected, dropped, passed), reason, rfc, packets (hex).",
     )
     add_domain_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a packet on stdout, nothing else")
-    parser.add_argument("--hops", type=int, choices=(0, 1), default=1, help="taken off TTL or Hop Limit (default 1)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="a line a packet, before the table")
-    parser.add_argument("input", metavar="IN.pcap", help="the capture; - for stdin")
-    parser.add_argument("output", metavar="OUT.pcap", nargs="?", help="what comes out; replaced only as a whole")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per packet, nothing else")
+    parser.add_argument(
+        "--hops", type=int, choices=(0, 1), default=1, help="hops taken off TTL or Hop Limit (default: 1)"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="print a line per packet before the table")
+    parser.add_argument("input", metavar="IN.pcap", help="capture to read; - for stdin")
+    parser.add_argument("output", metavar="OUT.pcap", nargs="?", help="capture to write; replaced only when complete")
     parser.set_defaults(run=run)
 
 
@@ -95,7 +97,7 @@ class _Lines:
 def _line(judgement: Judgement) -> str:
     packet, (action, reason, packets) = judgement.packet, judgement.outcome
     label = "" if reason.label == action.value else f" ({reason.label})"
-    line = f"{judgement.number:>6}  {brief(packet) if packet else 'no IP'}: {action.value}{label}"
+    line = f"{judgement.number:>6}  {brief(packet) if packet else 'not IP'}: {action.value}{label}"
     return line + "".join(f"\n{'':>6}  => {brief(result)}" for result in packets)
 
 
@@ -119,9 +121,9 @@ def _print_counts(counts: Counts) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 160
-    table = Table("packets", "direction", "action", "reason", "which means", "clause", title_justify="left")
+    table = Table("packets", "direction", "action", "reason", "meaning", "clause", title_justify="left")
     table.columns[0].justify = "right"
     for direction, action, reason, number in counts.rows():
         table.add_row(str(number), direction or "-", action.value, reason.label, reason.sentence, reason.rfc)
     console.print(table)
-    console.print(f"{counts.packets} packets in, {counts.results} made")
+    console.print(f"{counts.packets} packets in, {counts.results} out")

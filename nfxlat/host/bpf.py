@@ -40,7 +40,7 @@ def _bpf(command: int, attributes: bytes) -> int:
     """The descriptor that the command makes. Raises OSError; OperatorError on a machine whose number is not known."""
     number = _SYSCALL.get(platform.machine()) if struct.calcsize("P") == 8 else None
     if number is None:
-        raise OperatorError(f"the number of bpf(2) on {platform.machine()} is not known", where="stamp")
+        raise OperatorError(f"the system call number of bpf(2) on {platform.machine()} is unknown", where="stamp")
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     descriptor = int(_libc.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(len(buffer))))
     if descriptor < 0:

@@ -19,4 +19,4 @@ def missing(*names: str) -> list[str]:
 def require(*names: str, what: str) -> None:
     """Raise OperatorError naming the capabilities that `what` ("--setup") lacks."""
     if lacking := missing(*names):
-        raise OperatorError(f"{what} needs {' and '.join(lacking)}", hint="run it as root")
+        raise OperatorError(f"{what} needs {' and '.join(lacking)}", hint="run as root")

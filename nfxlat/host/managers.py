@@ -22,9 +22,12 @@ def unguarded(device: str) -> Iterator[tuple[str, str]]:
     if not _first_namespace():
         return
     if (ROOT / "run/systemd/netif/state").exists() and not _networkd_told(device):
-        yield "systemd-networkd", "contrib/systemd/00-nfxlat.network to /etc/systemd/network, then networkctl reload"
+        yield (
+            "systemd-networkd",
+            "copy contrib/systemd/00-nfxlat.network to /etc/systemd/network, then networkctl reload",
+        )
     if (ROOT / "run/NetworkManager").exists() and not _network_manager_told(device):
-        remedy = "contrib/NetworkManager/nfxlat.conf to /etc/NetworkManager/conf.d, then nmcli general reload conf"
+        remedy = "copy contrib/NetworkManager/nfxlat.conf to /etc/NetworkManager/conf.d, then nmcli general reload conf"
         yield "NetworkManager", remedy
 
 

@@ -63,7 +63,7 @@ def in_namespace(name: str) -> Iterator[None]:
             raise OperatorError(
                 f"cannot enter the network namespace: {error.strerror}",
                 where=str(RUN / name),
-                hint="set the domain up again (nfxlat run --setup)",
+                hint="run nfxlat run --setup again",
             ) from None
         try:
             yield
@@ -94,9 +94,9 @@ def pin_new(name: str) -> None:
     if failure:
         unpin(name)
         raise OperatorError(
-            f"cannot make a network namespace: {failure[0].strerror}",
+            f"cannot create a network namespace: {failure[0].strerror}",
             where=str(RUN / name),
-            hint="nfxlat --setup needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)",
+            hint="--setup needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)",
         )
 
 

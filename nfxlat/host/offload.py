@@ -121,7 +121,7 @@ def write(ethtool: Any, name: str, settings: Mapping[str, str]) -> None:
             (SYSFS / name / key).write_text(settings[key])
     except OSError as error:
         raise OperatorError(
-            os.strerror(error.errno or 0), where=f"{name} {', '.join(settings)}", hint="run it as root"
+            os.strerror(error.errno or 0), where=f"{name} {', '.join(settings)}", hint="run as root"
         ) from None
     refused = [key for key, value in read(ethtool, name).items() if settings.get(key, value) != value]
     if refused:

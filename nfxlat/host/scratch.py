@@ -28,7 +28,7 @@ def in_scratch(function: Callable[[], R]) -> R:
         try:
             if _libc.unshare(CLONE_NEWNET) != 0:
                 raise OperatorError(
-                    f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}", hint="run it as root"
+                    f"cannot create a network namespace: {os.strerror(ctypes.get_errno())}", hint="run as root"
                 )
             with IPRoute() as ipr:
                 ipr.link("set", index=1, state="up")

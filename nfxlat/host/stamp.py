@@ -122,7 +122,7 @@ def sweep(domain_device: str, report: Callable[[str], None], left_over: Collecti
             with contextlib.suppress(NetlinkError):  # gone meanwhile
                 if clsact.detach(ipr, index, filter_name(domain_device)):
                     name = ipr.get_links(index)[0].get_attr("IFLA_IFNAME")
-                    report(f"stamp of a former run removed from {name}")
+                    report(f"removed the stamp of a former run from {name}")
         for index in left_over:
             clsact.remove_if_empty(ipr, index)
 
@@ -164,7 +164,7 @@ class Stamp:
             self._choose(HOW if how is None else how)
         except (OSError, NetlinkError, OperatorError) as error:
             self._detach_all()
-            report(f"no stamp: {_cause(error)}; the segments of superframes are cut to 1280 octets")
+            report(f"no stamp: {_cause(error)}; superframes are cut into segments of 1280 octets")
         except BaseException:
             self.close()
             raise
@@ -182,7 +182,7 @@ class Stamp:
         if self.how is not None:
             names = self._attach_all(self.how)
             if names:
-                self._report(f"stamp on {', '.join(names)} too")
+                self._report(f"stamp also on {', '.join(names)}")
 
     def close(self) -> None:
         """Take everything off again."""

@@ -39,12 +39,12 @@ def create_or_adopt(name: str, *, report: Report) -> bool:
         there = link_of(ipr, name)
         if there is not None and not is_ours(there):
             raise OperatorError(
-                "a device of that name exists already and is not the device model's TUN",
+                "a device of this name already exists, and is not a TUN of the device model",
                 where=name,
-                hint="rename the domain or the device; a domain device of the other models: nfxlat domain del",
+                hint="rename the domain or the device; if it belongs to another model: nfxlat domain del",
             )
         if there is not None and _queues(there):
-            raise OperatorError("another process translates for it", where=name, hint="stop that one")
+            raise OperatorError("another process translates for it", where=name, hint="stop that process")
         if there is None:
             descriptor, _ = open_queue(name)
             fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
@@ -63,7 +63,7 @@ def open_queue(name: str) -> tuple[int, bool]:
         raise OperatorError(
             os.strerror(error.errno or 0),
             where="/dev/net/tun",
-            hint="the kernel needs its TUN driver (modprobe tun), and you root",
+            hint="load the TUN driver (modprobe tun) and run as root",
         ) from None
     try:
         flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE

@@ -56,7 +56,7 @@ class Capture:
             looked = len(self.packets)
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._socket], [], [], left)[0]:
-                raise TimeoutError("no such packet came")
+                raise TimeoutError("no such packet arrived")
             self._take()
 
 

@@ -40,7 +40,7 @@ def ip(*arguments: str) -> str:
     if done.returncode:
         complaint = (done.stderr.strip().splitlines() or ["failed"])[0]
         raise OperatorError(
-            complaint, where=f"ip {' '.join(arguments)}", hint="" if os.geteuid() == 0 else "run it as root"
+            complaint, where=f"ip {' '.join(arguments)}", hint="" if os.geteuid() == 0 else "run as root"
         )
     return done.stdout
 

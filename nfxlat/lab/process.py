@@ -84,7 +84,7 @@ class TranslatorProcess:
         if status == 2:
             raise OperatorError(self.last_words().removeprefix("nfxlat: "))
         fate = f"is not ready after {timeout:g} s" if status is None else f"ended with status {status}"
-        raise RuntimeError("\n".join([f"nfxlat run {fate}, having said:", *self.output()]))
+        raise RuntimeError("\n".join([f"nfxlat run {fate}; its output:", *self.output()]))
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -98,7 +98,7 @@ class TranslatorProcess:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def last_words(self) -> str:
-        return next((line for line in reversed(self.output()) if line.strip()), "it ended without a word")
+        return next((line for line in reversed(self.output()) if line.strip()), "it ended without output")
 
     def summary(self) -> dict[str, Any]:
         """Its counters now (SIGUSR1), as `nfxlat run --summary` writes them. OSError if it does not answer."""

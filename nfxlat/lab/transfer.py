@@ -68,7 +68,7 @@ class ServerProcess:
         readable, _, _ = select.select([self._process.stdout], [], [], timeout)
         line = self._process.stdout.readline() if readable else ""
         if not line:
-            raise OperatorError(f"the server does not start within {timeout:g} s", where=self._namespace.name)
+            raise OperatorError(f"the server did not start within {timeout:g} s", where=self._namespace.name)
         return Server(**json.loads(line))
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ def send_bulk(target: str, server: Server, seconds: float, source: str | None = 
             tcp.shutdown(socket.SHUT_WR)
             return Transfer(**json.loads(tcp.recv(CHUNK)))
         except BlockingIOError:  # how the kernel says that SO_SNDTIMEO or SO_RCVTIMEO ran out
-            raise TimeoutError(f"nothing moved for {STALLED:g} s") from None
+            raise TimeoutError(f"no data moved for {STALLED:g} s") from None
 
 
 def limit_calls(tcp: socket.socket, seconds: float) -> None:

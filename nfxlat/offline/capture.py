@@ -30,7 +30,7 @@ class Capture:
         self._file, self._name = file, name
         magic = file.read(pcap.MAGIC_LENGTH)
         if not magic:
-            raise OperatorError("an empty file", where=name, hint="even a capture without packets has a header")
+            raise OperatorError("the file is empty", where=name, hint="even a capture without packets has a header")
         try:
             self._reader: pcap.Reader | pcapng.Reader
             if pcap.is_pcap(magic):
@@ -38,7 +38,7 @@ class Capture:
             elif magic == pcapng.MAGIC:
                 self._reader = pcapng.Reader(file)
             else:
-                raise Fault("no capture", "give a pcap or pcapng file, as tcpdump and Wireshark write them")
+                raise Fault("not a capture", "give a pcap or pcapng file, as written by tcpdump or Wireshark")
         except Fault as fault:
             raise OperatorError(fault.what, where=name, hint=fault.hint) from None
         if isinstance(self._reader, pcap.Reader):
@@ -74,7 +74,7 @@ class Capture:
     @staticmethod
     def _check_link(link_type: int, where: str) -> None:
         if link_type not in link.SUPPORTED:
-            raise OperatorError(f"link type {link_type} is not known here", where=where, hint=f"known: {link.NAMES}")
+            raise OperatorError(f"unknown link type {link_type}", where=where, hint=f"supported: {link.NAMES}")
 
 
 @contextmanager
@@ -106,7 +106,9 @@ class Writer:
         except OSError:
             mode = None  # no such file yet: the rule; other faults show when it is written
         if path == STDIN or (mode is not None and not stat.S_ISREG(mode)):
-            raise OperatorError("not a regular file", where=path, hint="name a file, which is replaced as a whole")
+            raise OperatorError(
+                "not a regular file", where=path, hint="give a file name: the output replaces it when complete"
+            )
         if mode is not None and source != STDIN and os.path.exists(source) and os.path.samefile(source, self._path):
             raise OperatorError("output and input are the same file", where=path, hint="name another output")
         self._name = path
@@ -133,7 +135,7 @@ class Writer:
             raise OperatorError(
                 f"link type {record.link_type} after {self._link_type}",
                 where=self._name,
-                hint="one file holds one type",
+                hint="a file can hold only one type",
             )
         try:
             self._pcap.writepkt_time(frame, record.time // self._unit * self._unit * _NANO)

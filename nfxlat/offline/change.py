@@ -23,7 +23,7 @@ class Change:
         if self.old_name is None:
             what = f"{self.new_name} {self.new}"
         elif self.new_name is None:
-            what = f"{self.old_name} {self.old} -> gone"
+            what = f"{self.old_name} {self.old} -> removed"
         elif self.new_name == self.old_name:
             what = f"{self.old_name} {self.old}" + ("" if self.new == self.old else f" -> {self.new}")
         else:

@@ -74,13 +74,13 @@ def icmp_changes(old: View, new: View, was: Message, now: Message, context: Cont
     before, after = was.prefix, now.prefix
     changes = [
         Change(before + "type", str(was.icmp_type), after + "type", str(now.icmp_type), name, rfc),
-        Change(before + "code", str(was.code), after + "code", str(now.code), "goes with the type", rfc),
+        Change(before + "code", str(was.code), after + "code", str(now.code), "follows from the type", rfc),
         Change(
             before + "checksum",
             f"0x{was.checksum:04x}",
             after + "checksum",
             f"0x{now.checksum:04x}",
-            "the old one was verified; computed anew, since the quoted packet changed",
+            "the old one was verified; recomputed, since the quoted packet changed",
             rfc,
         ),
     ]
@@ -139,17 +139,17 @@ def _why_mtu(old: View, was: Message, result: int, domain: Domain) -> str:
         difference = f"- {-by}, the difference of the headers" + (" and a Fragment Header" * has_fragment_header)
     terms = [(told + by, f"{told} {difference}")]
     if old.version == 4 and told < ipv4.MIN_MTU:
-        why = f"the router did not tell; {{}} of mtu-plateaus is next below the quoted length, {difference}"
+        why = f"the router reported none; {{}} of mtu-plateaus is the next below the quoted length, {difference}"
         terms = [(plateau + by, why.format(plateau)) for plateau in domain.mtu_plateaus]
     for key, mtu, family in (("mtu6", domain.mtu6, 6), ("mtu4", domain.mtu4, 4)):
         if mtu is not None:
             terms.append((mtu if family != old.version else mtu + by, f"{key} ({mtu}) allows no more"))
     if old.version == 4:
-        terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link takes"))
+        terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link carries"))
     else:
         terms.append((told, "kept: the packet comes back to IPv6"))
-        terms.append((ipv6.MIN_MTU + by, f"{told} can be no MTU, so as if it said {ipv6.MIN_MTU}, {difference}"))
-        terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link takes"))
+        terms.append((ipv6.MIN_MTU + by, f"{told} is too small for an MTU and counts as {ipv6.MIN_MTU}, {difference}"))
+        terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link carries"))
     return next((why for value, why in terms if value == result), "as much as both sides allow")
 
 
@@ -166,7 +166,7 @@ def _extension(was: Message, now: Message) -> list[Change]:
         return [quoted]
     old_text, new_text = f"{len(was.extension)} octets", f"{len(now.extension)} octets"
     if not now.extension:
-        why = "left out: the message has no length attribute, or there is no room beside 128 octets of quote"
+        why = "left out: the message has no length attribute, or no room beside 128 octets of quote"
         return [quoted, Change("extension", old_text, None, None, why, "RFC 4884 4.5")]
     if was.extension == now.extension:
         return [quoted, Change("extension", old_text, "extension", new_text, "unchanged", "RFC 7915 4.2, 5.2")]
@@ -187,7 +187,7 @@ def _why_quoted(was: Message, now: Message) -> str:
     if left < 0:
         return f"{why}; {-left} octets are cut off the end to keep the error small"
     if left > 0:
-        return f"{why}; {left} octets of padding stand before the extension"
+        return f"{why}; {left} octets of padding precede the extension"
     return why
 
 
@@ -197,7 +197,7 @@ def own_error(old: View, new: View, made: Message, domain: Domain) -> list[Chang
     if own == new.source:
         origin, rfc = f"address{new.version} of the domain", ""
     else:
-        origin = f"the domain has no address{new.version}, so the dummy address 192.0.0.8 stands in"
+        origin = f"the domain has no address{new.version}, so the dummy address 192.0.0.8 is used"
         rfc = "RFC 7600"
     name = icmp_name(made.protocol, made.icmp_type, made.code)
     changes = [
@@ -208,9 +208,9 @@ def own_error(old: View, new: View, made: Message, domain: Domain) -> list[Chang
     if made.mtu is not None:
         changes.append(Change(None, None, f"{made.prefix}mtu", str(made.mtu), _why_own_mtu(new, made.mtu, domain)))
     if made.pointer is not None:
-        why = "the octet in question, from the start of the IPv6 header"
+        why = "the offending octet, counted from the start of the IPv6 header"
         changes.append(Change(None, None, f"{made.prefix}pointer", str(made.pointer), why, "RFC 7915 5.1"))
-    why = f"of {old.length}, as they were received"
+    why = f"of {old.length}, as received"
     changes.append(Change(None, None, "quoted_octets", str(len(made.quote)), why))
     return changes
 
@@ -229,5 +229,5 @@ def _why_own_mtu(new: View, result: int, domain: Domain) -> str:
             terms.append((ipv4.MAX_LENGTH + less, f"{ipv4.MAX_LENGTH}, the longest IPv4 packet, {what}"))
     if domain.mtu6 is not None:
         terms.append((domain.mtu6, f"{domain.mtu6} of the next hop"))
-    terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link takes"))
+    terms.append((ipv6.MIN_MTU, f"never below {ipv6.MIN_MTU}, which every IPv6 link carries"))
     return next((why for value, why in terms if value == result), "of the next hop")

@@ -44,7 +44,7 @@ def _pair(old: View, name4: str, name6: str, new: View) -> tuple[str, str, str, 
 
 def _version(old: View, new: View) -> Iterator[Change]:
     if new.version == old.version:
-        why = "a hairpin: both hosts are IPv6, so the packet goes back to where it came from"
+        why = "hairpin: both hosts are IPv6, so the packet goes back to IPv6"
         yield Change("version", "6", "version", "6", why, "RFC 7757 4.2")
         return
     yield Change("version", str(old.version), "version", str(new.version), "the other family", _MAIN[old.version])
@@ -57,7 +57,7 @@ def _version(old: View, new: View) -> Iterator[Change]:
 def _traffic_class(old: View, new: View, context: Context) -> Change:
     names = _pair(old, "tos", "traffic_class", new)
     option = context.addresses.domain.traffic_class
-    why = f"written as configured: traffic-class = {option}"
+    why = f"set by traffic-class = {option}"
     if option == "copy":
         why = "copied" if names[1] == names[3] else "not copied"
     return Change(*names, why, _MAIN[old.version])
@@ -117,7 +117,7 @@ def _fragmentation(old: View, new: View, context: Context) -> list[Change]:
         if old_name is None and new_name is None:
             continue
         if new_name is None:
-            why = "the packet is whole, and goes without a Fragment Header"
+            why = "the packet is whole and needs no Fragment Header"
         elif old_name is None:
             why = "the packet is whole" if after == 0 and not new.is_fragment else "fragmented here"
         else:
@@ -141,22 +141,22 @@ def _identification(old: View, new: View, context: Context) -> list[Change]:
     if old_name is None and new_name is None:
         return []
     if new_name is None:
-        why, rfc = "the packet goes whole, without a Fragment Header", _MAIN[4]
+        why, rfc = "the packet is sent whole, without a Fragment Header", _MAIN[4]
         if old.version == 6:
             rfc = ""
     elif old_name is not None:
         if old.version == new.version:
-            why, rfc = "copied" if old_text == new_text else "the low 16 bits, which the way through IPv4 left", ""
+            why, rfc = "copied" if old_text == new_text else "the low 16 bits, which is all that IPv4 carries", ""
         elif old.version == 4:
-            why, rfc = "16 zero bits in front", _MAIN[4]
+            why, rfc = "16 zero bits prepended", _MAIN[4]
         else:
             why, rfc = "the low 16 bits", _FRAGMENTS[6]
     elif context.quoted:
-        why, rfc = "IPv6 has none, so what the sender wrote is not known", _QUOTE[6]
+        why, rfc = "IPv6 has none, so the sender's value is unknown", _QUOTE[6]
     elif new.fields["df"]:
         why, rfc = "zero: a packet with DF set needs none", "RFC 6864 4.1"
     else:
-        why, rfc = "IPv6 has none: made from the transport header, for whoever fragments it", "RFC 6864 4.3"
+        why, rfc = "IPv6 has none: made from the transport header, in case of fragmentation", "RFC 6864 4.3"
     return [Change(old_name, old_text, new_name, new_text, why, rfc)]
 
 
@@ -184,7 +184,7 @@ def _df_set(old: View, new: View) -> Change:
 def _hop_limit(old: View, new: View, context: Context) -> Change:
     taken = old.hop_limit - new.hop_limit
     if context.quoted and not taken:
-        why, rfc = "copied: the quote tells how far the packet had come", _QUOTE[old.version]
+        why, rfc = "copied: in a quote it tells how far the packet got", _QUOTE[old.version]
     elif taken:
         why, rfc = "one hop is taken off" if taken == 1 else f"{taken} hops are taken off", _MAIN[old.version]
     else:
@@ -196,7 +196,7 @@ def _protocol(old: View, new: View) -> Change:
     names = _pair(old, "protocol", "next_header", new)
     name = protocol_name(new.protocol)
     if {old.protocol, new.protocol} == {icmp.PROTOCOL4, icmp.PROTOCOL6}:
-        name = f"{protocol_name(old.protocol)} is {name} there"
+        name = f"{protocol_name(old.protocol)} is {name} in the other family"
     if new.fragment_header:
         why = f"a Fragment Header comes next, then {name}"
     elif old.version == 6 and old.protocol != old.fields["next_header"]:

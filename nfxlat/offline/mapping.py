@@ -22,13 +22,13 @@ def why_mapped(context: Context, old: Address, new: Address) -> tuple[str, str]:
     if plain.reason is Reason.MARTIAN_SOURCE and context.error_hop_limit is not None:
         lenient = explain(addresses, old, error_hop_limit=context.error_hop_limit)
         if lenient.counterpart == new and lenient.rule is not Method.RFC6791:
-            why = "never a source but here, where it may help in trouble-shooting; `nfxlat run` drops it"
+            why = "allowed only here, as it may help in troubleshooting; `nfxlat run` drops it"
             return f"{_told(lenient)}; {why}", "RFC 7915 4.1"
     if context.error_hop_limit is not None and _pooled(addresses, old, context.error_hop_limit) == new.packed:
         arrived = f"the error arrived with {context.error_hop_limit} hops left"
         return f"stands in for a node without a mapping ({arrived}): {plain.arithmetic}", "RFC 6791 4"
     if isinstance(old, IPv4Address) and addresses.to6(old.packed, eam=False).address == new.packed:
-        return f"by {addresses.domain.prefix6} and not by the EAM, so that the reply comes back here", "RFC 7757 4.2.1"
+        return f"by {addresses.domain.prefix6} and not by the EAM, so that replies come back here", "RFC 7757 4.2.1"
     return UNEXPLAINED, ""
 
 
@@ -54,7 +54,7 @@ def _why_hairpin(context: Context, old: Address, new: Address) -> tuple[str, str
             back = addresses.to6(between.packed, eam).address
             if back is not None and IPv6Address(back) == new:
                 by = how if eam and addresses.in_eamt4(between.packed) else f"{addresses.domain.prefix6}"
-                return f"{old} stands for {between}, and that for {new} by {by}", "RFC 7757 4.2.2"
+                return f"{old} maps to {between}, and that to {new} by {by}", "RFC 7757 4.2.2"
     if old == new:
-        return "kept: a router without a mapping stays itself where the packet never leaves IPv6", "RFC 7757 4.2.2"
+        return "kept: a router without a mapping keeps its address, as the packet never leaves IPv6", "RFC 7757 4.2.2"
     return UNEXPLAINED, ""

@@ -34,7 +34,7 @@ class PacketExplanation:
         """As text. Of the second packet and those behind it, only what differs from the first."""
         action, reason, packets = self.outcome
         label = "" if reason.label == action.value else f": {reason.label}"
-        what = brief(self.packet) if self.packet is not None else "no IP packet"
+        what = brief(self.packet) if self.packet is not None else "not an IP packet"
         found = [f"packet {number}  {what}", f"  {action.value}{label} ({reason.rfc})"]
         found += [f"  {line}" for line in self.why]
         for role, told in self.addresses:
@@ -72,7 +72,7 @@ def explain_packet(
 ) -> PacketExplanation:
     """The explanation of what `packet` became in the domain of `addresses`."""
     if packet is None:
-        why = ["the frame holds no IP packet, so no rule would have sent it here"]
+        why = ["the frame contains no IP packet: no rule would send it to nfxlat"]
         return PacketExplanation(None, direction, outcome, why, [], [], [])
     if outcome.action is Action.TRANSLATED:
         old = view(packet)

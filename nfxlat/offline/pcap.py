@@ -39,7 +39,7 @@ class Reader:
         number = int.from_bytes(magic, "big")
         octets = magic + file.read(FileHdr.__hdr_len__ - len(magic))
         if len(octets) < FileHdr.__hdr_len__:
-            raise Fault("the file ends in its own header", CUT_OFF)
+            raise Fault("the file ends inside its header", CUT_OFF)
         header = (LEFileHdr if number in _LITTLE_ENDIAN else FileHdr)(octets)
         self.link_type: int = header.linktype & _LINK_TYPE
         self.nanoseconds = number in _NANO
@@ -51,7 +51,7 @@ class Reader:
         unit = 1 if self.nanoseconds else 1000
         while octets := read(size):
             if len(octets) < size:
-                raise Fault("the file ends in the header of a packet", CUT_OFF)
+                raise Fault("the file ends inside a packet header", CUT_OFF)
             seconds, fraction, captured, length = unpack(octets)[:4]
             data = captured_octets(read, captured)
             yield Record(self.link_type, seconds * NANOSECONDS + fraction * unit, data, max(0, length - captured))

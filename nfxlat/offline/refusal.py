@@ -63,9 +63,7 @@ def refusal(addresses: AddressMap, packet: bytes, outcome: Outcome) -> Refusal:
     if fact := _FACTS.get(reason):
         why.append(fact(seen, packet))
     if reason in _HAS_ERROR and outcome.action is Action.DROPPED:
-        why.append(
-            "no ICMP error is sent: not about ICMP errors, fragments other than the first, multicast and the like"
-        )
+        why.append("no ICMP error is sent about ICMP errors, fragments other than the first, multicast and the like")
     return Refusal([line for line in why if line], told, [role for role, _ in failed])
 
 
@@ -84,22 +82,22 @@ def _addresses(addresses: AddressMap, seen: View) -> list[tuple[str, Explanation
 
 def _no_header(packet: bytes, reason: Reason) -> str:
     if reason is Reason.NOT_IP:
-        return f"version {packet[0] >> 4} is neither 4 nor 6" if packet else "no octets at all"
-    return f"{len(packet)} octets are fewer than the header has"
+        return f"version {packet[0] >> 4} is neither 4 nor 6" if packet else "the packet is empty"
+    return f"{len(packet)} octets are shorter than the header"
 
 
 def _truncated(seen: View, packet: bytes) -> str:
     if seen.version == 4 and seen.length < seen.header_length:
-        return f"total_length {seen.length} is less than the header's own {seen.header_length}"
+        return f"total_length {seen.length} is less than the header's {seen.header_length}"
     if seen.version == 4 and seen.fields["ihl"] < 5:
         return f"ihl {seen.fields['ihl']} is less than 5"
-    return f"the header says {seen.length} octets, {len(packet)} are there"
+    return f"the header says {seen.length} octets, but there are {len(packet)}"
 
 
 def _header_checksum(seen: View, packet: bytes) -> str:
     header = packet[: seen.header_length]
     right = internet_checksum(header[: ipv4.CHECKSUM] + b"\0\0" + header[ipv4.SOURCE :])
-    return f"header_checksum is {shown('header_checksum', seen.fields['header_checksum'])}, 0x{right:04x} is right"
+    return f"header_checksum is {shown('header_checksum', seen.fields['header_checksum'])}, should be 0x{right:04x}"
 
 
 def _too_big(seen: View, _: bytes) -> str:
@@ -117,7 +115,7 @@ def _icmp_checksum(seen: View, _: bytes) -> str:
     if seen.version == 6:
         pseudo = word_sum(seen.source.packed + seen.destination.packed) + len(octets) + icmp.PROTOCOL6
     right = internet_checksum(octets[: icmp.CHECKSUM] + b"\0\0" + octets[icmp.REST :], pseudo)
-    return f"{protocol_name(seen.protocol)} checksum is 0x{octets[2:4].hex()}, 0x{right:04x} is right"
+    return f"{protocol_name(seen.protocol)} checksum is 0x{octets[2:4].hex()}, should be 0x{right:04x}"
 
 
 def _icmp_type(seen: View, _: bytes) -> str:
@@ -146,7 +144,7 @@ def _rfc4884_length(seen: View, _: bytes) -> str:
     if error is None or error.length is None:
         return ""
     there = len(seen.payload) - icmp.HEADER_LENGTH
-    return f"length {error.length} means {error.length * error.unit} octets of quote, {there} are there"
+    return f"length {error.length} means {error.length * error.unit} octets of quote, but there are {there}"
 
 
 def _segments_left(seen: View, _: bytes) -> str:
@@ -155,14 +153,18 @@ def _segments_left(seen: View, _: bytes) -> str:
 
 
 def _fragment(seen: View, _: bytes) -> str:
-    more = "more follow" if seen.more else "the last one"
+    more = "more follow" if seen.more else "the last"
     return f"offset {seen.offset * 8}, {len(seen.payload)} octets, {more}"
 
 
 _FACTS: Final[dict[Reason, Callable[[View, bytes], str]]] = {
     Reason.HOP_LIMIT_EXCEEDED: lambda seen, _: (
         f"{'ttl' if seen.version == 4 else 'hop_limit'} is {seen.hop_limit}, and "
-        + ("one hop is taken off here" if seen.hop_limit < 2 else "each of the hairpin's two passes takes a hop off")
+        + (
+            "one hop is taken off here"
+            if seen.hop_limit < 2
+            else "each of the two passes of the hairpin takes one hop off"
+        )
     ),
     Reason.PACKET_TOO_BIG: _too_big,
     Reason.SOURCE_ROUTE: lambda seen, _: f"options {seen.options.hex(' ')}",
@@ -190,7 +192,7 @@ _FACTS: Final[dict[Reason, Callable[[View, bytes], str]]] = {
     ),
     Reason.INNER_ICMP_ERROR: _of_quote(lambda quote, error: _icmp_type(quote, b"").replace(" has no counterpart", "")),
     Reason.INNER_ICMP_TYPE: _of_quote(lambda quote, error: _icmp_type(quote, b"")),
-    Reason.HAIRPIN_OFF: lambda seen, _: f"{seen.destination} stands for an IPv4 address that an EAM covers",
+    Reason.HAIRPIN_OFF: lambda seen, _: f"{seen.destination} maps to an IPv4 address that an EAM covers",
     Reason.ERROR_NO_SOURCE: lambda seen, _: "set address6, or a prefix6",
 }
 

@@ -67,7 +67,7 @@ def icmp_name(protocol: int, icmp_type: int, code: int) -> str:
 def brief(packet: bytes) -> str:
     """Addresses, protocol, ports or ICMP message, fragment and length of an IP packet."""
     seen = view(packet)
-    return f"{len(packet)} octets that are no IP packet" if seen is None else brief_view(seen)
+    return f"{len(packet)} octets, not an IP packet" if seen is None else brief_view(seen)
 
 
 def brief_view(seen: View) -> str:

@@ -69,19 +69,19 @@ def _why_checksum(was: bytes, now: bytes, old: View, new: View, context: Context
         if was == now and old.is_fragment:
             return "kept: the length of the whole message is not known from its first fragment", icmp_clause
         if old.version == new.version:
-            return "the addresses in its pseudo-header changed, updated incrementally", "RFC 1624"
-        verb = "gains" if new.version == 6 else "loses"
-        return f"the ICMPv6 checksum has a pseudo-header, so it {verb} that; updated incrementally", icmp_clause
+            return "the addresses in the pseudo-header changed: updated incrementally", "RFC 1624"
+        verb = "added" if new.version == 6 else "removed"
+        return f"the ICMPv6 checksum covers a pseudo-header, now {verb}: updated incrementally", icmp_clause
     transport_clause = clause(old.version, 5)
     if old.protocol in ZERO_IS_NONE and not any(was):
         if any(now):
-            return "computed: IPv6 asks for a UDP checksum", transport_clause
-        return "absent, and stays absent", transport_clause
+            return "computed: IPv6 requires a UDP checksum", transport_clause
+        return "missing, and stays missing", transport_clause
     if was == now:
         return "kept: old and new addresses have the same sum", "RFC 6052 4.1"
     if context.quoted:
-        return "pseudo-header changed, updated incrementally, as the packet may be quoted in part", "RFC 1624"
-    return "pseudo-header changed, updated incrementally", f"{transport_clause}, RFC 1624"
+        return "pseudo-header changed: updated incrementally, as the quote may be incomplete", "RFC 1624"
+    return "pseudo-header changed: updated incrementally", f"{transport_clause}, RFC 1624"
 
 
 def _data(before: bytes, after: bytes, fields: tuple[_Octets, ...], old: View, start: int, context: Context) -> Change:
@@ -107,7 +107,7 @@ def _why_unchanged(before: bytes, after: bytes, named: bool, old: View, start: i
         first = old.offset * 8 + start
         return f"octets {first} to {first + len(after) - 1} of the datagram, unchanged: no {kind} header here"
     if old.protocol == _AUTHENTICATION:
-        return "AH unchanged, but it protects the addresses too: the receiver will refuse it"
+        return "AH unchanged, but it protects the addresses too: the receiver will reject it"
     if not named:
         return f"{kind} unchanged: no checksum over addresses is known"
     if len(before) < HEADER_LENGTH.get(old.protocol, 0) and context.quoted:

@@ -55,8 +55,10 @@ def can_run(findings: list[Finding]) -> bool:
 def _process() -> Iterator[Finding]:
     lacking = capabilities.missing("CAP_NET_ADMIN", "CAP_NET_RAW")
     found = f"lacks {', '.join(lacking)}" if lacking else "CAP_NET_ADMIN, CAP_NET_RAW"
-    remedy = "run it as root" if lacking else ""
-    yield Finding("privileges", State.FATAL if lacking else State.OK, found, "to bind queues and inject", remedy)
+    remedy = "run as root" if lacking else ""
+    yield Finding(
+        "privileges", State.FATAL if lacking else State.OK, found, "needed to bind queues and inject packets", remedy
+    )
     if importlib.util.find_spec("netfilterqueue") is None:
         meaning = "needed for --source netfilterqueue only"
         yield Finding("NetfilterQueue", State.OK, "not installed", meaning)
@@ -68,23 +70,23 @@ def _kernel() -> Iterator[Finding]:
     try:
         kernel = probes.kernel()
     except OperatorError as error:
-        meaning = "without a namespace to try things in nothing is known of the kernel; --setup needs one too"
-        yield Finding("kernel", State.UNKNOWN, error.what, meaning, "run it as root")
+        meaning = "the kernel is tested in a temporary namespace; --setup needs one too"
+        yield Finding("kernel", State.UNKNOWN, error.what, meaning, "run as root")
         return
     release = platform.release()
     if kernel.queue:
         remedy = "modprobe nfnetlink_queue, or a kernel with CONFIG_NETFILTER_NETLINK_QUEUE"
-        yield Finding("NFQUEUE", State.FATAL, kernel.queue, f"kernel {release} hands no packet to a program", remedy)
+        yield Finding("NFQUEUE", State.FATAL, kernel.queue, f"kernel {release} cannot pass packets to nfxlat", remedy)
     else:
-        yield Finding("NFQUEUE", State.OK, "works, superframes too", f"kernel {release} hands packets to nfxlat")
+        yield Finding("NFQUEUE", State.OK, "works, with superframes", f"kernel {release} can pass packets to nfxlat")
     yield from _rules(kernel)
     if kernel.veth:
-        remedy = "a kernel with CONFIG_VETH; else --inject ip"
+        remedy = "a kernel with CONFIG_VETH, or --inject ip"
         yield Finding("veth", State.MISSING, kernel.veth, "no domain device, so no --inject device", remedy)
     else:
-        yield Finding("veth", State.OK, "works", "the domain device can be made")
+        yield Finding("veth", State.OK, "works", "the domain device can be created")
     if kernel.stamp is None:
-        meaning = "superframes are cut to 1280 octets, which costs speed; UDP comes datagram by datagram"
+        meaning = "superframes are cut into segments of 1280 octets, and UDP moves one datagram at a time: slower"
         remedy = "CAP_BPF, no lockdown, a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF"
         yield Finding("stamp of gso_size", State.NOTE, "refused", meaning, remedy)
     else:
@@ -92,11 +94,11 @@ def _kernel() -> Iterator[Finding]:
             "stamp of gso_size", State.OK, f"by {kernel.stamp}", "superframes keep their sender's segment size"
         )
     if kernel.udp_l4 and kernel.stamp_udp:
-        yield Finding("UDP superframes", State.OK, "UDP_L4 and BTF are there", "UDP is moved many datagrams at a time")
+        yield Finding("UDP superframes", State.OK, "UDP_L4 and BTF available", "UDP moves many datagrams at a time")
     else:
-        found = "no stamp of UDP" if kernel.udp_l4 else "the vnet header does not know UDP_L4"
+        found = "UDP cannot be stamped" if kernel.udp_l4 else "the vnet header lacks UDP_L4"
         remedy = "CAP_PERFMON, CONFIG_DEBUG_INFO_BTF" if kernel.udp_l4 else "Linux 6.2 or later"
-        yield Finding("UDP superframes", State.NOTE, found, "UDP is moved datagram by datagram: slower", remedy)
+        yield Finding("UDP superframes", State.NOTE, found, "UDP moves one datagram at a time: slower", remedy)
 
 
 def _rules(kernel: probes.Kernel) -> Iterator[Finding]:
@@ -106,21 +108,21 @@ def _rules(kernel: probes.Kernel) -> Iterator[Finding]:
         return
     lacking = {name: why for name, why in kernel.expressions.items() if why}
     found = ", ".join(name for name in kernel.expressions if name not in lacking)
-    yield Finding("nftables", State.OK, found, "rules/ can be loaded")
+    yield Finding("nftables", State.OK, found, "nfxlat's rules can be loaded")
     for name, why in lacking.items():
         state = State.NOTE if name in ("nat", "jhash") else State.MISSING
-        meaning = {"nat": "no masquerading on this box", "jhash": "one worker only"}.get(
-            name, "rules/ cannot be loaded"
+        meaning = {"nat": "no masquerading on this host", "jhash": "only one worker"}.get(
+            name, "nfxlat's rules cannot be loaded"
         )
         yield Finding(f"nft {name}", state, why, meaning, f"modprobe nft_{name}, or build it in")
     match kernel.rule_path:
         case "native":
-            yield Finding("queue rule", State.OK, "native (nft_queue)", "nft loads it, and lists it as it is")
+            yield Finding("queue rule", State.OK, "native (nft_queue)", "nft can load and list it")
         case "compat":
-            meaning = "as good; nft cannot load its own listing of it"
+            meaning = "works as well, but nft cannot load what it lists"
             yield Finding("queue rule", State.OK, "compat target NFQUEUE", meaning)
         case None:
-            meaning = "no rule can send a packet to nfxlat"
+            meaning = "no rule can send packets to nfxlat"
             remedy = "modprobe nft_queue (CONFIG_NFT_QUEUE), or nft_compat and xt_NFQUEUE"
             yield Finding("queue rule", State.FATAL, "neither nft_queue nor xt_NFQUEUE", meaning, remedy)
 
@@ -130,16 +132,18 @@ def _forwarding() -> Iterator[Finding]:
         value = sysctl.read(key)
         what = f"{family} forwarding"
         if value is None:
-            yield Finding(what, State.FATAL, f"no {family}", "nothing to translate to or from", f"boot with {family}")
+            yield Finding(
+                what, State.FATAL, f"no {family}", "nothing to translate to or from", f"boot with {family} enabled"
+            )
         elif value == "0":
             remedy = "nfxlat run --setup turns it on"
             yield Finding(what, State.NOTE, f"{sysctl.dotted(key)}=0", "a router needs it", remedy)
         else:
-            yield Finding(what, State.OK, "on", "what is translated can be forwarded")
+            yield Finding(what, State.OK, "on", "translated packets can be forwarded")
     strict = [name for name in _names() if max(_rp_filter("all"), _rp_filter(name)) == 1]
     found = f"strict on {', '.join(strict)}" if strict else "off or loose"
-    meaning = "the routes of --setup satisfy it; routes of your own must lead back into the domain device"
-    yield Finding("rp_filter", State.OK, found, meaning if strict else "asymmetric routes are no obstacle")
+    meaning = "--setup adds the routes it needs; without --setup, route translated prefixes into the domain device"
+    yield Finding("rp_filter", State.OK, found, meaning if strict else "asymmetric routes are no problem")
 
 
 def _rp_filter(name: str) -> int:
@@ -162,29 +166,29 @@ def _interfaces() -> Iterator[Finding]:
         else:
             yield Finding(what, State.OK, "on, for UDP too", "packets arrive as superframes")
         if interface.gro_max_size > GRO_LEGACY_MAX_SIZE:
-            meaning = "NFQUEUE cuts what is above 65531 octets, and nfxlat drops it"
+            meaning = "NFQUEUE cuts packets above 65531 octets, and nfxlat drops those"
             remedy = f"ip link set {interface.name} gro_max_size 65000 gro_ipv4_max_size 65000"
             found = f"up to {interface.gro_max_size} octets"
             yield Finding(f"BIG TCP on {interface.name}", State.MISSING, found, meaning, remedy)
     if offload.is_tuned():
-        meaning = "the former settings are kept in /run/nfxlat"
-        yield Finding("tuning", State.NOTE, "applied by nfxlat", meaning, "nfxlat doctor --tune --undo takes it back")
+        meaning = "the previous settings are in /run/nfxlat"
+        yield Finding("tuning", State.NOTE, "applied by nfxlat", meaning, "nfxlat doctor --tune --undo restores them")
 
 
 def _neighbours() -> Iterator[Finding]:
     """Who else is at work in this namespace."""
     if flowtables := _flowtables():
-        meaning = "offloaded flows pass by every rule, so translated prefixes leak once they are offloaded"
-        remedy = "keep translated prefixes out of `flow add`"
+        meaning = "offloaded flows bypass every rule: translated prefixes leak once they are offloaded"
+        remedy = "exclude translated prefixes from `flow add`"
         yield Finding("flow offload", State.NOTE, f"flowtable {', '.join(flowtables)}", meaning, remedy)
     held = sorted(netns.RUN.glob(f"{device.PREFIX}*-{netns.own_inode()}"))
     for name in [path.name.removeprefix(device.PREFIX).rpartition("-")[0] for path in held] or ["siit0"]:
         for manager, remedy in managers.unguarded(name):
-            meaning = f"it may give {name} addresses and take its routes away"
-            yield Finding(manager, State.NOTE, "runs, and is not kept off", meaning, remedy)
+            meaning = f"it may add addresses to {name} and remove its routes"
+            yield Finding(manager, State.NOTE, "running, and not told to ignore it", meaning, remedy)
     if bound := bound_queues():
         found = ", ".join(f"{one.number} by {one.holder}" for one in bound)
-        yield Finding("queues in use", State.OK, found, "nfxlat run wants others (--queue)")
+        yield Finding("queues in use", State.OK, found, "choose others with nfxlat run --queue")
 
 
 def _flowtables() -> list[str]:
@@ -205,27 +209,29 @@ def _left_overs() -> Iterator[Finding]:
         try:
             running = _is_locked(path)
         except OSError:
-            yield Finding(f"domain {name}", State.UNKNOWN, "set up", "whether it runs, root can see", "run it as root")
+            yield Finding(
+                f"domain {name}", State.UNKNOWN, "set up", "only root can see whether it is running", "run as root"
+            )
             continue
         if running:
-            yield Finding(f"domain {name}", State.OK, "set up, and running", "nfxlat run --setup of it is at work")
+            yield Finding(f"domain {name}", State.OK, "set up and running", "by nfxlat run --setup")
         else:
-            meaning = "it fails closed: what is translated is dropped until nfxlat runs again"
-            remedy = "nfxlat run --setup takes it over, and down in the end"
+            meaning = "it fails closed: packets to translated prefixes are dropped until nfxlat runs again"
+            remedy = "nfxlat run --setup takes it over, and removes it at the end"
             yield Finding(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
     for name in registry.names():
-        remedy = f"nfxlat domain del {name}, when it is not wanted any more"
-        yield Finding(f"domain {name}", State.OK, "added", "nfxlat run --domain of it translates", remedy)
+        remedy = f"nfxlat domain del {name} removes it"
+        yield Finding(f"domain {name}", State.OK, "added", f"nfxlat run --domain {name} translates for it", remedy)
     for name in tun.ours():
         if name not in held and registry.text(name) is None:
-            meaning = "a run without --setup has it, or had"
-            yield Finding(f"device {name}", State.NOTE, "a TUN", meaning, f"if none runs: ip link del {name}")
+            meaning = "of a run without --setup, which may have ended"
+            yield Finding(f"device {name}", State.NOTE, "a TUN", meaning, f"if none is running: ip link del {name}")
     for pinned in sorted(netns.RUN.glob(f"{device.PREFIX}*-{inode}")):
         name = pinned.name.removeprefix(device.PREFIX).removesuffix(f"-{inode}")
         if name not in held and registry.text(name) is None:
-            meaning = "a run without --setup has it, or had"
-            remedy = f"if none runs: ip link del {name}; ip netns del {pinned.name}"
-            yield Finding(f"device {name}", State.NOTE, f"its far end is in {pinned.name}", meaning, remedy)
+            meaning = "of a run without --setup, which may have ended"
+            remedy = f"if none is running: ip link del {name}; ip netns del {pinned.name}"
+            yield Finding(f"device {name}", State.NOTE, f"far end in {pinned.name}", meaning, remedy)
 
 
 def _is_locked(path: Path) -> bool:

@@ -67,9 +67,9 @@ class Domain:
     def _check_name(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in _TAKEN_NAMES:
             raise OperatorError(
-                f"{self.name!r} cannot be the name of a domain, since it names a network device too",
+                f"{self.name!r} cannot be a domain name: it also names a network device",
                 where="domain",
-                hint="1 to 15 letters, digits, '-' or '_', a letter or digit first; not lo, all or default",
+                hint="use 1 to 15 letters, digits, '-' or '_', starting with a letter or digit; not lo, all or default",
             )
 
     def _check_prefix6(self) -> None:
@@ -77,13 +77,9 @@ class Domain:
             if not len(self.eamt):
                 raise self._fault("", "neither prefix6 nor an EAM, so nothing can be translated", "set prefix6 or eam")
             if self.pool4:
-                raise self._fault(
-                    "pool4", "pool4 stands for IPv6 hosts through prefix6, which is not set", "set prefix6"
-                )
+                raise self._fault("pool4", "pool4 needs prefix6, which is not set", "set prefix6")
             if self.hairpin == "simple":  # RFC 7757 4.2.1: every IPv4 source is mapped by prefix6
-                raise self._fault(
-                    "hairpin", '"simple" maps every IPv4 source by prefix6, which is not set', "set prefix6"
-                )
+                raise self._fault("hairpin", '"simple" needs prefix6, which is not set', "set prefix6")
             return
         if what := rfc6052.fault(self.prefix6):
             raise self._fault("prefix6", what, "RFC 6052 2.2")
@@ -95,7 +91,7 @@ class Domain:
         if self.strict_well_known_prefix and self.pool4:  # RFC 6052 3.1
             raise self._fault(
                 "pool4",
-                "64:ff9b::/96 must not stand for IPv6 hosts",
+                "64:ff9b::/96 must not be used for IPv6 hosts",
                 'use a prefix6 of your own, or EAMs for the hosts, or well-known-prefix = "lax"',
             )
 
@@ -105,20 +101,20 @@ class Domain:
                 for martian4, use in MARTIANS4.items():
                     if network4.subnet_of(martian4):
                         raise self._fault(
-                            f"{key}[{index}]", f"{network4} lies in {martian4} ({use}), which never passes"
+                            f"{key}[{index}]", f"{network4} is in {martian4} ({use}), which is never translated"
                         )
                 for denied in self.denylist4:
                     if network4.subnet_of(denied):
-                        raise self._fault(f"{key}[{index}]", f"{network4} lies in {denied} of denylist4")
+                        raise self._fault(f"{key}[{index}]", f"{network4} is in {denied} of denylist4")
         for index, network6 in enumerate(self.rfc6791_v6):
             for martian6, use in MARTIANS6.items():
                 if network6.subnet_of(martian6):
                     raise self._fault(
-                        f"rfc6791-v6[{index}]", f"{network6} lies in {martian6} ({use}), which never passes"
+                        f"rfc6791-v6[{index}]", f"{network6} is in {martian6} ({use}), which is never translated"
                     )
         for key, address in (("address4", self.address4), ("address6", self.address6)):
             if address is not None and (name := martian_name(address)):
-                raise self._fault(key, f"{address} lies in {name}, which never passes")
+                raise self._fault(key, f"{address} is in {name}, which is never translated")
 
     def _check_mtus(self) -> None:
         for key, value, lowest in (
@@ -130,13 +126,15 @@ class Domain:
                 raise self._fault(key, f"{value} is not between {lowest} and {MAX_MTU}")
         plateaus = self.mtu_plateaus
         if not plateaus:
-            raise self._fault("mtu-plateaus", "no plateau at all", "leave the key out for those of RFC 1191 7.1")
+            raise self._fault("mtu-plateaus", "is empty", "leave it out to use the plateaus of RFC 1191 7.1")
         for index, plateau in enumerate(plateaus):
             if not MIN_MTU4 <= plateau <= MAX_MTU:
                 raise self._fault(f"mtu-plateaus[{index}]", f"{plateau} is not between {MIN_MTU4} and {MAX_MTU}")
             if index and plateau >= plateaus[index - 1]:
                 raise self._fault(
-                    f"mtu-plateaus[{index}]", f"{plateau} is not below {plateaus[index - 1]}", "order them descending"
+                    f"mtu-plateaus[{index}]",
+                    f"{plateau} is not below {plateaus[index - 1]}",
+                    "sort them in descending order",
                 )
 
     def _check_choices(self) -> None:
@@ -146,7 +144,7 @@ class Domain:
             ("hairpin", self.hairpin, get_args(Hairpin)),
         ):
             if value not in choices:
-                raise self._fault(key, f"{value!r} is not a choice", f"one of {', '.join(choices)}")
+                raise self._fault(key, f"invalid value {value!r}", f"use {', '.join(choices)}")
         octet = self.traffic_class
         if octet not in ("copy", "zero") and (not isinstance(octet, int) or not 0 <= octet <= 255):
-            raise self._fault("traffic-class", f"{octet!r} is not a choice", "copy, zero, or a number from 0 to 255")
+            raise self._fault("traffic-class", f"invalid value {octet!r}", "use copy, zero, or 0 to 255")

@@ -77,7 +77,7 @@ class Eamt:
         mask, shift = (1 << suffix4) - 1, suffix6 - suffix4
         if v4 & mask or v6 & ((1 << suffix6) - 1):
             raise OperatorError(
-                f"EAM {_text(v4, len4, v6, len6)}: bits are set behind a prefix",
+                f"EAM {_text(v4, len4, v6, len6)}: bits are set beyond the prefix length",
                 hint="write the prefix with its host bits zero",
             )
         if shift < 0:  # RFC 7757 3.2

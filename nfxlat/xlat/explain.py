@@ -51,7 +51,7 @@ def explain(addresses: AddressMap, address: Address, *, error_hop_limit: int | N
     """
     lenient = error_hop_limit is not None and isinstance(address, IPv4Address)
     if not lenient and (name := martian_name(address)):
-        return _refused(address, Reason.MARTIAN_SOURCE, f"{address} lies in {name}: never a source or a destination")
+        return _refused(address, Reason.MARTIAN_SOURCE, f"{address} is in {name}, never a valid source or destination")
     domain = addresses.domain
     unchecked = AddressMap(replace(domain, denylist4=(), well_known_prefix="lax"))
     counterpart = _map(unchecked, address)
@@ -67,7 +67,7 @@ def explain(addresses: AddressMap, address: Address, *, error_hop_limit: int | N
         why = f'{address4} is not global, so {WELL_KNOWN_PREFIX} must not carry it (well-known-prefix = "strict")'
         return _refused(address, Reason.WELL_KNOWN_PREFIX, f"{arithmetic}; {why}")
     if name := martian_name(counterpart):
-        why = f"{counterpart} lies in {name}: never a source or a destination"
+        why = f"{counterpart} is in {name}, never a valid source or destination"
         return _refused(address, Reason.MARTIAN_SOURCE, f"{arithmetic}; {why}")
     notes = _way_back(address, _map(addresses, counterpart))
     return Explanation(address, counterpart, rule, entry, arithmetic, None, rfc, notes)
@@ -84,7 +84,7 @@ def _map(addresses: AddressMap, address: Address) -> Address | None:
 def _denied(addresses: AddressMap, address4: Address) -> str:
     """What denylist4 says of it; "" if nothing."""
     network = next((network for network in addresses.domain.denylist4 if address4 in network), None)
-    return f"{address4} lies in {network} of denylist4" if network else ""
+    return f"{address4} is in {network} of denylist4" if network else ""
 
 
 def _refused(address: Address, reason: Reason, why: str) -> Explanation:
@@ -111,7 +111,7 @@ def _stand_in(addresses: AddressMap, address: Address, error_hop_limit: int | No
     if octets is None:
         return None
     pool = _pool(addresses, address)
-    text = f"{why}; chosen out of {pool} by distance and node"
+    text = f"{why}; taken from {pool} by distance and node"
     return Explanation(address, ip_address(octets), Method.RFC6791, pool, text, None, "RFC 6791 4")
 
 
@@ -149,23 +149,23 @@ def _how(addresses: AddressMap, address: Address, counterpart: Address) -> tuple
         verb, octets = "read from", counterpart.packed
     prefix6 = str(domain.prefix6)
     where = _OCTETS[int(prefix6.rpartition("/")[2])]
-    text = f"octets {octets.hex(' ')} ({IPv4Address(octets)}) {verb} octets {where}, behind {prefix6}"
+    text = f"octets {octets.hex(' ')} ({IPv4Address(octets)}) {verb} octets {where}, after {prefix6}"
     return Method.PREFIX6, prefix6, text, "RFC 6052 2.3"
 
 
 def _eam_arithmetic(
     address: Address, own: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network, suffix_bits: int
 ) -> str:
-    """The first `suffix_bits` of `address` behind `own` go directly behind `other` (RFC 7757 3.3)."""
+    """The first `suffix_bits` of `address` after `own` go directly after `other` (RFC 7757 3.3)."""
     end = own.prefixlen + suffix_bits
-    text = f"{own} as a whole stands for {other}"
+    text = f"{own} as a whole maps to {other}"
     if suffix_bits:
         bits = f"{int(address):0{address.max_prefixlen}b}"[own.prefixlen : end]
-        text = f"suffix bits {bits} behind {own} put directly behind {other}"
+        text = f"suffix bits {bits} after {own} appended to {other}"
     if zero := other.max_prefixlen - other.prefixlen - suffix_bits:
         text += f", then {zero} zero bits"
     if unseen := address.max_prefixlen - end:
-        text += f"; the last {unseen} bits of {address} are not looked at"
+        text += f"; the last {unseen} bits of {address} are ignored"
     return text
 
 

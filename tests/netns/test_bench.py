@@ -206,11 +206,11 @@ def test_markdown_is_alone_on_stdout() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--models", "vpp"), "no model 'vpp'"),
+        (("--models", "vpp"), "unknown model 'vpp'"),
         (("--only", "sctp"), "no measurement of that name"),
-        (("--json", "--markdown"), "--json and --markdown at once"),
+        (("--json", "--markdown"), "--json, --markdown: cannot be combined"),
         (("--rounds", "0"), "must be at least 1"),
-        (("--html", "/nowhere/report.html"), "no such folder"),
+        (("--html", "/nowhere/report.html"), "no such directory"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], said: str) -> None:

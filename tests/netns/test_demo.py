@@ -111,14 +111,14 @@ def test_line_holds(finished: Finished, what: str, direction: str) -> None:
 def test_demo_exits_0_and_leaves_nothing(finished: Finished) -> None:
     status, result, text, traces = finished
     assert (status, result["ok"], traces) == (0, True, [])
-    assert "all lines hold" in text
+    assert "all checks passed" in text
     assert len(result["lines"]) == 2 * len(LINES)
 
 
 def test_demo_names_the_rule_path(finished: Finished) -> None:
     _, result, text, _ = finished
     assert result["rule_path"] in ("native", "compat")
-    assert "rule path: " in text
+    assert "queue rule: " in text
 
 
 def test_path_mtus_are_those_of_the_narrow_links(finished: Finished) -> None:
@@ -200,7 +200,7 @@ def test_a_worker_that_died_fails_the_demo_though_every_line_holds(demo: Demo) -
     status, output, text = demo.end()
     assert status == 1
     assert json.loads(output)["summary"]["workers_restarted"] == 1
-    assert "a worker of it died" in text
+    assert "one of its workers died" in text
 
 
 def test_unknown_lab_is_one_line_and_exit_2() -> None:

@@ -178,7 +178,7 @@ def test_a_domain_that_runs_and_one_that_was_killed_are_told_apart(node: Namespa
     for line in process.stdout:
         if line == "up\n":
             break
-    assert findings(node)["domain siit0"]["found"] == "set up, and running"
+    assert findings(node)["domain siit0"]["found"] == "set up and running"
     process.kill()
     process.wait()
     assert findings(node)["domain siit0"]["found"] == "left by a run that was killed"
@@ -228,9 +228,9 @@ def test_undo_forgets_interfaces_that_are_gone(node: Namespace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--apply",), "--apply, --undo: only with --tune"),
-        (("--tune", "--apply", "--undo"), "--apply, --undo: the one or the other"),
-        (("--tune", "in", "--undo"), "--undo: puts back all"),
+        (("--apply",), "--apply, --undo: needs --tune"),
+        (("--tune", "--apply", "--undo"), "--apply, --undo: cannot be combined"),
+        (("--tune", "in", "--undo"), "--undo: takes no device"),
         (("--tune", "nosuch"), "nosuch: no such interface"),
     ],
 )

@@ -119,7 +119,7 @@ def test_what_cannot_be_is_one_line(bare_lab: Lab) -> None:
     assert "no such domain has been added; there is red" in refused(where, "del", "blue")
     assert "no such domain has been added; there is red" in refused(where, "show", "blue")
     assert "not a domain device" in refused(where, "add", "to-r4", *WORDS)
-    assert "not the device model's TUN" in refused(where, "add", "--model", "device", "to-r4", *WORDS)
+    assert "not a TUN of the device model" in refused(where, "add", "--model", "device", "to-r4", *WORDS)
 
 
 def test_a_domain_that_runs_without_having_been_added_cannot_be_added(lab: Lab) -> None:

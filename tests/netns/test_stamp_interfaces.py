@@ -52,7 +52,7 @@ def test_interfaces_that_come_later_are_stamped_and_those_that_go_forgotten(net:
         assert select.select([found], [], [], 5)[0]
         found.refresh()
         assert found.indexes == named | {socket.if_nametoindex(name) for name in ("late", "later")}
-        assert lines[-1] == "stamp on later, late too"
+        assert lines[-1] == "stamp also on later, late"
         net.node.ip("link del late")
         assert select.select([found], [], [], 5)[0]
         found.refresh()
@@ -104,7 +104,7 @@ def test_filters_of_a_killed_run_are_removed_by_the_next(net: Net) -> None:
         setup = Setup(DOMAIN, queues=Queues(), role="router", report=lines.append, superframes=False)
         setup.up()
         try:
-            assert "stamp of a former run removed from in" in lines
+            assert "removed the stamp of a former run from in" in lines
             assert setup.stamp is None
             assert ingress(net, "in") == (False, "")
         finally:

@@ -12,7 +12,7 @@ from nfxlat.host import bpf, clsact, stamp
 from nfxlat.host.stamp import Stamp
 from nfxlat.lab.netns import Namespace
 
-CUT = "; the segments of superframes are cut to 1280 octets"
+CUT = "; superframes are cut into segments of 1280 octets"
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_a_machine_whose_system_call_is_not_known_is_one_line(monkeypatch: pytes
     monkeypatch.setattr(platform, "machine", lambda: "vax")
     lines: list[str] = []
     Stamp("siit0", lines.append).close()
-    assert lines == [f"no stamp: the number of bpf(2) on vax is not known{CUT}"]
+    assert lines == [f"no stamp: the system call number of bpf(2) on vax is unknown{CUT}"]
 
 
 def test_refusal_of_every_way_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

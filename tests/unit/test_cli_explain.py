@@ -27,7 +27,7 @@ def test_address_by_prefix6(capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(capsys, "192.0.2.2") == (
         "192.0.2.2 is 2001:db8:64::c000:202\n"
         "  by prefix6 2001:db8:64::/96 (RFC 6052 2.3)\n"
-        "  octets c0 00 02 02 (192.0.2.2) put at octets 12-15, behind 2001:db8:64::/96\n"
+        "  octets c0 00 02 02 (192.0.2.2) put at octets 12-15, after 2001:db8:64::/96\n"
     )
 
 
@@ -58,7 +58,7 @@ def test_address_as_json(
 def test_refused_address_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert explained(capsys, "127.0.0.1") == (
         "127.0.0.1 has no counterpart: martian_source (RFC 7915 4.1, 5.1)\n"
-        "  127.0.0.1 lies in 127.0.0.0/8 (loopback): never a source or a destination\n"
+        "  127.0.0.1 is in 127.0.0.0/8 (loopback), never a valid source or destination\n"
     )
 
 
@@ -129,15 +129,15 @@ def test_what_is_neither_address_nor_packet_is_a_mistake(capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "no address, no packet in hex digits and no file" in err
+    assert "not an address, a packet in hex digits or a file" in err
 
 
 def test_hop_limit_of_an_icmp_error_is_an_octet(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--icmp-source", "256", "192.0.2.1"]) == 2
-    assert "--icmp-source: 256 is no TTL; 0 to 255" in capsys.readouterr().err
+    assert "--icmp-source: invalid TTL 256; 0 to 255" in capsys.readouterr().err
 
 
 def test_file_that_is_no_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.pcap").write_bytes(b"junk")
     assert main(["explain", str(tmp_path / "in.pcap")]) == 2
-    assert "no capture; give a pcap or pcapng file" in capsys.readouterr().err
+    assert "not a capture; give a pcap or pcapng file" in capsys.readouterr().err

@@ -178,7 +178,7 @@ def test_table_of_outcomes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert rows[0][:4] == ("2", "4to6", "translated", "translated")
     assert ("1", "4to6", "dropped", "martian_source", Reason.MARTIAN_SOURCE.sentence, "RFC 7915 4.1, 5.1") in rows
     assert ("1", "-", "dropped", "not_ip") in [row[:4] for row in rows]
-    assert lines[-1] == "9 packets in, 7 made"
+    assert lines[-1] == "9 packets in, 7 out"
     assert all(len(line) <= 160 for line in lines)
 
 
@@ -225,9 +225,9 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "none.pcap: cannot be read" in mistake(capsys, str(tmp_path / "none.pcap"), str(out))
     assert "cannot be read" in mistake(capsys, "--config", str(tmp_path / "none.toml"), str(source))
     (tmp_path / "empty.pcap").write_bytes(b"")
-    assert "an empty file" in mistake(capsys, str(tmp_path / "empty.pcap"), str(out))
+    assert "the file is empty" in mistake(capsys, str(tmp_path / "empty.pcap"), str(out))
     (tmp_path / "junk.pcap").write_bytes(b"junk" * 100)
-    assert "no capture" in mistake(capsys, str(tmp_path / "junk.pcap"), str(out))
+    assert "not a capture" in mistake(capsys, str(tmp_path / "junk.pcap"), str(out))
     source.write_bytes(source.read_bytes()[:-1])
     assert "packet 8: the file ends inside a packet" in mistake(capsys, "--json", str(source), str(out))
     assert sorted(os.listdir(tmp_path)) == ["empty.pcap", "in.pcap", "junk.pcap"]

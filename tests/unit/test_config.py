@@ -247,7 +247,10 @@ def test_absolute_eam_file(tmp_path: Path) -> None:
         ("192.0.2.1 2001:db8::1 x\n", "siit.eam:1: not a pair of prefixes"),
         ("# a\n192.0.2.256 2001:db8::1\n", "siit.eam:2: '192.0.2.256' is not an IPv4 prefix"),
         ("192.0.2.1 2001:db8::g\n", "siit.eam:1: '2001:db8::g' is not an IPv6 prefix"),
-        ("192.0.2.1/24 2001:db8::/120\n", "siit.eam:1: EAM 192.0.2.1/24 2001:db8::/120: bits are set behind a prefix"),
+        (
+            "192.0.2.1/24 2001:db8::/120\n",
+            "siit.eam:1: EAM 192.0.2.1/24 2001:db8::/120: bits are set beyond the prefix length",
+        ),
         ("192.0.2.1 2001:db8::1\n192.0.2.1 2001:db8::2\n", "siit.eam:2: EAM 192.0.2.1/32 2001:db8::2/128 has the same"),
     ],
 )
@@ -345,7 +348,7 @@ def test_eam_file_flag(tmp_path: Path) -> None:
         ({"eam": ["192.0.2.2"]}, "--eam: '192.0.2.2' is not V4=V6"),
         ({"eam": ["192.0.2.2=x"]}, "--eam[0]: 'x' is not an IPv6 prefix"),
         ({"eam": ["192.0.2.2=2001:db8::2"], "mtu4": 67}, "--mtu4: 67 is not between"),
-        ({"domain": "a/b", "prefix6": "2001:db8::/96"}, "--domain: 'a/b' cannot be the name"),
+        ({"domain": "a/b", "prefix6": "2001:db8::/96"}, "--domain: 'a/b' cannot be a domain name"),
         ({}, "--domain: neither prefix6 nor an EAM"),
     ],
 )

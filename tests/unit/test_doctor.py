@@ -65,7 +65,7 @@ def test_the_compat_target_is_as_good_as_the_native_queue(monkeypatch: pytest.Mo
 
 def test_without_a_namespace_to_try_in_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Kernel:
-        raise OperatorError("cannot make a network namespace: Operation not permitted")
+        raise OperatorError("cannot create a network namespace: Operation not permitted")
 
     monkeypatch.setattr(probes, "kernel", refuse)
     (found,) = doctor._kernel()

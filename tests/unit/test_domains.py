@@ -47,9 +47,9 @@ def test_an_eam_file_is_read_where_the_command_is_given(tmp_path: Path, monkeypa
         ("siit0", "eam 192.0.2.1", "domain siit0: eam", "is not V4=V6"),
         ("siit0", "eam 192.0.2.1=2001:db8::g", "domain.siit0.eam[0]", "is not an IPv6 prefix"),
         ("siit0", "eam-file /nonexistent.eam", "/nonexistent.eam", "cannot be read"),
-        ("lo", "prefix6 64:ff9b::/96", "domain", "cannot be the name of a domain"),
-        ('a"b', "prefix6 64:ff9b::/96", "domain", "cannot be the name of a domain"),
-        ("longer-than-a-device", "prefix6 64:ff9b::/96", "domain", "cannot be the name of a domain"),
+        ("lo", "prefix6 64:ff9b::/96", "domain", "cannot be a domain name"),
+        ('a"b', "prefix6 64:ff9b::/96", "domain", "cannot be a domain name"),
+        ("longer-than-a-device", "prefix6 64:ff9b::/96", "domain", "cannot be a domain name"),
     ],
 )
 def test_a_mistake_names_its_key(name: str, words: str, where: str, what: str) -> None:

@@ -127,7 +127,7 @@ def test_ipv4_suffix_longer_than_the_ipv6_suffix_is_refused() -> None:
     ],
 )
 def test_host_bits_are_refused(entry: tuple[int, int, int, int]) -> None:
-    with pytest.raises(OperatorError, match="bits are set behind a prefix"):
+    with pytest.raises(OperatorError, match="bits are set beyond the prefix length"):
         Eamt([entry])
 
 

@@ -29,8 +29,7 @@ def test_eam_from_ipv4_names_entry_and_suffix_bits() -> None:
         "out": "2001:db8:5:a6:8000::",
         "rule": "eam",
         "entry": "203.0.113.64/27 2001:db8:5:a0::/60",
-        "arithmetic": "suffix bits 01101 behind 203.0.113.64/27 put directly behind 2001:db8:5:a0::/60, "
-        "then 63 zero bits",
+        "arithmetic": "suffix bits 01101 after 203.0.113.64/27 appended to 2001:db8:5:a0::/60, then 63 zero bits",
         "reason": None,
         "rfc": "RFC 7757 3.3",
         "notes": [],
@@ -40,8 +39,8 @@ def test_eam_from_ipv4_names_entry_and_suffix_bits() -> None:
 def test_eam_from_ipv6_tells_ignored_bits_and_the_way_back() -> None:
     told_ = told(EAMS, "2001:db8:5:a6:ffff::1")
     assert str(told_.counterpart) == "203.0.113.77"
-    assert "suffix bits 01101 behind 2001:db8:5:a0::/60" in told_.arithmetic
-    assert "the last 63 bits of 2001:db8:5:a6:ffff::1 are not looked at" in told_.arithmetic
+    assert "suffix bits 01101 after 2001:db8:5:a0::/60" in told_.arithmetic
+    assert "the last 63 bits of 2001:db8:5:a6:ffff::1 are ignored" in told_.arithmetic
     assert told_.notes == ("the way back leads to 2001:db8:5:a6:8000::",)
 
 
@@ -67,10 +66,10 @@ def test_prefix6_tells_the_octets_both_ways(prefix6: str, octets: str) -> None:
     """RFC 6052 2.2"""
     there = told(f'prefix6 = "{prefix6}"', "198.51.100.7")
     assert (there.rule, there.entry, there.rfc) == (Method.PREFIX6, prefix6, "RFC 6052 2.3")
-    assert there.arithmetic == f"octets c6 33 64 07 (198.51.100.7) put at octets {octets}, behind {prefix6}"
+    assert there.arithmetic == f"octets c6 33 64 07 (198.51.100.7) put at octets {octets}, after {prefix6}"
     back = told(f'prefix6 = "{prefix6}"', str(there.counterpart))
     assert str(back.counterpart) == "198.51.100.7"
-    assert back.arithmetic == f"octets c6 33 64 07 (198.51.100.7) read from octets {octets}, behind {prefix6}"
+    assert back.arithmetic == f"octets c6 33 64 07 (198.51.100.7) read from octets {octets}, after {prefix6}"
 
 
 @pytest.mark.parametrize(
@@ -78,11 +77,11 @@ def test_prefix6_tells_the_octets_both_ways(prefix6: str, octets: str) -> None:
     [
         (EAMS, "127.0.0.1", Reason.MARTIAN_SOURCE, "127.0.0.0/8 (loopback)"),
         (EAMS, "fe80::1", Reason.MARTIAN_SOURCE, "fe80::/10 (link-local)"),
-        (EAMS, "2001:db8:17f:0:1::", Reason.MARTIAN_SOURCE, "127.0.0.1 lies in 127.0.0.0/8"),
-        ('eam = [["0.0.0.0/0", "fe80::/96"]]', "192.0.2.1", Reason.MARTIAN_SOURCE, "fe80::c000:201 lies in fe80::/10"),
-        (EAMS, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 lies in 10.0.0.0/8 of denylist4"),
-        (EAM_ONLY + DENIED, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 lies in 10.0.0.0/8 of denylist4; no EAM covers"),
-        (EAMS, "2001:db8:10a:102:3::", Reason.DENYLISTED, "10.1.2.3 lies in 10.0.0.0/8 of denylist4"),
+        (EAMS, "2001:db8:17f:0:1::", Reason.MARTIAN_SOURCE, "127.0.0.1 is in 127.0.0.0/8"),
+        ('eam = [["0.0.0.0/0", "fe80::/96"]]', "192.0.2.1", Reason.MARTIAN_SOURCE, "fe80::c000:201 is in fe80::/10"),
+        (EAMS, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 is in 10.0.0.0/8 of denylist4"),
+        (EAM_ONLY + DENIED, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 is in 10.0.0.0/8 of denylist4; no EAM covers"),
+        (EAMS, "2001:db8:10a:102:3::", Reason.DENYLISTED, "10.1.2.3 is in 10.0.0.0/8 of denylist4"),
         (WKP, "192.168.0.1", Reason.WELL_KNOWN_PREFIX, "192.168.0.1 is not global"),
         (WKP, "64:ff9b::c0a8:1", Reason.WELL_KNOWN_PREFIX, "192.168.0.1 is not global"),
         (EAMS, "2001:db9::1", Reason.NO_MAPPING_SOURCE, "neither 2001:db8:100::/40 nor an EAM covers 2001:db9::1"),
@@ -127,6 +126,6 @@ def test_a_denied_source_of_an_icmp_error_takes_an_address_of_the_pool_as_in_the
     toml = 'prefix6 = "2001:db8:64::/96"\ndenylist4 = ["10.0.0.0/8"]\nrfc6791-v4 = ["203.0.113.8/32"]\n'
     explained = told(toml, "2001:db8:64::a00:1", error_hop_limit=64)
     assert (str(explained.counterpart), explained.rule) == ("203.0.113.8", Method.RFC6791)
-    assert "10.0.0.1 lies in 10.0.0.0/8 of denylist4" in explained.arithmetic
+    assert "10.0.0.1 is in 10.0.0.0/8 of denylist4" in explained.arithmetic
     assert told(toml, "2001:db8:64::a00:1").reason is Reason.DENYLISTED
     assert told(toml, "10.0.0.1", error_hop_limit=64).reason is Reason.DENYLISTED  # there is no pool of IPv6 addresses

@@ -46,7 +46,7 @@ def test_the_snippets_of_contrib_keep_both_off_both_ends(root: Path) -> None:
 
 def test_the_remedies_name_files_that_exist(root: Path) -> None:
     for _, remedy in managers.unguarded("siit0"):
-        assert (CONTRIB.parent / remedy.split()[0]).is_file()
+        assert (CONTRIB.parent / remedy.split()[1]).is_file()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_missing_capabilities_are_named_in_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(capabilities, "missing", lambda *names: list(names))
     with pytest.raises(OperatorError) as caught:
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="--setup")
-    assert str(caught.value) == "--setup needs CAP_NET_ADMIN and CAP_NET_RAW; run it as root"
+    assert str(caught.value) == "--setup needs CAP_NET_ADMIN and CAP_NET_RAW; run as root"
 
 
 def test_sysctl_names_keep_an_interface_s_dots_apart() -> None:

@@ -84,7 +84,7 @@ def test_page_is_renewed_between_its_comments_only(tmp_path: Path) -> None:
     table.renew(page, "new\n")
     assert page.read_text() == f"above\n{table.BEGIN}\nnew\n{table.END}\nbelow\n"
     page.write_text("nothing")
-    with pytest.raises(OperatorError, match="no place"):
+    with pytest.raises(OperatorError, match="are missing"):
         table.renew(page, "new\n")
 
 

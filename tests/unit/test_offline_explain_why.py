@@ -16,13 +16,13 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
 @pytest.mark.parametrize(
     ("packet", "reason", "failed", "words"),
     [
-        (b"", Reason.NOT_IP, [], "no octets at all"),
+        (b"", Reason.NOT_IP, [], "the packet is empty"),
         (b"\x50" + bytes(30), Reason.NOT_IP, [], "version 5 is neither 4 nor 6"),
-        (SYN[:12], Reason.TRUNCATED, [], "12 octets are fewer than the header has"),
-        (SYN[:30], Reason.TRUNCATED, [], "the header says 44 octets, 30 are there"),
-        (b"\x4f" + SYN[1:], Reason.TRUNCATED, [], "total_length 44 is less than the header's own 60"),
+        (SYN[:12], Reason.TRUNCATED, [], "12 octets are shorter than the header"),
+        (SYN[:30], Reason.TRUNCATED, [], "the header says 44 octets, but there are 30"),
+        (b"\x4f" + SYN[1:], Reason.TRUNCATED, [], "total_length 44 is less than the header's 60"),
         (b"\x44" + SYN[1:], Reason.TRUNCATED, [], "ihl 4 is less than 5"),
-        (SYN[:10] + b"\0\0" + SYN[12:], Reason.HEADER_CHECKSUM, [], "header_checksum is 0x0000, 0xa3df is right"),
+        (SYN[:10] + b"\0\0" + SYN[12:], Reason.HEADER_CHECKSUM, [], "header_checksum is 0x0000, should be 0xa3df"),
         (
             v6(EAM6, "2001:db8:9::1", 6, b""),
             Reason.NOT_OURS,
@@ -32,8 +32,8 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
         (v6(EAM6, "ff02::1", 58, b""), Reason.NOT_OURS, ["destination"], "ff00::/8 (multicast)"),
         (v4("127.0.0.1", A, 17, UDP), Reason.MARTIAN_SOURCE, ["source"], "127.0.0.0/8 (loopback)"),
         (v4(A, "224.0.0.1", 17, UDP), Reason.MARTIAN_DESTINATION, ["destination"], "224.0.0.0/4 (multicast)"),
-        (v4("10.1.1.1", A, 17, UDP), Reason.DENYLISTED, ["source"], "10.1.1.1 lies in 10.0.0.0/8 of denylist4"),
-        (v4(A, "10.1.1.1", 17, UDP), Reason.DENYLISTED, ["destination"], "10.1.1.1 lies in 10.0.0.0/8 of denylist4"),
+        (v4("10.1.1.1", A, 17, UDP), Reason.DENYLISTED, ["source"], "10.1.1.1 is in 10.0.0.0/8 of denylist4"),
+        (v4(A, "10.1.1.1", 17, UDP), Reason.DENYLISTED, ["destination"], "10.1.1.1 is in 10.0.0.0/8 of denylist4"),
         (v6("2001:db8:9::1", P + A, 17, UDP), Reason.NO_MAPPING_SOURCE, ["source"], "nor an EAM covers 2001:db8:9::1"),
         (v4(A, EAM4, 17, UDP, ttl=1), Reason.HOP_LIMIT_EXCEEDED, [], "ttl is 1, and one hop is taken off here"),
         (
@@ -59,11 +59,16 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
         (v6(EAM6, P + A, 60, b"\x11\xff" + bytes(6)), Reason.BAD_EXTENSION, [], "leads to octet 40 of 48"),
         (v4(A, EAM4, 17, UDP[:10], word=0x2000), Reason.BAD_FRAGMENT, [], "offset 0, 10 octets, more follow"),
         (v4(A, EAM4, 17, UDP[:4]), Reason.BAD_TRANSPORT, [], "4 octets of UDP"),
-        (v4(A, EAM4, 1, bytes(8), word=1), Reason.FRAGMENTED_ICMP, [], "offset 8, 8 octets, the last one"),
+        (v4(A, EAM4, 1, bytes(8), word=1), Reason.FRAGMENTED_ICMP, [], "offset 8, 8 octets, the last"),
         (v4(A, EAM4, 17, UDP[:6] + b"\0\0"), Reason.UDP_ZERO_CHECKSUM, [], "udp-zero-checksum"),
         (v4(A, EAM4, 43, UDP), Reason.FORBIDDEN_PROTOCOL, [], "protocol 43 is Routing"),
-        (v4(A, EAM4, 1, b"\x0b\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMP checksum is 0x0000, 0xf4ff is right"),
-        (v6(EAM6, P + A, 58, b"\x01\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMPv6 checksum is 0x0000, 0x"),
+        (v4(A, EAM4, 1, b"\x0b\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMP checksum is 0x0000, should be 0xf4ff"),
+        (
+            v6(EAM6, P + A, 58, b"\x01\0" + bytes(6)),
+            Reason.ICMP_CHECKSUM,
+            [],
+            "ICMPv6 checksum is 0x0000, should be 0x",
+        ),
         (v4(A, EAM4, 1, icmp.build4(13, 0, 0, b"")), Reason.ICMP_TYPE, [], "ICMP type (13/0) has no counterpart"),
         (error4(A, EAM4, 12, 0, 1 << 30, v4(EAM4, A, 17, UDP)), Reason.ICMP_POINTER, [], "pointer 64 marks a field"),
         (
@@ -108,7 +113,7 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
             error4(A, EAM4, 11, 0, 0, v4(EAM4, "10.9.9.9", 17, UDP)),
             Reason.DENYLISTED,
             ["quoted destination"],
-            "10.9.9.9 lies in 10.0.0.0/8 of denylist4",
+            "10.9.9.9 is in 10.0.0.0/8 of denylist4",
         ),
     ],
 )
@@ -129,17 +134,17 @@ def test_well_known_prefix() -> None:
 def test_hairpin_off() -> None:
     found = told(v6(EAM6, P + EAM4, 17, UDP), TOML + 'hairpin = "off"')
     assert found.outcome.reason is Reason.HAIRPIN_OFF
-    assert "2001:db8:64::cb00:7102 stands for an IPv4 address that an EAM covers" in found.why
+    assert "2001:db8:64::cb00:7102 maps to an IPv4 address that an EAM covers" in found.why
 
 
 def test_own_error_tells_source_mtu_and_quote() -> None:
     packet = v4(A, EAM4, 17, UDP + bytes(1460), word=0x4000)
     assert lines(packet)[-5:] == [
-        "source 192.0.0.8: the domain has no address4, so the dummy address 192.0.0.8 stands in (RFC 7600)",
+        "source 192.0.0.8: the domain has no address4, so the dummy address 192.0.0.8 is used (RFC 7600)",
         "destination 198.51.100.7: the sender",
         "icmp.type 3 code 4: fragmentation needed (3/4)",
         "icmp.mtu 1480: 1500 of the next hop - 20, the difference of the headers",
-        "quoted_octets 548: of 1492, as they were received",
+        "quoted_octets 548: of 1492, as received",
     ]
     assert "source 192.0.2.1: address4 of the domain" in lines(packet, TOML + 'address4 = "192.0.2.1"')
 
@@ -152,7 +157,7 @@ def test_own_error_tells_source_mtu_and_quote() -> None:
             "mtu4 = 1400",
             "1400 of the next hop + 20, the difference of the headers",
         ),
-        (v6(EAM6, P + A, 17, UDP + bytes(1460)), "mtu4 = 576", "never below 1280, which every IPv6 link takes"),
+        (v6(EAM6, P + A, 17, UDP + bytes(1460)), "mtu4 = 576", "never below 1280, which every IPv6 link carries"),
         (v6(EAM6, P + EAM4, 17, UDP + bytes(1460)), "mtu6 = 1400", "1400 of the next hop"),
         (
             v4(A, EAM4, 17, UDP + bytes(1468), word=0x6000),
@@ -167,19 +172,19 @@ def test_mtu_of_own_errors(packet: bytes, toml: str, words: str) -> None:
 
 def test_pointer_of_own_error() -> None:
     found = lines(v6(EAM6, P + A, 43, ROUTING + UDP))
-    assert "icmpv6.pointer 43: the octet in question, from the start of the IPv6 header (RFC 7915 5.1)" in found
+    assert "icmpv6.pointer 43: the offending octet, counted from the start of the IPv6 header (RFC 7915 5.1)" in found
 
 
 def test_silence_is_explained() -> None:
     found = told(v4(A, EAM4, 17, bytes(8), word=5, ttl=1))
     assert found.outcome == Outcome(Action.DROPPED, Reason.HOP_LIMIT_EXCEEDED)
-    assert found.why[-1].startswith("no ICMP error is sent: not about ICMP errors, fragments other than the first")
+    assert found.why[-1].startswith("no ICMP error is sent about ICMP errors, fragments other than the first")
 
 
 def test_frame_without_ip() -> None:
     translator = Translator(config.default().domain())
     found = explain_packet(translator.addresses, None, None, Outcome(Action.PASSED, Reason.NOT_IP))
-    assert found.lines(2)[0] == "packet 2  no IP packet"
+    assert found.lines(2)[0] == "packet 2  not an IP packet"
     assert found.as_json(2)["fields"] == []
 
 
@@ -189,7 +194,7 @@ def test_brief() -> None:
     assert brief(v4(A, EAM4, 17, bytes(8), word=0x2001)) == (
         "198.51.100.7 > 203.0.113.2 UDP fragment at 8 and more, 28 octets"
     )
-    assert brief(b"abc") == "3 octets that are no IP packet"
+    assert brief(b"abc") == "3 octets, not an IP packet"
 
 
 def test_explanation_tells_what_came_out_and_not_what_should_have() -> None:

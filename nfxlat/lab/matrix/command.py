@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("cells", nargs="*", metavar="CELL", help=", ".join(cell.name for cell in CELLS))
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print JSON")
-    how.add_argument("--record", action="store_true", help="make it this kernel's record, and renew the pages")
-    how.add_argument("--pages", action="store_true", help="renew the pages from the records, without measuring")
+    how.add_argument("--record", action="store_true", help="record it for this kernel, and update the pages")
+    how.add_argument("--pages", action="store_true", help="update the pages from the records, without measuring")
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.cells) - {cell.name for cell in CELLS}:
         parser.error(f"no such cell: {', '.join(sorted(unknown))}")

@@ -160,5 +160,7 @@ def renew(path: Path, content: str) -> None:
     """Put `content` between the two comments of a page."""
     text = path.read_text()
     if BEGIN not in text or END not in text:
-        raise OperatorError("no place for the matrix", where=str(path), hint=f"two lines {BEGIN} and {END}")
+        raise OperatorError(
+            "the lines that enclose the matrix are missing", where=str(path), hint=f"add {BEGIN} and {END}"
+        )
     path.write_text(text.replace(BEGIN + "\n" + between(text) + END, BEGIN + "\n" + content + END))
