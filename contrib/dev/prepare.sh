@@ -49,7 +49,7 @@ prepare_packages() {
     # shellcheck disable=SC2046,SC2086
     set -- $(missing_packages $BUILD)
     if [ $# -gt 0 ]; then
-        install_packages "$@" || say "cannot install $*: the netfilterqueue source will be missing, netlink is used"
+        install_packages "$@" || say "cannot install $*: --source netfilterqueue will not work"
     fi
 }
 
@@ -66,7 +66,7 @@ prepare_environment() {
     $pip --editable "$ROOT${extras:+[$extras]}" ||
         die "pip could not install nfxlat's dependencies: is a package index reachable?"
     $pip --editable "$ROOT[netfilterqueue]" >/dev/null 2>&1 ||
-        say "the NetfilterQueue package does not build here: the netfilterqueue source will be missing, netlink is used"
+        say "the NetfilterQueue package does not build here: --source netfilterqueue will not work"
     printf '%s\n' "$wanted" >"$stamp"
 }
 
@@ -78,7 +78,7 @@ prepare_tayga() {
     if (cd "$folder" && apt-get -q -o APT::Sandbox::User=root download tayga && dpkg -x tayga_*.deb "$VENV/tayga") >/dev/null 2>&1; then
         dpkg-deb -f "$folder"/tayga_*.deb Version >"$VENV/tayga/version"
     else
-        say "TAYGA cannot be had: nfxlat bench leaves it out"
+        say "TAYGA is not available: nfxlat bench leaves it out"
     fi
     rm -rf "$folder"
 }
