@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nfxlat import config
+from nfxlat.errors import OperatorError
 from nfxlat.host import managers
 from nfxlat.host.device import create_or_adopt, remove
 from nfxlat.judgement import Finding, Severity
@@ -118,6 +119,17 @@ def test_flow_offload_in_the_ruleset_is_named(node: Namespace, monkeypatch: pyte
     found = prepared(node, "router")
     monkeypatch.setattr(load, "run", lambda commands: FLOWTABLE)  # not every kernel has it
     assert [finding.code for finding in check_live(found)] == ["flowtable"]
+
+
+def test_a_ruleset_that_cannot_be_read_is_no_clean_bill(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = prepared(node, "router")
+
+    def refuse(commands: str) -> str:
+        raise OperatorError("no nftables bindings")
+
+    monkeypatch.setattr(load, "run", refuse)
+    [finding] = check_live(found)
+    assert (finding.code, finding.what) == ("ruleset", "cannot be read: no nftables bindings")
 
 
 def test_a_manager_that_is_not_kept_off_the_device_is_noted(

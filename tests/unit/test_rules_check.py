@@ -1,14 +1,18 @@
 """Judgements on nft files: each on a file that is at fault, and silent on the same file without the fault."""
 
 import json
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
 from nfxlat.cli import main
-from nfxlat.judgement import Finding, Severity
+from nfxlat.judgement import Finding, Judgement, Severity
 from nfxlat.nft.check.judge import check
+from nfxlat.nft.check.judgements.statement import Match, Meaning, Place
+from nfxlat.nft.check.judgements.surroundings import Domains, Others
 from nfxlat.nft.language.program import program
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
@@ -62,6 +66,8 @@ table ip6 b {
 """
 IP_RULE = "ip daddr { 198.51.100.0/24, 203.0.113.2 } xlat to siit0"
 IP6_RULE = "ip6 daddr 2001:db8:64::/96 xlat from siit0"
+OUT_RULE = "ip daddr 198.51.100.0/24 xlat to siit0"
+FLOWTABLE = "flowtable f { hook ingress priority 0; devices = { e }; }"
 FORWARD = "table inet fw {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n%s\t}\n}\n"
 
 
@@ -78,58 +84,83 @@ def test_good_rules_have_no_finding(text: str) -> None:
     assert judged(text) == []
 
 
-# code, the good text, what of it is changed into what (once), the line of the finding
-FAULTS = [
-    ("nat-chain", ROUTER, "type filter hook prerouting", "type nat hook prerouting", 3),
-    ("type", ROUTER, "type filter hook output", "type route hook output", 7),
-    ("priority", ROUTER, "prerouting priority -450", "prerouting priority -400", 3),
-    ("priority", ROUTER, "prerouting priority -450", "prerouting priority filter", 3),
-    ("priority", ROUTER, "prerouting priority -450", "prerouting priority $unknown", 3),
-    ("priority", ROUTER, "prerouting priority -450", "prerouting priority -440", 3),
-    ("priority", HOST, "srcnat + 1", "srcnat", 4),
-    ("hook", ROUTER, "hook prerouting", "hook input", 3),
-    ("hook", ROUTER, "hook prerouting", "hook forward", 3),
-    ("hook", HOST, "hook prerouting", "hook postrouting", 10),
-    ("family", ROUTER, IP_RULE, "ip daddr 198.51.100.0/24 xlat from siit0", 4),
-    ("family", ROUTER, "table ip6 b", "table ip b", 14),
-    ("family", ROUTER, "table ip a", "table bridge a", 4),
-    ("destination", ROUTER, IP_RULE, "ip saddr 192.0.2.0/24 xlat to siit0", 4),
-    ("destination", ROUTER, IP_RULE, 'iifname "eth0" xlat to siit0', 4),
-    ("destination", ROUTER, IP6_RULE, "ip6 saddr 2001:db8:64::/96 xlat from siit0", 14),
-    ("side", ROUTER, IP_RULE, "ip daddr 192.0.2.0/24 xlat to siit0", 4),
-    ("side", ROUTER, IP6_RULE, "ip6 daddr 2001:db8:2::2 xlat from siit0", 14),
-    ("errors-missed", HOST, "icmpv6 type", "ip6 saddr 2001:db8:64::/96 icmpv6 type", 11),
-    ("interface", ROUTER, IP_RULE, f'oifname "eth0" {IP_RULE}', 4),
-    ("loop", ROUTER, IP_RULE, f'iifname "siit0" {IP_RULE}', 4),
-    ("route", HOST, "oifname $dev", 'oifname "eth0"', 5),
-    ("route", HOST, "oifname $dev", "ip saddr 192.0.0.1", 5),
-    ("prefix", ROUTER, IP6_RULE, "ip6 daddr 2001:db8::64::/96 xlat from siit0", 14),
-    ("prefix", ROUTER, IP6_RULE, "ip6 daddr 2001:db8:64::/96 xlat from 2001:db8:64::/95", 14),
-    ("domain", ROUTER, IP6_RULE, "ip6 daddr 2001:db8:64::/96 xlat from siit9", 14),
-    ("open-address", ROUTER, IP6_RULE, "ip6 daddr 64:ff9b::/96 xlat from 64:ff9b::/96", 14),
-    ("bypass", ROUTER, IP_RULE, "ip daddr 198.51.100.9 queue num 7 bypass", 4),
-    ("flowtable", ROUTER, "table ip a {", "table ip a {\nflowtable f { hook ingress priority 0; devices = { e }; }", 2),
-    ("flowtable", ROUTER, IP_RULE, "flow add @f", 4),
-    ("untracked-nat", ROUTER, IP_RULE, f"{IP_RULE}\n ip saddr {'{ 192.0.2.9, 198.51.100.7 }'} masquerade", 5),
+# the judgement, the good text, what of it is changed into what (once), the line of the finding
+FAULTS: list[tuple[Judgement, str, str, str, int]] = [
+    (Place.NAT_CHAIN, ROUTER, "type filter hook prerouting", "type nat hook prerouting", 3),
+    (Place.TYPE, ROUTER, "type filter hook output", "type route hook output", 7),
+    (Place.PRIORITY_DEFRAGMENTATION, ROUTER, "prerouting priority -450", "prerouting priority -400", 3),
+    (Place.PRIORITY_CONNTRACK, ROUTER, "prerouting priority -450", "prerouting priority filter", 3),
+    (Place.PRIORITY_UNKNOWN, ROUTER, "prerouting priority -450", "prerouting priority $unknown", 3),
+    (Place.PRIORITY_STAMP, ROUTER, "prerouting priority -450", "prerouting priority -440", 3),
+    (Place.PRIORITY_SRCNAT, HOST, "srcnat + 1", "srcnat", 4),
+    (Place.HOOK_INPUT, ROUTER, "hook prerouting", "hook input", 3),
+    (Place.HOOK_FORWARD, ROUTER, "hook prerouting", "hook forward", 3),
+    (Place.HOOK_POSTROUTING, HOST, "hook prerouting", "hook postrouting", 10),
+    (Place.HOOK_OTHER, ROUTER, "hook prerouting", "hook ingress", 3),
+    (Place.FAMILY, ROUTER, IP_RULE, "ip daddr 198.51.100.0/24 xlat from siit0", 4),
+    (Place.FAMILY, ROUTER, "table ip6 b", "table ip b", 14),
+    (Place.FAMILY_BELOW_IP, ROUTER, "table ip a", "table bridge a", 4),
     (
-        "unreached",
+        Place.UNREACHED,
         ROUTER,
         "chain pre {\n\t\ttype filter hook prerouting priority -450; policy accept;",
         "chain pre {",
         3,
     ),
-    ("name", ROUTER, "table ip a", "table ip xlat_siit0", 1),
+    (Match.SOURCE_ALONE, ROUTER, IP_RULE, "ip saddr 192.0.2.0/24 xlat to siit0", 4),
+    (Match.NO_DESTINATION, ROUTER, IP_RULE, 'iifname "eth0" xlat to siit0', 4),
+    (Match.SOURCE_ALONE_6TO4, ROUTER, IP6_RULE, "ip6 saddr 2001:db8:64::/96 xlat from siit0", 14),
+    (Match.SIDE_IN_PREFIX6, ROUTER, IP_RULE, "ip daddr 192.0.2.0/24 xlat to siit0", 4),
+    (Match.SIDE_WRONG, ROUTER, IP6_RULE, "ip6 daddr 2001:db8:2::2 xlat from siit0", 14),
+    (Match.SIDE_UNMAPPED, ROUTER, IP6_RULE, "ip6 daddr 2001:db8:65::/96 xlat from siit0", 14),
+    (Match.ERRORS_MISSED, HOST, "icmpv6 type", "ip6 saddr 2001:db8:64::/96 icmpv6 type", 11),
+    (Match.INTERFACE_AT_PREROUTING, ROUTER, IP_RULE, f'oifname "eth0" {IP_RULE}', 4),
+    (Match.INTERFACE_BY_FIB_AT_OUTPUT, ROUTER, OUT_RULE, f'fib daddr oifname "siit0" {OUT_RULE}', 8),
+    (Match.LOOP, ROUTER, IP_RULE, f'iifname "siit0" {IP_RULE}', 4),
+    (Match.ROUTE_ELSEWHERE, HOST, "oifname $dev", 'oifname "eth0"', 5),
+    (Match.NO_ROUTE, HOST, "oifname $dev", "ip saddr 192.0.0.1", 5),
+    (Match.TWO_PREFIXES, ROUTER, IP6_RULE, "ip6 daddr 64::ff0b::/96 xlat from 64::ff9b::/96", 14),
+    (Meaning.PREFIX, ROUTER, IP6_RULE, "ip6 daddr 2001:db8::64::/96 xlat from siit0", 14),
+    (Meaning.PREFIX, ROUTER, IP6_RULE, "ip6 daddr 2001:db8:64::/96 xlat from 2001:db8:64::/95", 14),
+    (Meaning.DOMAIN, ROUTER, IP6_RULE, "ip6 daddr 2001:db8:64::/96 xlat from siit9", 14),
+    (Meaning.OPEN_ADDRESS, ROUTER, IP6_RULE, "ip6 daddr 64:ff9b::/96 xlat from 64:ff9b::/96", 14),
+    (Meaning.OPEN_ADDRESS_TOO, ROUTER, IP6_RULE, "ip6 daddr 64:ff9b::/96 xlat from 64::ff9b::/96", 14),
+    (Domains.NAME, ROUTER, "table ip a", "table ip xlat_siit0", 1),
+    (Domains.OUTPUT, ROUTER, f"\t\t{OUT_RULE}\n", "", 4),
+    (Domains.ONE_WAY, ROUTER, ROUTER.partition("table ip6")[1] + ROUTER.partition("table ip6")[2], "", 4),
+    (Others.BYPASS, ROUTER, IP_RULE, "ip daddr 198.51.100.9 queue num 7 bypass", 4),
+    (Others.FLOWTABLE, ROUTER, "table ip a {", f"table ip a {{\n{FLOWTABLE}", 2),
+    (Others.FLOWTABLE, ROUTER, IP_RULE, "flow add @f", 4),
+    (Others.UNTRACKED_NAT, ROUTER, IP_RULE, f"{IP_RULE}\n ip saddr {{ 192.0.2.9, 198.51.100.7 }} masquerade", 5),
+    (Others.STATEFUL, ROUTER, "table ip a {", FORWARD % "ct state invalid drop\n" + "table ip a {", 3),
 ]
+# shown by tests of their own below, since they need other domains
+ELSEWHERE = {Domains.LOOP, Domains.LOOP_OTHER, Domains.OVERLAP, Match.HOST_SOURCE}
 
 
-@pytest.mark.parametrize(("code", "good", "was", "becomes", "line"), FAULTS, ids=lambda value: str(value)[:40])
-def test_each_fault_is_named_at_its_place(code: str, good: str, was: str, becomes: str, line: int) -> None:
+def says(finding: Finding, judgement: Judgement) -> bool:
+    """Whether a finding is of a judgement, whatever the facts are."""
+    texts = ((finding.what, judgement.what), (finding.effect, judgement.effect), (finding.instead, judgement.instead))
+    same = (finding.code, finding.severity) == (judgement.code, judgement.severity)
+    return same and all(re.fullmatch(_pattern(template), text) for text, template in texts)
+
+
+def _pattern(template: str) -> str:
+    parts = Formatter().parse(template)
+    return "".join(re.escape(literal) + (".+" if name is not None else "") for literal, name, _, _ in parts)
+
+
+@pytest.mark.parametrize(("judgement", "good", "was", "becomes", "line"), FAULTS, ids=lambda value: str(value)[:40])
+def test_each_fault_is_named_at_its_place(judgement: Judgement, good: str, was: str, becomes: str, line: int) -> None:
     assert was in good
-    found = [finding for finding in judged(good.replace(was, becomes, 1)) if finding.code == code]
+    assert not [finding for finding in judged(good) if says(finding, judgement)]
+    found = [finding for finding in judged(good.replace(was, becomes, 1)) if says(finding, judgement)]
     assert found
     assert found[0].where.startswith(f"x.nft:{line}:")
-    assert found[0].what
-    assert found[0].effect or code == "prefix"
+
+
+def test_every_judgement_on_rules_has_a_row() -> None:
+    assert {row[0] for row in FAULTS} | ELSEWHERE == {*Place, *Meaning, *Match, *Domains, *Others}
 
 
 def test_an_error_is_what_load_refuses_and_a_note_is_not() -> None:
@@ -169,7 +200,7 @@ def test_overlap_of_two_domains_is_told() -> None:
     second = second.replace("2001:db8:64::/96", "2001:db8:65::/96")
     second = second.replace("{ 198.51.100.0/24, 203.0.113.2 }", "198.51.100.128/25")
     [found] = judged(ROUTER + second, SIIT0, OVERLAPPING)
-    assert found.code == "overlap"
+    assert says(found, Domains.OVERLAP)
     assert "198.51.100.0/24 of siit0 and 198.51.100.128/25 of other" in found.what
     apart = Domain("other", prefix6=IPv6Network("2001:db8:65::/96"), pool4=(IPv4Network("192.0.2.0/24"),))
     assert "overlap" not in codes(ROUTER + second, SIIT0, apart)
@@ -177,17 +208,18 @@ def test_overlap_of_two_domains_is_told() -> None:
 
 def test_a_host_inside_a_prefix6_is_a_loop() -> None:
     text = ROUTER.replace("198.51.100.0/24", "203.0.113.2")
-    assert "loop" in codes(text, LOOPING)
+    assert [f for f in judged(text, LOOPING) if says(f, Domains.LOOP)]
     second = (
         "table ip6 d { chain pre { type filter hook prerouting priority -450; "
         "ip6 daddr 2001:db8:65::/96 xlat from pong; }; }\n"
     )
-    found = [f for f in judged(text.replace("siit0", "ping") + second, PING, PONG) if f.code == "loop"]
-    assert ["taken by pong too" in f.effect for f in found] == [True]
+    [found] = [f for f in judged(text.replace("siit0", "ping") + second, PING, PONG) if f.code == "loop"]
+    assert says(found, Domains.LOOP_OTHER)
+    assert "taken by pong too" in found.effect
 
 
 def test_a_host_without_a_mapping_of_its_own_is_told() -> None:
-    assert "host-source" in codes(HOST, NO_EAM)
+    assert [f for f in judged(HOST, NO_EAM) if says(f, Match.HOST_SOURCE)]
 
 
 @pytest.mark.parametrize(

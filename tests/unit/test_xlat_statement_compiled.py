@@ -237,7 +237,7 @@ def test_a_bare_prefix_with_mappings_makes_a_domain_of_its_own() -> None:
         ("64::ff9b::/96", "'::' more than once"),
         ("siit0 with source { 192.0.0.1 : 2001:db8::1 }", "has its own mappings"),
         ("64:ff9b::/96 with source { 192.0.0.0/24 : 2001:db8::/124 }", "EAM"),
-        ("64:ff9b::/96 with source { 2001:db8::1 : 192.0.0.1 }", "no IPv4 prefix"),
+        ("64:ff9b::/96 with source { 2001:db8::1 : 192.0.0.1 }", "not an IPv4 prefix"),
         ("64:ff9b::/96 with source { 192.0.0.1 : 2001:db8::1::2 }", "'::' more than once"),
     ],
 )

@@ -100,7 +100,7 @@ def _network4(source: Source, token: Token) -> IPv4Network:
     try:
         return IPv4Network(token.text)
     except ValueError:
-        raise source.fault(f"{token.text} is no IPv4 prefix", token, "such as 192.0.0.1 or 192.0.2.0/24") from None
+        raise source.fault(f"{token.text} is not an IPv4 prefix", token, "such as 192.0.0.1 or 192.0.2.0/24") from None
 
 
 def _network6(source: Source, token: Token) -> IPv6Network:

@@ -16,28 +16,26 @@ def prefix6_faults(text: str, *, translation: bool = True) -> list[str]:
     address, slash, length = text.partition("/")
     faults = []
     if "." in address and ":" not in address:
-        return [f"{text} is an IPv4 prefix; prefix6 is an IPv6 one"]
+        return [f"{text} is an IPv4 prefix; prefix6 must be IPv6"]
     if address.count("::") > 1:
-        faults.append(f"{address} has '::' more than once, and only one may stand for zeros (RFC 4291 2.2)")
+        faults.append(f"{address} has '::' more than once; only one is allowed (RFC 4291 2.2)")
     groups = [group for group in address.split(":") if group]
     head = groups[:-1] if groups and "." in groups[-1] else groups
-    faults += [
-        f"{group!r} is no group of up to four hexadecimal digits" for group in head if not _GROUP.fullmatch(group)
-    ]
+    faults += [f"{group!r} is not a group of one to four hex digits" for group in head if not _GROUP.fullmatch(group)]
     if len(groups) > 8:
-        faults.append(f"{address} has {len(groups)} groups of 16 bits; there are 8")
+        faults.append(f"{address} has {len(groups)} groups of 16 bits; 8 at most")
     if not slash and translation:
-        faults.append(f"{text} has no length, such as /96")
+        faults.append(f"{text} needs a length, such as /96")
     elif slash and not (length.isascii() and length.isdecimal() and int(length) <= 128):
-        faults.append(f"/{length} is no length of an IPv6 prefix")
+        faults.append(f"/{length} is not a valid IPv6 prefix length")
     if faults:
         return faults
     try:
         network = IPv6Network(text, strict=False)
     except (AddressValueError, NetmaskValueError, ValueError):
-        return [f"{address} is no IPv6 address"]
+        return [f"{address} is not an IPv6 address"]
     if network.network_address != IPv6Address(address):
-        faults.append(f"{text} has bits set behind its length (did you mean {network}?)")
+        faults.append(f"{text} has bits set beyond its length (did you mean {network}?)")
     if translation and (what := rfc6052.fault(network)):
         faults.append(f"{what} (RFC 6052 2.2)")
     return faults

@@ -108,20 +108,20 @@ class _Reader:
             if token.kind != "newline":
                 item.append(token)
         if depth:
-            raise self._input.fault("a brace that is never closed", next(t for t in item if t.text == "{"))
+            raise self._input.fault("unclosed brace", next(t for t in item if t.text == "{"))
         return item, None
 
     def _close(self, opened: Token) -> Token:
         token = self._peek()
         if token is None:
-            raise self._input.fault("a block that is never closed", opened)
+            raise self._input.fault("unclosed block", opened)
         self._position += 1
         return token
 
     def _commands(self) -> None:
         while (token := self._peek()) is not None:
             if token.kind == "mark" and token.text == "}":
-                raise self._input.fault("a closing brace without an opening one", token)
+                raise self._input.fault("closing brace without an opening one", token)
             item, opened = self._item()
             if item:
                 self._command(item, opened)
@@ -192,7 +192,7 @@ class _Reader:
         while (token := self._peek()) is not None and not (token.kind == "mark" and token.text == "}"):
             item, block = self._item()
             if block:
-                raise self._input.fault("a table or chain inside a chain", item[0])
+                raise self._input.fault("table or chain inside a chain", item[0])
             if item and item[0].text == "type" and any(token.text == "hook" for token in item):
                 chain.base = self._hook(item)
             elif item and item[0].text == "policy" and len(item) > 1:

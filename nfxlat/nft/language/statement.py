@@ -56,8 +56,8 @@ def statements(source: Source) -> list[Xlat]:
     for start, direction in statements_in(source.text):
         if start not in known:
             at = Token("word", WORD, start, start + len(WORD))
-            what = f"xlat {direction} is the end of a rule, and cannot stand here"
-            raise source.fault(what, at, "give it a chain with a name, and a variable, map or element a jump there")
+            what = f"xlat {direction} must end a rule, and cannot stand here"
+            raise source.fault(what, at, "put it in a named chain, and let the variable, map or element jump there")
     return found
 
 
@@ -65,8 +65,8 @@ def _statement(source: Source, rule: Rule) -> Xlat | None:
     for index, token in enumerate(rule.tokens):
         if token.kind == "word" and token.text == WORD:
             if _depth(rule.tokens[:index]) and not _is_value(rule.tokens, index):
-                what = "xlat inside braces, where it is not the end of a rule"
-                raise source.fault(what, token, "put it in a chain with a name, and jump there")
+                what = "xlat inside braces does not end a rule"
+                raise source.fault(what, token, "put it in a named chain, and jump there")
             before = rule.tokens[index - 1].text if index else ""
             if before in _NAMED:
                 continue
@@ -91,10 +91,12 @@ def _read(source: Source, rule: Rule, index: int) -> Xlat:
         raise source.fault("xlat needs a direction", at, "xlat to PREFIX|DOMAIN (IPv4 to IPv6), or xlat from ...")
     direction = rest.pop(0)
     if not rest or rest[0].kind not in ("word", "string") or rest[0].text == "comment":
-        raise source.fault(f"xlat {direction.text} what?", direction, "name a prefix6 or a domain")
+        raise source.fault(f"xlat {direction.text} needs a prefix6 or a domain", direction, "such as siit0")
     operand = source.value(rest.pop(0))
     if operand.text.startswith("$"):
-        raise source.fault(f"{operand.text} is not one word of this file", operand, "define it here, above its use")
+        raise source.fault(
+            f"{operand.text} is not defined here as a single word", operand, "define it in this file, above its use"
+        )
     operand = Token(operand.kind, operand.bare, operand.start, operand.end)
     end = operand.end
     mappings: tuple[tuple[Token, Token], ...] = ()
@@ -103,8 +105,8 @@ def _read(source: Source, rule: Rule, index: int) -> Xlat:
     if rest and rest[0].text == "comment" and len(rest) == 2 and rest[1].kind == "string":
         rest = []
     if rest:
-        hint = "nothing but a comment stands behind it: it ends the packet, like drop"
-        raise source.fault(f"{rest[0].text!r} behind xlat", rest[0], hint)
+        hint = "xlat ends the rule, like drop; only a comment may follow"
+        raise source.fault(f"unexpected {rest[0].text!r} after xlat", rest[0], hint)
     return Xlat(rule, rule.tokens[:index], direction.text, operand, mappings, at, end)
 
 
@@ -118,14 +120,14 @@ def _with(
     example = f"with {word} {pair}"
     if len(rest) < 2 or rest[1].text != word:
         at = rest[min(1, len(rest) - 1)]
-        raise source.fault(f"xlat {direction} maps the other address by `with {word}`", at, example)
+        raise source.fault(f"xlat {direction} takes `with {word}`", at, example)
     body = rest[2:]
     if len(body) == 1 and body[0].text.startswith("$"):
         body = list(source.defines.get(body[0].text[1:], tuple(body)))
     closing = next((i for i, token in enumerate(body) if token.text == "}"), None)
     if not body or body[0].text != "{" or closing is None:
         at = body[0] if body else rest[1]
-        raise source.fault("a mapping of two addresses belongs here", at, example)
+        raise source.fault("a mapping of two addresses must follow", at, example)
     pairs: list[tuple[Token, Token]] = []
     elements: list[list[Token]] = [[]]
     for token in body[1:closing]:

@@ -50,8 +50,8 @@ class Input:
             kind = found.lastgroup or "other"
             token = Token(kind, found[0], found.start(), found.end())
             if kind == "other":
-                hint = "a string ends on the line where it begins" if found[0] in "\"'" else ""
-                raise self.fault(f"a stray {found[0]}", token, hint)
+                hint = "a string must end on the line where it begins" if found[0] in "\"'" else ""
+                raise self.fault(f"stray {found[0]}", token, hint)
             if kind not in ("space", "comment"):
                 yield token
 
