@@ -8,8 +8,8 @@ from typing import Any, Literal
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.queues import DEFAULT_QUEUE, checked
-from nfxlat.service.device_model import service
 from nfxlat.service.options import Options
+from nfxlat.service.translation import Service
 from nfxlat.terms import MODELS
 
 MAX_BUSY_POLL = 10_000  # microseconds
@@ -72,7 +72,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
-    result = service(_options(arguments), _report).run()  # only the service has them: a reload frees the domain
+    result = Service(_options(arguments), _report).run()  # only the service has them: a reload frees the domain
     for line in summary_lines(result):
         print(line)
     return 0

@@ -130,7 +130,7 @@ class Supervisor:
         readable, _, _ = select.select([successor.control], [], [], PREPARE_SECONDS)
         message = successor.control.receive() if readable else None
         if message is None:
-            raise OperatorError("a new worker does not get ready", where=f"worker {successor.number}")
+            raise OperatorError("the new worker did not become ready", where=f"worker {successor.number}")
         if message != Ready():
             raise MessageError(f"{message} from worker {successor.number}, which is not ready yet")
 
@@ -170,7 +170,7 @@ class Supervisor:
                     pid, status = os.waitpid(child.pid, os.WNOHANG)
                     if not pid:
                         continue
-                    self._report(f"worker {child.number} (pid {pid}) died: {_cause(status)}; starting it again")
+                    self._report(f"worker {child.number} (pid {pid}) died: {_cause(status)}; restarting it")
                 self._hang_up(child)
             wait = child.started + RESTART_SECONDS - time.monotonic()
             if wait > 0:
@@ -226,7 +226,7 @@ class Supervisor:
                 os.close(ended)
                 if os.waitpid(child.pid, os.WNOHANG) == (0, 0):
                     if seconds:
-                        self._report(f"worker {child.number} (pid {child.pid}) does not stop; killing it")
+                        self._report(f"worker {child.number} (pid {child.pid}) did not stop; killing it")
                     os.kill(child.pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
             except (ChildProcessError, ProcessLookupError):

@@ -16,31 +16,27 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters, summary
-from nfxlat.datapath.inject import DeviceInjector, IpInjector
-from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.source import Source
-from nfxlat.datapath.worker import Injectors
 from nfxlat.host import capabilities
 from nfxlat.host.addresses import AddressWatch, local_addresses
-from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
+from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
-from nfxlat.netlink.bound_queues import bound_queues
-from nfxlat.nft.language.templates import INJECTED_MARK
 from nfxlat.service.control import Control
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, MessageError, Node, PathMtu
 from nfxlat.service.notify import notify
 from nfxlat.service.options import Options
+from nfxlat.service.point import Share, TranslationPoint
+from nfxlat.service.queue_point import QueuePoint
 from nfxlat.service.reload import Reload
 from nfxlat.service.rules_watch import RulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
 from nfxlat.service.supervisor import Supervisor
-from nfxlat.service.worker_process import Share, WorkerProcess
+from nfxlat.service.tun_point import TunPoint
+from nfxlat.service.worker_process import WorkerProcess
 from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
 
@@ -52,8 +48,8 @@ class Service:
         self._options = options
         self._report = report
         self._counters = [Counters() for _ in range(options.queues.workers)]
-        self._sources: list[list[Source]] = []  # one list a worker
-        self._injectors: list[Injectors] = []  # one a worker
+        self._point: TranslationPoint = (TunPoint if options.model == "device" else QueuePoint)(options, report)
+        self._shares: list[Share] = []  # one a worker
         self._device: DomainDevice | None = None
         self._rule_path = "none"
         self._setup: Setup | None = None
@@ -79,13 +75,14 @@ class Service:
         """Translate until SIGTERM or SIGINT; the final summary."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
         with ExitStack() as stack:
-            self._open_sources(stack)
+            self._point.bind(stack)
             status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
             stack.callback(status.close)
             self._loop.on_readable(status, status.answer)
             self._prepare_host(stack)
-            self._injectors = [self._open_injectors(stack, number) for number in range(self._options.queues.workers)]
-            self._watch_host(stack)
+            self._shares = self._point.attach(stack, self._device, self._counters)
+            self._watch_node(stack)
+            self._watch_rules(stack)
             self._work()
             result = self.summary()
             self.write_summary(result)
@@ -101,8 +98,8 @@ class Service:
             finally:
                 self._supervisor.stop()
 
-    def _watch_host(self, stack: ExitStack) -> None:
-        """Follow what others change of addresses, interfaces and rules."""
+    def _watch_node(self, stack: ExitStack) -> None:
+        """Follow what others change of addresses and interfaces."""
         addresses = stack.enter_context(AddressWatch())
 
         def addresses_changed() -> None:
@@ -117,36 +114,23 @@ class Service:
                 self._look_at_node()
 
             self._loop.on_readable(stamp, interfaces_changed)
-        self._watch = RulesWatch(self._setup, self._queue_numbers(), self._report, self._loop.later)
+        self._look_at_node()
+
+    def _watch_rules(self, stack: ExitStack) -> None:
+        """Follow what others change of rules."""
+        self._watch = RulesWatch(self._setup, self._point.queues, self._report, self._loop.later)
         stack.callback(self._watch.close)
         self._loop.on_readable(self._watch, self._watch.changed)
-        self._look_at_node()
 
     def _look_at_node(self) -> None:
         """Tell the workers what has changed of this node."""
-        node = Node(local_addresses(), self._stamped())
+        node = Node(local_addresses(), self._point.stamped(self._stamp))
         if node != self._node:
             self._node = node
             self._supervisor.send(node)
 
-    def _open_sources(self, stack: ExitStack) -> None:
-        queues = self._options.queues
-        self._sources = [[] for _ in range(queues.workers)]
-        for worker, kind, number in queues.each():
-            source = self._source(kind, number)
-            stack.callback(source.close)
-            self._sources[worker].append(source)
-        how = f"queues {queues.first} to {queues.last} bound (all, TCP, in turn)"
-        self._report(f"{how}, source {self._options.source}")
-
-    def _source(self, kind: str, number: int) -> Source:
-        if self._options.source == "netfilterqueue":
-            return CallbackQueue(number)
-        # with the ip injector nothing is larger than a segment
-        return NetlinkQueue(number, superframes=kind == "tcp" and self._options.inject == "device")
-
     def _prepare_host(self, stack: ExitStack) -> None:
-        options, name = self._options, self._options.domain.name
+        options = self._options
         if options.setup:
             superframes = options.inject == "device" and options.source == "netlink"
             setup = Setup(
@@ -161,27 +145,8 @@ class Service:
             stack.callback(setup.down)
             self._setup = setup
             self._device, self._rule_path, self._stamp = setup.device, setup.rule_path or "none", setup.stamp
-        elif options.inject == "device" or options.role == "host":  # a host's originals die in it
-            self._device, created = create_or_adopt(name, report=self._report)
-            if created:
-                stack.callback(self._remove_device, self._device)
-
-    def _remove_device(self, device: DomainDevice) -> None:
-        remove(device)
-        self._report(f"device {device.name} removed")
-
-    def _open_injectors(self, stack: ExitStack, number: int) -> Injectors:
-        counters = self._counters[number]
-        raw = IpInjector(counters.count_other, INJECTED_MARK)
-        stack.callback(raw.close)
-        if self._options.inject == "ip":
-            return Injectors(raw, raw, device=False)
-        assert self._device is not None
-        with in_namespace(self._device.far_namespace):
-            packet_socket = DeviceInjector.open_socket(self._device.far_interface)
-        main = DeviceInjector(packet_socket, self._device.near_mac, self._device.far_mac, counters.count_other)
-        stack.callback(main.close)
-        return Injectors(main, raw, device=True)
+        else:
+            self._device = self._point.make_device(stack)
 
     def _ready(self) -> None:
         options = self._options
@@ -212,17 +177,13 @@ class Service:
         """A worker's life, in its own process."""
         WorkerProcess(
             self._options,
-            Share(self._sources[number], self._injectors[number], self._counters[number]),
+            self._shares[number],
             device=self._device,
             node=self._node,
             paths=self._paths,
             control=control,
             report=self._report,
         ).run()
-
-    def _stamped(self) -> frozenset[int]:
-        """Interfaces whose stamps of gso_size count."""
-        return frozenset(self._stamp.indexes) if self._stamp is not None else frozenset()
 
     def summary(self) -> dict[str, Any]:
         """The state of things, ready for JSON."""
@@ -239,18 +200,11 @@ class Service:
             "reloads": self._reload.counts,
             "rules": self._watch.counts if self._watch is not None else None,
             **summary(self._counters),
-            "queues": self._losses(),
+            "queues": self._point.losses(),
         }
         if self._device is not None:
             result["unexpected"] = self._device.unexpected_packets()
         return result
-
-    def _losses(self) -> dict[str, dict[str, int]]:
-        return queue_losses(self._queue_numbers())
-
-    def _queue_numbers(self) -> range:
-        """The NFQUEUE queues that are ours."""
-        return self._options.queues.numbers
 
     def write_summary(self, result: dict[str, Any] | None = None) -> None:
         """Write the summary to the file named in the options, if any; the file is never half written."""
@@ -260,12 +214,3 @@ class Service:
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         partial.write_text(json.dumps(self.summary() if result is None else result) + "\n")
         partial.rename(path)
-
-
-def queue_losses(queues: range) -> dict[str, dict[str, int]]:
-    """What the kernel itself dropped, by queue: `full` (queue length), `socket` (receive buffer); nfnetlink_queue.c."""
-    return {
-        str(one.number): {"waiting": one.waiting, "full": one.full, "socket": one.socket}
-        for one in bound_queues()
-        if one.number in queues
-    }

@@ -4,34 +4,22 @@ what changes, told to stop.
 
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.routecache import RouteCache
-from nfxlat.datapath.source import Source
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.mtu import route_mtu
 from nfxlat.service.control import Control
 from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop
 from nfxlat.service.options import Options
+from nfxlat.service.point import Share
 from nfxlat.terms import Report
 from nfxlat.xlat.node import translator_for
 
 _EVENTS_PER_SECOND, _EVENTS_AT_ONCE = 1.0, 5
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A worker's own: what it reads, where it puts results, where it counts."""
-
-    sources: Sequence[Source]
-    injectors: Injectors
-    counters: Counters
 
 
 class WorkerProcess:

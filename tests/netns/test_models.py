@@ -88,7 +88,7 @@ def test_without_setup_the_operator_s_routes_do_all(bare_lab: Lab) -> None:
         lab.translator.sysctl(f"net.{family}", 1)
     before = state_of(lab)
     with TranslatorProcess(lab.translator, lab.directory, *DEVICE, setup=False) as process:
-        assert any(line.startswith("routes are yours") for line in process.output())
+        assert any(line.startswith("add your own routes") for line in process.output())
         for route in ("198.51.100.0/24", "203.0.113.2", "2001:db8:64::/96"):
             lab.translator.ip(f"route add {route} dev siit0")
         assert lab.host4.call(ping, HOST6_EAM4).ok

@@ -135,7 +135,7 @@ def test_a_worker_that_dies_is_started_again_after_a_moment(
     assert again[1] not in (first, other)
     assert again[2] == other
     assert bench.supervisor.restarts == 1
-    assert bench.reported == [f"worker 0 (pid {first}) died: SIGKILL; starting it again"]
+    assert bench.reported == [f"worker 0 (pid {first}) died: SIGKILL; restarting it"]
 
 
 def test_a_worker_that_raises_is_started_again_too(
@@ -150,7 +150,7 @@ def test_a_worker_that_raises_is_started_again_too(
 
     bench = make(1, fails_once)
     bench.until(lambda: len(bench.lines) == 1)
-    assert "died: exit 1; starting it again" in bench.reported[0]
+    assert "died: exit 1; restarting it" in bench.reported[0]
     assert "ZeroDivisionError: of this worker" in capfd.readouterr().err
 
 
@@ -270,7 +270,7 @@ def test_a_successor_that_does_not_get_ready_is_an_error_and_the_workers_go_on(
         bench.obey(number, control)
 
     bench.life = fails
-    with pytest.raises(OperatorError, match="worker 1: a new worker does not get ready"):
+    with pytest.raises(OperatorError, match="worker 1: the new worker did not become ready"):
         bench.supervisor.prepare()
     bench.supervisor.send(Node())
     bench.until(lambda: len(bench.lines) == 4)
@@ -299,7 +299,7 @@ def test_a_worker_that_does_not_stop_is_killed_and_told(make: Make, monkeypatch:
     bench.until(lambda: len(bench.lines) == 1)
     bench.supervisor.stop()
     (pid,) = bench.pids("Go")
-    assert bench.reported == [f"worker 0 (pid {pid}) does not stop; killing it"]
+    assert bench.reported == [f"worker 0 (pid {pid}) did not stop; killing it"]
 
 
 def test_a_worker_without_supervisor_reads_the_end() -> None:

@@ -1,0 +1,44 @@
+"""What a model supplies to the service: a translation point, where packets are intercepted and results injected."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.source import Source
+from nfxlat.datapath.worker import Injectors
+from nfxlat.host.device import DomainDevice
+from nfxlat.host.stamp import Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A worker's own: what it reads, where it puts results, where it counts."""
+
+    sources: Sequence[Source]
+    injectors: Injectors
+    counters: Counters
+
+
+class TranslationPoint(Protocol):
+    """Opened in this order, each on the stack that closes it; raises OperatorError where something cannot be had."""
+
+    def bind(self, stack: ExitStack) -> None:
+        """Take what can be had before anything of the host is touched."""
+
+    def make_device(self, stack: ExitStack) -> DomainDevice | None:
+        """Where nothing else sets the host up: make the domain device, if it needs one."""
+
+    def attach(self, stack: ExitStack, device: DomainDevice | None, counters: Sequence[Counters]) -> list[Share]:
+        """Open the rest, now that the host is ready; a share for each worker, who counts in `counters`."""
+
+    @property
+    def queues(self) -> range:
+        """The NFQUEUE queues that rules lead to."""
+
+    def stamped(self, stamp: Stamp | None) -> frozenset[int]:
+        """The interfaces, by index, whose stamps of gso_size count."""
+
+    def losses(self) -> Mapping[str, Mapping[str, int]]:
+        """Packets that the kernel dropped before we had them, by queue or device: `full`, `socket`."""

@@ -1,0 +1,92 @@
+"""The hook and the route model: rules send packets to queues; results go in through the domain device, or through raw
+IP sockets.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from nfxlat.datapath.callback import CallbackQueue
+from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.inject import DeviceInjector, IpInjector
+from nfxlat.datapath.nfqueue import NetlinkQueue
+from nfxlat.datapath.source import Source
+from nfxlat.datapath.worker import Injectors
+from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
+from nfxlat.host.stamp import Stamp
+from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.nft.language.templates import INJECTED_MARK
+from nfxlat.service.options import Options
+from nfxlat.service.point import Share
+from nfxlat.terms import Report
+
+
+class QueuePoint:
+    """A translation point (nfxlat.service.point) between queues and the domain device.
+
+    It keeps no domain: a reload exchanges that, and it may be large.
+    """
+
+    def __init__(self, options: Options, report: Report) -> None:
+        self._name, self._queues, self._report = options.domain.name, options.queues, report
+        self._source_kind, self._inject, self._role = options.source, options.inject, options.role
+        self._sources: list[list[Source]] = []  # one list a worker
+
+    @property
+    def queues(self) -> range:
+        return self._queues.numbers
+
+    def bind(self, stack: ExitStack) -> None:
+        self._sources = [[] for _ in range(self._queues.workers)]
+        for worker, kind, number in self._queues.each():
+            source = self._source(kind, number)
+            stack.callback(source.close)
+            self._sources[worker].append(source)
+        how = f"queues {self._queues.first} to {self._queues.last} bound (plain, TCP, in turn)"
+        self._report(f"{how}, source {self._source_kind}")
+
+    def _source(self, kind: str, number: int) -> Source:
+        if self._source_kind == "netfilterqueue":
+            return CallbackQueue(number)
+        # with the ip injector nothing is larger than a segment
+        return NetlinkQueue(number, superframes=kind == "tcp" and self._inject == "device")
+
+    def make_device(self, stack: ExitStack) -> DomainDevice | None:
+        if self._inject == "ip" and self._role != "host":  # a host's originals die in it
+            return None
+        device, created = create_or_adopt(self._name, report=self._report)
+        if created:
+            stack.callback(self._remove_device, device)
+        return device
+
+    def _remove_device(self, device: DomainDevice) -> None:
+        remove(device)
+        self._report(f"device {device.name} removed")
+
+    def attach(self, stack: ExitStack, device: DomainDevice | None, counters: Sequence[Counters]) -> list[Share]:
+        return [
+            Share(sources, self._injectors(stack, device, own), own)
+            for sources, own in zip(self._sources, counters, strict=True)
+        ]
+
+    def _injectors(self, stack: ExitStack, device: DomainDevice | None, counters: Counters) -> Injectors:
+        raw = IpInjector(counters.count_other, INJECTED_MARK)
+        stack.callback(raw.close)
+        if self._inject == "ip":
+            return Injectors(raw, raw, device=False)
+        assert device is not None
+        with in_namespace(device.far_namespace):
+            packet_socket = DeviceInjector.open_socket(device.far_interface)
+        main = DeviceInjector(packet_socket, device.near_mac, device.far_mac, counters.count_other)
+        stack.callback(main.close)
+        return Injectors(main, raw, device=True)
+
+    def stamped(self, stamp: Stamp | None) -> frozenset[int]:
+        return stamp.indexes if stamp is not None else frozenset()
+
+    def losses(self) -> dict[str, dict[str, int]]:
+        """`full`: queue length, `socket`: receive buffer (nfnetlink_queue.c); `waiting` are no losses yet."""
+        return {
+            str(one.number): {"waiting": one.waiting, "full": one.full, "socket": one.socket}
+            for one in bound_queues()
+            if one.number in self.queues
+        }

@@ -1,0 +1,63 @@
+"""The device model: what is routed into the domain device is translated and comes back from it.
+
+There is no NFQUEUE and no rule that selects: the route does. The device is a TUN (nfxlat.host.tun) with a queue for
+each worker, and the kernel spreads flows over them.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.inject import IpInjector
+from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
+from nfxlat.datapath.worker import Injectors
+from nfxlat.host import tun
+from nfxlat.host.device import DomainDevice
+from nfxlat.host.stamp import Stamp
+from nfxlat.service.options import Options
+from nfxlat.service.point import Share
+from nfxlat.terms import Report
+
+
+class TunPoint:
+    """A translation point (nfxlat.service.point) between the queues of a TUN."""
+
+    queues = range(0)
+
+    def __init__(self, options: Options, report: Report) -> None:
+        self._name, self._report = options.domain.name, report
+        self._dropped_before = 0
+
+    def bind(self, stack: ExitStack) -> None:
+        """Nothing: its queues belong to the device, which is still to be made."""
+
+    def make_device(self, stack: ExitStack) -> None:
+        if tun.create_or_adopt(self._name, report=self._report):
+            stack.callback(self._remove)
+        self._report(f"add your own routes: whatever is routed into {self._name} is translated, nothing else")
+
+    def _remove(self) -> None:
+        if tun.remove_named(self._name):
+            self._report(f"device {self._name} removed")
+
+    def attach(self, stack: ExitStack, device: DomainDevice | None, counters: Sequence[Counters]) -> list[Share]:
+        self._dropped_before = tun.dropped(self._name)
+        shares = []
+        udp = False
+        for number, own in enumerate(counters):
+            descriptor, udp = tun.open_queue(self._name)
+            source = TunSource(descriptor, queue=number)
+            stack.callback(source.close)
+            raw = IpInjector(own.count_other)
+            stack.callback(raw.close)
+            shares.append(Share([source], Injectors(TunInjector(source, own.count_other), raw, device=True), own))
+        told = "TCP and UDP" if udp else "TCP"
+        self._report(f"tun {self._name}: {len(shares)} queues, vnet header, superframes of {told}")
+        return shares
+
+    def stamped(self, stamp: Stamp | None) -> frozenset[int]:
+        """What a vnet header told goes to the worker as a stamp of this made-up interface."""
+        return frozenset((INDEV,))
+
+    def losses(self) -> dict[str, dict[str, int]]:
+        return {self._name: {"full": tun.dropped(self._name) - self._dropped_before, "socket": 0}}

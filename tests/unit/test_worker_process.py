@@ -1,0 +1,117 @@
+"""A worker's life without packets: what it is told, before it goes and at work."""
+
+import time
+from collections.abc import Iterator
+from ipaddress import IPv6Network, ip_address
+
+import pytest
+
+from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.frame import BARE
+from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.service.control import Control
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop
+from nfxlat.service.options import Options
+from nfxlat.service.point import Share
+from nfxlat.service.translation import Service
+from nfxlat.service.worker_process import WorkerProcess
+from nfxlat.xlat.domain import Domain
+
+OPTIONS = Options(Domain(prefix6=IPv6Network("2001:db8:64::/96")))
+OWN, OTHER = (frozenset((ip_address(text).packed,)) for text in ("192.0.2.1", "192.0.2.2"))
+NODE = Node(OWN, frozenset((3,)))
+LEARNT = PathMtu(bytes((198, 51, 100, 7)), 576)
+
+
+class Nowhere:
+    """An injector of no packets."""
+
+    frame = BARE
+
+    def put_all(self, messages: list[int], destinations: list[bytes]) -> None: ...
+
+    def put_packet(self, packet: bytes) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Line:
+    """A worker that has not begun, the supervisor's end of its line, and what was changed in its data path."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ours, theirs = Control.pair()
+        self.theirs = theirs
+        self.changes: list[object] = []
+        self.paths = PathMtus(time.monotonic)
+        share = Share([], Injectors(Nowhere(), Nowhere(), device=True), Counters())
+        self.process = WorkerProcess(
+            OPTIONS, share, device=None, node=NODE, paths=self.paths, control=theirs, report=print
+        )
+        monkeypatch.setattr(Worker, "renew", lambda worker, translator, local: self.changes.append(local))
+        monkeypatch.setattr(Worker, "trust_stamps", lambda worker, stamped: self.changes.append(stamped))
+
+    def run(self, *told: Message) -> None:
+        """Its whole life, told all of this in advance."""
+        for message in told:
+            self.ours.send(message)
+        self.process.run()
+        assert self.ours.receive() == Ready()
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    made = Line(monkeypatch)
+    yield made
+    made.ours.close()
+    made.theirs.close()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before it goes", "at work"])
+def test_a_changed_node_changes_what_differs_and_nothing_else(line: Line, before: bool) -> None:
+    news = (NODE, Node(OTHER, NODE.stamped), Node(OTHER, frozenset((3, 4))))
+    line.run(*news, Go(), Stop()) if before else line.run(Go(), *news, Stop())
+    assert line.changes == [OTHER, frozenset((3, 4))]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before it goes", "at work"])
+def test_what_another_worker_has_learnt_is_known(line: Line, before: bool) -> None:
+    line.run(LEARNT, Go(), Stop()) if before else line.run(Go(), LEARNT, Stop())
+    assert line.paths.mtus == {LEARNT.destination: LEARNT.mtu}
+
+
+def test_a_worker_that_is_told_to_stop_before_it_goes_takes_no_packet(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "run", lambda *arguments: pytest.fail("it works"))
+    line.run(Stop())
+
+
+@pytest.mark.parametrize("told", [(), (Go(),)], ids=["before it goes", "at work"])
+def test_a_worker_whose_supervisor_has_gone_stops(line: Line, told: tuple[Message, ...]) -> None:
+    for message in told:
+        line.ours.send(message)
+    line.ours.close()
+    line.process.run()
+
+
+def test_what_it_learns_goes_to_the_supervisor_and_nowhere_when_that_is_gone(line: Line) -> None:
+    line.process._worker._learnt(LEARNT.destination, LEARNT.mtu)
+    assert line.ours.receive() == LEARNT
+    line.ours.close()
+    line.process._worker._learnt(LEARNT.destination, LEARNT.mtu)
+
+
+def test_a_message_that_is_not_for_a_worker_at_work_is_a_bug(line: Line) -> None:
+    with pytest.raises(MessageError, match=r"Go\(\) to a worker at work"):
+        line.run(Go(), Go())
+
+
+def test_a_message_that_no_worker_has_to_say_is_a_bug() -> None:
+    service = Service(OPTIONS, print)
+    service._heard(LEARNT)
+    assert service._paths.mtus == {LEARNT.destination: LEARNT.mtu}
+    with pytest.raises(MessageError, match="from a worker"):
+        service._heard(NODE)
