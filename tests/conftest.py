@@ -1,6 +1,8 @@
 """Settings for all tests. `HYPOTHESIS_PROFILE=explore` looks at new examples at every run, and at many more of them.
 
-Marked `last`: runs behind all others, and can tell by `outcomes` how they ended.
+The order: what is marked `first`, tests without a lab, the matrix, the virtual machine (which works beside them), then
+the other labs, which have the machine to themselves; last what is marked `last`, which can tell by `outcomes` how all
+others ended.
 """
 
 import os
@@ -12,12 +14,27 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+# programs that tests start read bytecode, and compile nothing anew: 0.1 s each, of hundreds
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _outcomes: dict[str, set[str]] = {}
+
+
+def place(item: pytest.Item) -> int:
+    """Of the test in the order."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if marks & {"first", "last"}:
+        return 0 if "first" in marks else 5
+    if "vm" in marks:
+        return 3
+    if "netns" not in marks:
+        return 1
+    return 2 if item.path.parent.name == "matrix" else 4
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(key=place)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

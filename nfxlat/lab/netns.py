@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -28,12 +29,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def ip(*arguments: str) -> str:
-    """Run ip(8) and return its output; OperatorError with its first line of complaint."""
+def ip(*arguments: str, lines: str = "") -> str:
+    """Run ip(8), with `lines` as its input, and return its output; OperatorError with its first line of complaint."""
     try:
         # in a session of its own, so that a terminal's Ctrl-C does not end it halfway
         done = subprocess.run(
-            ["ip", *arguments], capture_output=True, text=True, timeout=20, check=False, start_new_session=True
+            ["ip", *arguments],
+            input=lines,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise OperatorError("ip(8) is not installed", where="lab", hint="install the package iproute2") from None
@@ -132,6 +139,10 @@ class Namespace:
         """`ip -n NAME ARGUMENTS`, split at blanks."""
         return ip("-n", self.name, *arguments.split())
 
+    def ip_batch(self, lines: Sequence[str]) -> None:
+        """`ip -n NAME LINE` for each line up to the first that fails, in one process, which is much faster."""
+        ip("-n", self.name, "-batch", "-", lines="\n".join(lines))
+
     def sysctl(self, key: str, value: int | str | None = None) -> str:
         """Read a dotted sysctl, after writing `value` if given."""
         path = "/proc/sys/" + key.replace(".", "/")
@@ -158,10 +169,24 @@ class Namespace:
 
 def link(left: Namespace, left_name: str, right: Namespace, right_name: str, mtu: int = 1500) -> None:
     """A veth pair, both ends up, between two namespaces; it goes with either of them."""
-    ends = f"name {left_name} mtu {mtu} netns {left.name} type veth peer name {right_name} mtu {mtu} netns {right.name}"
-    ip("link", "add", *ends.split())
+    ip("link", "add", *_ends(left, left_name, right, right_name, mtu).split())
     left.ip(f"link set dev {left_name} up")
     right.ip(f"link set dev {right_name} up")
+
+
+def links(pairs: Sequence[tuple[Namespace, str, Namespace, str, int]]) -> None:
+    """A `link` for each of these, with few processes."""
+    ip("-batch", "-", lines="\n".join("link add " + _ends(*pair) for pair in pairs))
+    up: dict[Namespace, list[str]] = {}
+    for left, left_name, right, right_name, _ in pairs:
+        up.setdefault(left, []).append(f"link set dev {left_name} up")
+        up.setdefault(right, []).append(f"link set dev {right_name} up")
+    for namespace, lines in up.items():
+        namespace.ip_batch(lines)
+
+
+def _ends(left: Namespace, left_name: str, right: Namespace, right_name: str, mtu: int) -> str:
+    return f"name {left_name} mtu {mtu} netns {left.name} type veth peer name {right_name} mtu {mtu} netns {right.name}"
 
 
 def end_processes(processes: Sequence[subprocess.Popen[str]], grace: float = 5.0) -> None:
@@ -171,8 +196,7 @@ def end_processes(processes: Sequence[subprocess.Popen[str]], grace: float = 5.0
             process.terminate()
     deadline = time.monotonic() + grace
     for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, deadline - time.monotonic()))
+        _wait_for_end(process, max(0.0, deadline - time.monotonic()))
         # the group outlives its leader when that was killed; the leader's pid is not reused before it is empty
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -180,6 +204,16 @@ def end_processes(processes: Sequence[subprocess.Popen[str]], grace: float = 5.0
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _wait_for_end(process: subprocess.Popen[str], seconds: float) -> None:
+    """Until it has ended, at most so long. `Popen.wait` would sleep up to 50 ms between two looks."""
+    if process.poll() is None:
+        ended = os.pidfd_open(process.pid)  # not reaped yet, so the pid is its own
+        try:
+            select.select([ended], [], [], seconds)
+        finally:
+            os.close(ended)
 
 
 class Terminated(BaseException):

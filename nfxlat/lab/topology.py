@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nfxlat.lab.leftovers import remove_remains
-from nfxlat.lab.netns import Namespace, link, signals_deferred
+from nfxlat.lab.netns import Namespace, links, signals_deferred
 
 DRAWING = """\
   . . . . . . IPv4 only . . . . . . . . . . . . . . IPv6 only . . . . . . .
@@ -37,7 +37,7 @@ DRAWING = """\
   host4 is to host6: 2001:db8:64::c000:202, narrow 2001:db8:64::c000:222"""
 
 PREFIX6 = ipaddress.IPv6Network("2001:db8:64::/96")
-NARROW_MTU = 1400
+MTU, NARROW_MTU = 1500, 1400
 
 
 def in_prefix6(address4: str) -> str:
@@ -161,18 +161,25 @@ class Lab:
                 namespace.sysctl(f"net.ipv6.conf.{scope}.disable_ipv6", int(namespace in (self.host4, self.router4)))
             # pacing (bbr) would measure the pacing
             namespace.sysctl("net.ipv4.tcp_congestion_control", "reno")
-        link(self.host4, "to-r4", self.router4, "to-h4")
-        link(self.host4, "narrow", self.router4, "narrow", NARROW_MTU)
-        link(self.router4, "to-x", self.translator, "to-r4")
-        link(self.translator, "to-r6", self.router6, "to-x")
-        link(self.router6, "to-h6", self.host6, "to-r6")
-        link(self.router6, "narrow", self.host6, "narrow", NARROW_MTU)
+        links(
+            [
+                (self.host4, "to-r4", self.router4, "to-h4", MTU),
+                (self.host4, "narrow", self.router4, "narrow", NARROW_MTU),
+                (self.router4, "to-x", self.translator, "to-r4", MTU),
+                (self.translator, "to-r6", self.router6, "to-x", MTU),
+                (self.router6, "to-h6", self.host6, "to-r6", MTU),
+                (self.router6, "narrow", self.host6, "narrow", NARROW_MTU),
+            ]
+        )
+        lines: dict[str, list[str]] = {role: [] for role in self.namespaces}
         for line in ADDRESSES.strip().splitlines():
             where, device, address = line.split()
-            self.namespaces[where].ip(f"address add {address} dev {device}")
+            lines[where].append(f"address add {address} dev {device}")
         for line in ROUTES.strip().splitlines():
             where, route = line.split(maxsplit=1)
-            self.namespaces[where].ip(f"route add {route}")
+            lines[where].append(f"route add {route}")
+        for where, namespace in self.namespaces.items():
+            namespace.ip_batch(lines[where])
         for namespace in self.namespaces.values():
             namespace.wait_ready()
 

@@ -2,6 +2,11 @@
 
 @pytest.mark.parametrize("run_arguments", [("--inject", "ip")])
 def test_something(lab, process): ...
+
+A module whose tests leave the lab as they find it shares one (`scope="module"` groups them by their arguments):
+
+@pytest.mark.parametrize("run_arguments", [("--inject", "ip")], scope="module")
+def test_something(shared_lab, shared_process): ...
 """
 
 import os
@@ -41,7 +46,7 @@ def bare_lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_arguments() -> tuple[str, ...]:
     """Arguments for `nfxlat run --setup`; parametrise to change them."""
     return ()
@@ -58,3 +63,23 @@ def process(bare_lab: Lab, run_arguments: tuple[str, ...]) -> Iterator[Translato
 def lab(bare_lab: Lab, process: TranslatorProcess) -> Lab:
     """The lab with its translator ready (`process`)."""
     return bare_lab
+
+
+@pytest.fixture(scope="module")
+def shared_bare_lab() -> Iterator[Lab]:
+    """One lab for the module, without a translator; each test leaves it as it was."""
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def shared_process(shared_bare_lab: Lab, run_arguments: tuple[str, ...]) -> Iterator[TranslatorProcess]:
+    """As `process`, in the module's lab, for all tests with the same arguments. Its counters go on."""
+    with TranslatorProcess(shared_bare_lab.translator, shared_bare_lab.directory, *run_arguments) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def shared_lab(shared_bare_lab: Lab, shared_process: TranslatorProcess) -> Lab:
+    """The module's lab with its translator ready (`shared_process`)."""
+    return shared_bare_lab

@@ -17,10 +17,15 @@ from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, TRAN
 
 PAYLOAD = b"how many hops are left?"
 WAYS = pytest.mark.parametrize(
-    "run_arguments", [(), ("--inject", "ip"), ("--model", "route")], ids=["device", "ip", "route model"]
+    "run_arguments", [(), ("--inject", "ip"), ("--model", "route")], ids=["device", "ip", "route model"], scope="module"
 )
-DEVICE_MODEL = pytest.mark.parametrize("run_arguments", [("--model", "device")], ids=["device model"])
+DEVICE_MODEL = pytest.mark.parametrize("run_arguments", [("--model", "device")], ids=["device model"], scope="module")
 CLAT4, CLAT6 = "192.0.0.1", "2001:db8:1::64"
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    return shared_lab
 
 
 def hops_left(sender: Namespace, packet: IP | IPv6, towards: str, receiver: Namespace, interface: str) -> int:
@@ -56,6 +61,7 @@ def test_router_takes_one_hop_of_its_own_packets(lab: Lab) -> None:
     ("run_arguments", "arrives_on"),
     [((), "siit0"), (("--inject", "ip"), "lo"), (("--model", "device"), "siit0")],
     ids=["device", "ip", "device model"],
+    scope="module",
 )
 def test_router_takes_one_hop_of_packets_that_end_at_itself(lab: Lab, arrives_on: str) -> None:
     """Nobody forwards these, so the translator decrements; but into the device model's device they were forwarded."""

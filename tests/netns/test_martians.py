@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from counted import Counted
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.packet import Packet, Raw
@@ -20,7 +21,10 @@ MARTIAN, ORDINARY = b"from mars, unwelcome", b"an ordinary packet"
 PORT = 4001
 OWN_IN_PREFIX6 = in_prefix6("198.51.100.77")
 WAYS = pytest.mark.parametrize(
-    "run_arguments", [(), ("--inject", "ip"), ("--model", "device"), ("--model", "route")], ids=" ".join
+    "run_arguments",
+    [(), ("--inject", "ip"), ("--model", "device"), ("--model", "route")],
+    ids=" ".join,
+    scope="module",
 )
 
 EVERYWHERE = (
@@ -31,6 +35,16 @@ EVERYWHERE = (
     ("router6", "to-h6"),
     ("translator", "lo"),
 )
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    return shared_lab
+
+
+@pytest.fixture
+def counted(shared_process: TranslatorProcess) -> Counted:
+    return Counted(shared_process)
 
 
 @pytest.fixture
@@ -75,7 +89,7 @@ def quoting(inner: Packet) -> Packet:
     ids=lambda value: value.summary() if isinstance(value, Packet) else value,
 )
 def test_martian_from_ipv6_comes_out_nowhere(
-    lab: Lab, process: TranslatorProcess, listener: socket.socket, packet: Packet, reason: str
+    lab: Lab, counted: Counted, listener: socket.socket, packet: Packet, reason: str
 ) -> None:
     with ExitStack() as stack:
         captures = [
@@ -89,7 +103,7 @@ def test_martian_from_ipv6_comes_out_nowhere(
         assert not [seen for capture in captures for seen in capture.drain() if MARTIAN in seen]
     with pytest.raises(BlockingIOError):
         listener.recv(100)
-    assert process.summary()["reasons"][reason] == {"6to4": 1}
+    assert counted.reasons()[reason] == {"6to4": 1}
 
 
 @WAYS
@@ -97,7 +111,7 @@ def test_martian_from_ipv6_comes_out_nowhere(
     ("source", "error"),
     [("127.0.0.1", False), ("127.0.0.1", True), ("224.0.0.1", False), ("240.0.0.1", True), ("169.254.1.1", False)],
 )
-def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProcess, source: str, error: bool) -> None:
+def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, counted: Counted, source: str, error: bool) -> None:
     """From the translator's own neighbour, since a router would have dropped it; the kernel does not at output.
 
     The core would translate it as the source of an ICMP error (RFC 7915 4.1).
@@ -111,11 +125,11 @@ def test_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProces
         lab.translator.call(send_packet, bytes(IP(src=TRANSLATOR[0], dst=HOST6_EAM4) / udp(ORDINARY)), HOST6_EAM4)
         capture.wait(lambda seen: ORDINARY in seen)
         assert not [seen for seen in capture.drain() if MARTIAN in seen]
-    assert process.summary()["reasons"]["martian_source"] == {"4to6": 1}
+    assert counted.reasons()["martian_source"] == {"4to6": 1}
 
 
 @WAYS
-def test_a_quoted_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: TranslatorProcess) -> None:
+def test_a_quoted_martian_from_ipv4_comes_out_nowhere(lab: Lab, counted: Counted) -> None:
     inner = IP(src=HOST6_EAM4, dst="127.0.0.1") / udp(MARTIAN)
     with Capture(lab.host6, "to-r6") as capture:
         packet = IP(src=HOST4, dst=HOST6_EAM4) / ICMP(type=3, code=3) / inner
@@ -123,7 +137,7 @@ def test_a_quoted_martian_from_ipv4_comes_out_nowhere(lab: Lab, process: Transla
         lab.host4.call(send_packet, bytes(IP(src=HOST4, dst=HOST6_EAM4) / udp(ORDINARY)), HOST6_EAM4)
         capture.wait(lambda seen: ORDINARY in seen)
         assert not [seen for seen in capture.drain() if MARTIAN in seen]
-    assert process.summary()["reasons"]["martian_inner"] == {"4to6": 1}
+    assert counted.reasons()["martian_inner"] == {"4to6": 1}
 
 
 @WAYS
@@ -136,12 +150,15 @@ def test_this_nodes_address_as_a_source_from_outside_comes_out_nowhere(lab: Lab)
         assert not [seen for seen in capture.drain() if MARTIAN in seen]
     # 2001:db8:64::198.51.100.77 is inside prefix6 and has an IPv4 counterpart, so nothing else would stop it
     lab.translator.ip(f"address add {OWN_IN_PREFIX6}/128 dev to-r6")
-    forged6 = IPv6(src=OWN_IN_PREFIX6, dst=HOST4_6) / udp(MARTIAN)
-    with Capture(lab.host4, "to-r4") as capture:
-        lab.host6.call(send_packet, bytes(forged6), HOST4_6)
-        lab.host6.call(send_packet, bytes(IPv6(src=HOST6, dst=HOST4_6) / udp(ORDINARY)), HOST4_6)
-        capture.wait(lambda seen: ORDINARY in seen)
-        assert not [seen for seen in capture.drain() if MARTIAN in seen]
+    try:
+        forged6 = IPv6(src=OWN_IN_PREFIX6, dst=HOST4_6) / udp(MARTIAN)
+        with Capture(lab.host4, "to-r4") as capture:
+            lab.host6.call(send_packet, bytes(forged6), HOST4_6)
+            lab.host6.call(send_packet, bytes(IPv6(src=HOST6, dst=HOST4_6) / udp(ORDINARY)), HOST4_6)
+            capture.wait(lambda seen: ORDINARY in seen)
+            assert not [seen for seen in capture.drain() if MARTIAN in seen]
+    finally:
+        lab.translator.ip(f"address del {OWN_IN_PREFIX6}/128 dev to-r6")
 
 
 @pytest.mark.parametrize("run_arguments", [(), ("--no-fast-path",)], ids=["fast", "core"])

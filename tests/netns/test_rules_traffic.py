@@ -81,17 +81,29 @@ def nfxlat(lab: Lab, *arguments: str) -> str:
     return output.getvalue()
 
 
-@pytest.fixture(params=["router.nft", "blocks.nft"])
-def loaded(bare_lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, TranslatorProcess]]:
+FILES = pytest.mark.parametrize("rules", ["router.nft", "blocks.nft"])
+
+
+@contextlib.contextmanager
+def running(lab: Lab, directory: Path, rules: str) -> Iterator[TranslatorProcess]:
     """The lab with rules from `nfxlat rules load` and a translator that sets nothing up."""
-    file, toml = str(XLAT / request.param), str(XLAT / "router.toml")
-    if request.param == "blocks.nft":  # no output hook, so that the added ones are at work
-        file = write(tmp_path, BLOCKS)
-    nfxlat(bare_lab, "rules", "load", file, "--config", toml)
-    with TranslatorProcess(bare_lab.translator, bare_lab.directory, "--config", toml, setup=False) as process:
-        prepare(bare_lab, nfxlat(bare_lab, "rules", "compile", file, "--config", toml))
-        assert "0 errors, 0 warnings" in nfxlat(bare_lab, "rules", "check", "--live", file, "--config", toml)
-        yield bare_lab, process
+    file, toml = str(XLAT / rules), str(XLAT / "router.toml")
+    if rules == "blocks.nft":  # no output hook, so that the added ones are at work
+        file = write(directory, BLOCKS)
+    nfxlat(lab, "rules", "load", file, "--config", toml)
+    with TranslatorProcess(lab.translator, lab.directory, "--config", toml, setup=False) as process:
+        prepare(lab, nfxlat(lab, "rules", "compile", file, "--config", toml))
+        assert "0 errors, 0 warnings" in nfxlat(lab, "rules", "check", "--live", file, "--config", toml)
+        yield process
+
+
+@pytest.fixture(scope="module", params=["router.nft", "blocks.nft"])
+def loaded(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[Lab, TranslatorProcess]]:
+    """A lab for each file."""
+    with Lab() as lab, running(lab, tmp_path_factory.mktemp("rules"), request.param) as process:
+        yield lab, process
 
 
 def test_traffic_crosses_by_the_rules_of_a_file(loaded: tuple[Lab, TranslatorProcess]) -> None:
@@ -127,10 +139,11 @@ def test_the_node_itself_is_translated_too(loaded: tuple[Lab, TranslatorProcess]
     assert lab.translator.call(ping, HOST6_4, TRANSLATOR[0]).ok
 
 
-def test_nothing_leaks_without_a_translator(loaded: tuple[Lab, TranslatorProcess]) -> None:
-    lab, process = loaded
-    lab.translator.ip("route add default via 192.0.2.17")
-    process.stop()
+@FILES
+def test_nothing_leaks_without_a_translator(bare_lab: Lab, tmp_path: Path, rules: str) -> None:
+    lab = bare_lab
+    with running(lab, tmp_path, rules):
+        lab.translator.ip("route add default via 192.0.2.17")
 
     def leaks() -> bool:
         with Capture(lab.translator, "to-r4") as capture:
@@ -153,27 +166,31 @@ CLAT4, CLAT6 = "192.0.0.1", "2001:db8:7::64"  # on no link: router6 has a route
 LAB = {"2001:db8:2::2": CLAT6, "2001:db8:12:34::1": CLAT6, "192.0.2.1": "203.0.113.9", "2001:db8:46::/96": str(PREFIX6)}
 
 
-@pytest.fixture(params=["clat", "netdev", "edge-relay"])
-def clat(bare_lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+@pytest.fixture(scope="module", params=["clat", "netdev", "edge-relay"])
+def clat(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The translator's node as an IPv4 host on an IPv6-only network; host6 is the IPv4 Internet.
 
     host4 --- router4 --- [ clat ] --- router6 --- host6
     """
-    bare_lab.router6.ip(f"route add {CLAT6}/128 via {TRANSLATOR[1]}")
-    text = in_lab(XLAT / f"{request.param}.nft", LAB)
-    toml = in_lab(XLAT / ("clat.toml" if request.param == "netdev" else f"{request.param}.toml"), LAB)
-    if request.param == "netdev":  # the lab's prefix, and a domain as the statement makes it
+    with Lab() as lab, host_on_ipv6(lab, tmp_path_factory.mktemp("clat"), request.param):
+        yield lab
+
+
+@contextlib.contextmanager
+def host_on_ipv6(lab: Lab, directory: Path, rules: str) -> Iterator[None]:
+    lab.router6.ip(f"route add {CLAT6}/128 via {TRANSLATOR[1]}")
+    text = in_lab(XLAT / f"{rules}.nft", LAB)
+    toml = in_lab(XLAT / ("clat.toml" if rules == "netdev" else f"{rules}.toml"), LAB)
+    if rules == "netdev":  # the lab's prefix, and a domain as the statement makes it
         text, toml = text.replace("64:ff9b::/96", str(PREFIX6)), toml.replace("clat0", "xlat0")
-    file, configuration = write(tmp_path, text), write(tmp_path, toml, "clat.toml")
-    arguments = () if request.param == "netdev" else ("--config", configuration)
-    nfxlat(bare_lab, "rules", "load", file, *arguments)
-    run = TranslatorProcess(
-        bare_lab.translator, bare_lab.directory, "--config", configuration, "--role", "host", setup=False
-    )
+    file, configuration = write(directory, text), write(directory, toml, "clat.toml")
+    arguments = () if rules == "netdev" else ("--config", configuration)
+    nfxlat(lab, "rules", "load", file, *arguments)
+    run = TranslatorProcess(lab.translator, lab.directory, "--config", configuration, "--role", "host", setup=False)
     with run:
-        prepare(bare_lab, nfxlat(bare_lab, "rules", "compile", file, *arguments))
-        assert "0 errors, 0 warnings" in nfxlat(bare_lab, "rules", "check", "--live", file, *arguments)
-        yield bare_lab
+        prepare(lab, nfxlat(lab, "rules", "compile", file, *arguments))
+        assert "0 errors, 0 warnings" in nfxlat(lab, "rules", "check", "--live", file, *arguments)
+        yield
 
 
 def test_ipv4_of_a_host_on_an_ipv6_only_network_crosses(clat: Lab) -> None:
@@ -196,9 +213,12 @@ def test_routers_outside_the_prefix_are_heard(clat: Lab) -> None:
 @pytest.mark.parametrize("clat", ["clat"], indirect=True)
 def test_hosts_behind_it_share_its_address(clat: Lab) -> None:
     clat.translator.sysctl("net.ipv4.ip_forward", 1)
-    assert clat.host4.call(ping, HOST6_4).ok
-    with UdpEcho(clat.host6, HOST6_PREFIX) as echo:
-        assert clat.host4.call(exchange, HOST6_4, echo.port, 100).ok
+    try:
+        assert clat.host4.call(ping, HOST6_4).ok
+        with UdpEcho(clat.host6, HOST6_PREFIX) as echo:
+            assert clat.host4.call(exchange, HOST6_4, echo.port, 100).ok
+    finally:
+        clat.translator.sysctl("net.ipv4.ip_forward", 0)
 
 
 def test_a_server_behind_an_edge_relay_is_reached(clat: Lab) -> None:

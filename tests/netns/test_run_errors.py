@@ -51,21 +51,21 @@ def test_set_up_of_a_domain_that_is_translated_without_one(bare_lab: Lab) -> Non
 
 @pytest.mark.parametrize("arguments", [("--setup",), ()], ids=["setup", "plain"])
 @pytest.mark.parametrize("source", ["netlink", "netfilterqueue"])
-def test_a_missing_capability(bare_lab: Lab, source: str, arguments: tuple[str, ...]) -> None:
+def test_a_missing_capability(shared_bare_lab: Lab, source: str, arguments: tuple[str, ...]) -> None:
     without = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--"]
-    assert "CAP_NET_ADMIN" in refused(bare_lab, *without, *RUN, "--source", source, *arguments)
+    assert "CAP_NET_ADMIN" in refused(shared_bare_lab, *without, *RUN, "--source", source, *arguments)
 
 
-def test_a_missing_raw_capability(bare_lab: Lab) -> None:
+def test_a_missing_raw_capability(shared_bare_lab: Lab) -> None:
     without = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", "--"]
-    assert "CAP_NET_RAW" in refused(bare_lab, *without, *RUN, "--inject", "ip")
-    assert "CAP_NET_RAW" in refused(bare_lab, *without, *RUN)
+    assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN, "--inject", "ip")
+    assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN)
 
 
-def test_an_unknown_configuration_key_is_named_with_its_path(bare_lab: Lab, tmp_path: Path) -> None:
+def test_an_unknown_configuration_key_is_named_with_its_path(shared_bare_lab: Lab, tmp_path: Path) -> None:
     config = tmp_path / "siit.toml"
     config.write_text('[domain.siit0]\nprefix6 = "2001:db8:64::/96"\npool = ["198.51.100.0/24"]\n')
-    line = refused(bare_lab, *RUN, "--setup", "--config", str(config))
+    line = refused(shared_bare_lab, *RUN, "--setup", "--config", str(config))
     assert line.startswith(f"nfxlat: {config}: domain.siit0.pool:")
     assert "pool4" in line
 
@@ -90,5 +90,5 @@ def test_an_unknown_configuration_key_is_named_with_its_path(bare_lab: Lab, tmp_
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_arguments_that_make_no_sense(bare_lab: Lab, arguments: tuple[str, ...], told: str) -> None:
-    assert told in refused(bare_lab, *RUN, *arguments)
+def test_arguments_that_make_no_sense(shared_bare_lab: Lab, arguments: tuple[str, ...], told: str) -> None:
+    assert told in refused(shared_bare_lab, *RUN, *arguments)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from counted import Counted
 
 from nfxlat.bench.procs import cpu_seconds
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
@@ -15,7 +16,7 @@ from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HO
 from nfxlat.lab.transfer import ServerProcess, download
 
 TWO = pytest.mark.parametrize(
-    "run_arguments", [("--workers", "2"), ("--workers", "2", "--model", "device")], ids=" ".join
+    "run_arguments", [("--workers", "2"), ("--workers", "2", "--model", "device")], ids=" ".join, scope="module"
 )
 COUNT = 400
 PACE = 0.001  # seconds, so that a worker that is to sleep can, on a busy machine too
@@ -56,21 +57,23 @@ def received_in_order(
 
 
 @TWO
-def test_flows_keep_their_order_and_both_workers_work(lab: Lab, process: TranslatorProcess) -> None:
+def test_flows_keep_their_order_and_both_workers_work(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
+    lab, process, counted = shared_lab, shared_process, Counted(shared_process)
     before = [cpu_seconds([pid]) for pid in process.workers()]
     assert received_in_order(lab.host6, lab.host4, HOST6_4, 16) == [list(range(COUNT))] * 16
     used = [cpu_seconds([pid]) - earlier for pid, earlier in zip(process.workers(), before, strict=True)]
     assert all(seconds > COUNT * 1e-6 for seconds in used), used  # one flow takes several times that
-    assert process.summary()["reasons"]["translated"]["4to6"] == 16 * COUNT
+    assert counted.reasons()["translated"] == {"4to6": 16 * COUNT}
 
 
 @TWO
-def test_flows_of_fragmented_datagrams_keep_their_order(lab: Lab) -> None:
-    assert received_in_order(lab.host6, lab.host4, HOST6_4, 8, 40, 4000) == [list(range(40))] * 8
+def test_flows_of_fragmented_datagrams_keep_their_order(shared_lab: Lab) -> None:
+    assert received_in_order(shared_lab.host6, shared_lab.host4, HOST6_4, 8, 40, 4000) == [list(range(40))] * 8
 
 
 @TWO
-def test_everything_else_crosses_as_with_one(lab: Lab, process: TranslatorProcess) -> None:
+def test_everything_else_crosses_as_with_one(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
+    lab, process = shared_lab, shared_process
     assert lab.host4.call(ping, HOST6_4).ok
     assert lab.host6.call(ping, HOST4_6, HOST6).ok
     with UdpEcho(lab.host6, "::") as echo:

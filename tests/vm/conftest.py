@@ -10,13 +10,14 @@ The guest has no network but what the steps make inside. Its end is judged by th
 exit status. contrib/dev/vm.sh brings kernel and programs.
 """
 
+import contextlib
 import json
 import secrets
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,30 @@ def virtme_run() -> str:
     return program
 
 
-def boot(steps: Steps, seconds: float, folder: Path) -> Guest:
-    """Boot, run the steps one after the other, power off: at most `seconds` in all."""
+@dataclass(frozen=True)
+class Booted:
+    """A guest at work, for at most `seconds`."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    token: str
+    seconds: float
+
+    def guest(self) -> Guest:
+        """Wait for its end; fails the test where it does not come to it."""
+        self.process.wait(self.seconds + 10)
+        results = self.folder / "results.json"
+        found = json.loads(results.read_text()) if results.exists() else {}
+        if found.get("token") != self.token:
+            said = [line for name in ("boot.log", "guest.log") for line in log_tail(self.folder / name)]
+            late = f"the guest did not come to its end within {self.seconds:g} s"
+            pytest.fail("\n".join([late, *said]), pytrace=False)
+        return Guest(self.folder, found)
+
+
+@contextlib.contextmanager
+def boot(steps: Steps, seconds: float, folder: Path) -> Iterator[Booted]:
+    """Boot, run the steps one after the other, power off: at most `seconds` in all. Does not wait for it."""
     kernel, program = kernel_folder(), virtme_run()
     (image,) = (kernel / "boot").glob("vmlinuz-*")
     token = secrets.token_hex(16)
@@ -89,24 +112,15 @@ def boot(steps: Steps, seconds: float, folder: Path) -> Guest:
     ):
         virtme += ["--qemu-opt=-virtfs", f"--qemu-opt={share}"]
     virtme += ["--script-sh", shlex.join(inside)]
-    # timeout(1) leads the process group and ends all of it, also where this process is no more
-    limited = ["timeout", "--kill-after=5", str(seconds), *virtme]
     # a pipe, not a file: qemu opens /proc/self/fd/1 anew, several times, and would truncate it
-    with subprocess.Popen(
-        limited, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
+    piped = ["sh", "-c", f'"$@" 2>&1 | cat >{shlex.quote(str(folder / "boot.log"))}', "sh", *virtme]
+    # timeout(1) leads the process group and ends all of it, also where this process is no more
+    limited = ["timeout", "--kill-after=5", str(seconds), *piped]
+    with subprocess.Popen(limited, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
-            noise, _ = process.communicate(timeout=seconds + 10)
-        except BaseException:
+            yield Booted(process, folder, token, seconds)
+        finally:
             process.terminate()  # timeout(1) passes it on to the group
-            raise
-    (folder / "boot.log").write_bytes(noise)
-    results = folder / "results.json"
-    found = json.loads(results.read_text()) if results.exists() else {}
-    if found.get("token") != token:
-        said = [line for name in ("boot.log", "guest.log") for line in log_tail(folder / name)]
-        pytest.fail("\n".join([f"the guest did not come to its end within {seconds:g} s", *said]), pytrace=False)
-    return Guest(folder, found)
 
 
 def log_tail(path: Path) -> list[str]:
@@ -115,6 +129,7 @@ def log_tail(path: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def booted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Steps, float], Guest]:
-    """`boot`, with a folder of its own."""
-    return lambda steps, seconds: boot(steps, seconds, tmp_path_factory.mktemp("vm"))
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Steps, float], Booted]]:
+    """`boot`, with a folder of its own, until the end of the session."""
+    with contextlib.ExitStack() as stack:
+        yield lambda steps, seconds: stack.enter_context(boot(steps, seconds, tmp_path_factory.mktemp("vm")))

@@ -20,7 +20,7 @@ def test_netns_tests_pass_on_the_stock_kernel(booted: Callable[..., Any]) -> Non
     chosen = shlex.split(os.environ.get("NFXLAT_VM_TESTS", "")) or ["tests/netns", "tests/matrix"]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=600", *chosen]
     command += ["--junitxml=/run/results/tests.xml"]
-    guest = booted({"tests": (command, SECONDS - 120)}, SECONDS)
+    guest = booted({"tests": (command, SECONDS - 120)}, SECONDS).guest()
     print(guest.output("tests"))
     assert guest.results["steps"]["tests"]["status"] == 0, guest.tail("tests")
     suites = ElementTree.parse(guest.folder / "tests.xml").getroot()

@@ -1,4 +1,7 @@
-"""nfxlat on a stock Debian kernel with nft's own `queue` (nft_queue), booted once for all tests of this file."""
+"""nfxlat on a stock Debian kernel with nft's own `queue` (nft_queue), booted once for all tests of this file.
+
+The guest works beside the other tests: it is booted ahead of them, and judged where it should have come to its end.
+"""
 
 import json
 import sys
@@ -11,7 +14,8 @@ import pytest
 
 from nfxlat.lab.matrix import table
 
-Guest = Any  # see conftest.py
+Booted = Any  # see conftest.py
+Guest = Any
 
 pytestmark = pytest.mark.timeout(660)
 SECONDS = 600  # from power on to power off, which takes four minutes on a machine of its own; the rest is for slow ones
@@ -36,8 +40,8 @@ PASSES = [  # in the guest, too; few, since each builds a lab, ten seconds there
 ]
 
 
-@pytest.fixture(scope="module")
-def guest(booted: Callable[..., Guest]) -> Guest:
+@pytest.fixture(scope="session")
+def at_work(booted: Callable[..., Booted]) -> Booted:
     """The demo, small, then a cell of the semantics matrix and tests of this suite, in the guest."""
     python = [sys.executable, "-m"]
     demo = [*python, "nfxlat", "demo", "--json", "--size", str(MIB), "--seconds", "0.3", "--rounds", "1"]
@@ -48,7 +52,13 @@ def guest(booted: Callable[..., Guest]) -> Guest:
     return booted({"demo": (demo, 300), "matrix": (matrix, 240), "tests": (tests, 300)}, SECONDS)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def guest(at_work: Booted) -> Guest:
+    """The guest, at its end."""
+    return at_work.guest()
+
+
+@pytest.fixture(scope="session")
 def demo(guest: Guest) -> dict[str, Any]:
     """What the demo says in JSON."""
     try:
@@ -56,6 +66,11 @@ def demo(guest: Guest) -> dict[str, Any]:
     except ValueError:
         pytest.fail(guest.tail("demo"), pytrace=False)
     return result
+
+
+@pytest.mark.first
+def test_is_booted(at_work: Booted) -> None:
+    assert at_work.process.poll() is None
 
 
 @pytest.mark.parametrize("direction", ["4to6", "6to4"])
