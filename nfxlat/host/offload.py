@@ -16,7 +16,7 @@ from pyroute2 import IPRoute
 from pyroute2.ethtool import Ethtool
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import netns, state
+from nfxlat.host import state
 from nfxlat.host.device import NEAR_MAC
 from nfxlat.host.links import link_of
 from nfxlat.terms import Report
@@ -131,23 +131,32 @@ def write(ethtool: Any, name: str, settings: Mapping[str, str]) -> None:
 def tune(chosen: list[Interface], report: Report) -> None:
     """Set what is wanted, having noted in /run/nfxlat what was; `undo` puts that back."""
     kept = state.State(STATE)
+    noted: dict[str, Any] = _noted(kept)
     try:
         with Ethtool() as ethtool:
             for interface in (one for one in chosen if one.changes):
-                noted: dict[str, Any] = kept.data.setdefault("interfaces", {})
                 former = noted.get(str(interface.ifindex), {})
                 noted[str(interface.ifindex)] = {key: interface.settings[key] for key in interface.changes} | former
-                kept.save()
+                kept.save({"interfaces": noted})
                 write(ethtool, interface.name, interface.changes)
                 for key, value in interface.changes.items():
                     report(f"{interface.name} {key} {interface.settings[key]} -> {value}")
     finally:
-        kept.close(remove=not kept.data.get("interfaces"))
+        kept.close(remove=not noted)
+
+
+def _noted(kept: state.State) -> dict[str, Any]:
+    """Former settings by interface index. Raises OperatorError where the record is not one of these."""
+    found = (kept.found or {}).get("interfaces", {})
+    if not isinstance(found, dict):
+        kept.close(remove=False)
+        raise state.unreadable(kept.path, "it is damaged")
+    return found
 
 
 def is_tuned() -> bool:
     """Whether `tune` has left something to undo in this namespace."""
-    return (state.RUN / f"{STATE}-{netns.own_inode()}.json").exists()
+    return state.path_of(STATE).exists()
 
 
 def undo(report: Report) -> None:
@@ -157,7 +166,7 @@ def undo(report: Report) -> None:
     try:
         with IPRoute() as ipr, Ethtool() as ethtool:
             names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ipr.get_links()}
-            for index, former in kept.data.get("interfaces", {}).items():
+            for index, former in _noted(kept).items():
                 name = names.get(int(index))
                 if name is None:
                     continue

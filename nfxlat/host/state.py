@@ -1,7 +1,8 @@
-"""What a set-up has changed, on disk before it is changed, so that whoever comes after a `kill -9` can put it back.
+"""Records in /run/nfxlat: on disk before anything is changed, so that whoever comes after a `kill -9` can put it back.
 
-/run/nfxlat/<domain>-<inode of the network namespace>.json, locked (fcntl) for as long as the set-up stands. The lock
-dies with its process; the file stays, and its originals are what the next set-up restores in the end.
+/run/nfxlat/<name>-<inode of the network namespace>.json. A domain's is locked (fcntl) for as long as its set-up stands.
+The lock dies with its process; the file stays. Each names its network namespace by a cookie, since inodes are used
+again: a record about a namespace that is gone counts as not there.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from nfxlat.host import netns
 
 RUN = Path("/run/nfxlat")
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h (5.14+)
+COOKIE = "netns_cookie"
 
 
 def netns_cookie() -> int:
@@ -29,21 +32,40 @@ def netns_cookie() -> int:
             return 0
 
 
-class State:
-    """The state file of `domain` in the calling thread's namespace, locked. `data` is written by `save`.
+def path_of(name: str) -> Path:
+    """Where the record `name` of the calling thread's namespace is."""
+    return RUN / f"{name}-{netns.own_inode()}.json"
 
-    Raises OperatorError where a living process holds it, or /run is not writable.
+
+def unreadable(path: Path, why: str) -> OperatorError:
+    """What to do about a record that cannot be believed."""
+    return OperatorError(
+        f"the record of an earlier set-up cannot be used: {why}",
+        where=str(path),
+        hint="take it down with the nfxlat that made it, or by hand (ip route show proto 118, nft list tables, "
+        "sysctl), and delete this file",
+    )
+
+
+class State:
+    """The record `name` in the calling thread's namespace, locked until `close`. `found`: what was there, None without.
+
+    Raises OperatorError where a living process holds it, /run is not writable, or the file is no record.
     """
 
-    def __init__(self, domain: str) -> None:
-        self.path = RUN / f"{domain}-{netns.own_inode()}.json"
+    def __init__(self, name: str, *, wait: bool = False) -> None:
+        self.path = path_of(name)
         self._partial = self.path.with_suffix(".partial")
         self._cookie = netns_cookie()
-        self._descriptor = self._lock(domain)
-        self.data: dict[str, Any] = {}
-        self.left_over = self._load()
+        self._descriptor = self._lock(name, wait)
+        self.found: dict[str, Any] | None = None
+        try:
+            self.found = self._load()
+        except OperatorError:
+            os.close(self._descriptor)
+            raise
 
-    def _lock(self, domain: str) -> int:
+    def _lock(self, name: str, wait: bool) -> int:
         while True:
             try:
                 RUN.mkdir(mode=0o755, exist_ok=True)
@@ -53,37 +75,37 @@ class State:
                     os.strerror(error.errno or 0), where=str(self.path), hint="--setup needs root"
                 ) from None
             try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError:
                 os.close(descriptor)
                 raise OperatorError(
                     "another nfxlat has set this domain up and is running",
-                    where=f"domain.{domain}",
+                    where=f"domain.{name}",
                     hint=f"stop that one, or run without --setup (lock: {self.path})",
                 ) from None
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(descriptor).st_ino == self.path.stat().st_ino:
                     return descriptor
-            os.close(descriptor)  # its former owner has just removed it
+            os.close(descriptor)  # its former owner has just removed or replaced it
 
-    def _load(self) -> bool:
-        """Read what a dead process left; False where there is nothing, or where it is about a namespace of the past."""
+    def _load(self) -> dict[str, Any] | None:
+        """What a dead process left; None where there is nothing, or where it is about a namespace of the past."""
         text = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        if not text:  # killed before it had changed anything
+            return None
         try:
             found = json.loads(text)
-        except ValueError:
-            return False
-        if found.get("netns_cookie") != self._cookie:
-            return False
-        self.data = found
-        return True
+            cookie = found[COOKIE]
+        except (ValueError, KeyError, TypeError):
+            raise unreadable(self.path, "it is damaged") from None
+        return dict(found) if cookie == self._cookie else None
 
-    def save(self) -> None:
+    def save(self, data: Mapping[str, Any]) -> None:
         """Put a new file with `data` in the place of the former: whoever dies meanwhile leaves one of them, whole.
 
         The machine's death takes /run with it anyway. Raises OperatorError where /run is full.
         """
-        text = json.dumps(self.data | {"netns_cookie": self._cookie}) + "\n"
+        text = json.dumps({**data, COOKIE: self._cookie}) + "\n"
         try:
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:

@@ -1,22 +1,13 @@
-"""The sysctls that translation needs, changed only where they differ, and put back as they were.
+"""sysctls of the calling thread's network namespace: read, written, put back. Which are needed: nfxlat.plan.sysctls."""
 
-Turning `ip_forward` or `all.forwarding` on or off also rewrites every interface's own `forwarding` (devinet.c
-inet_forward_change, addrconf.c addrconf_forward_change), so those are recorded and restored too. IPv6 forwarding makes
-interfaces with accept_ra=1 forget their default router: those that have one get accept_ra=2 first.
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
 from nfxlat.errors import OperatorError
+from nfxlat.plan.sysctls import FORWARD4, FORWARD6, Sysctl, dotted
 from nfxlat.terms import Report
 
 ROOT = Path("/proc/sys")
-AF_INET6 = 10
-RTPROT_RA = 9  # linux/rtnetlink.h
-
-FORWARD4, FORWARD6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
 
 
 def read(key: str) -> str | None:
@@ -37,32 +28,21 @@ def write(key: str, value: str) -> None:
         ) from None
 
 
-def dotted(key: str) -> str:
-    """As sysctl(8) prints it; an interface's own dots become slashes."""
-    return key.translate(str.maketrans("./", "/."))
+def differing(wanted: Sequence[Sysctl]) -> list[tuple[Sysctl, str]]:
+    """Those that have another value, and which; what does not exist is left out (a host without IPv6)."""
+    values = ((one, read(one.key)) for one in wanted)
+    return [(one, now) for one, now in values if now is not None and now != one.value]
 
 
-def needed(role: str, device: str) -> dict[str, str]:
-    """What `role` needs with the domain device `device`; a host forwards nothing."""
-    keys = {f"net/ipv6/conf/{device}/disable_ipv6": "0"}
-    if role != "host":
-        keys |= accept_ra_kept() | {FORWARD4: "1", f"net/ipv4/conf/{device}/forwarding": "1", FORWARD6: "1"}
-    return keys
-
-
-def accept_ra_kept() -> dict[str, str]:
-    """accept_ra=2 for the interfaces whose default router came by router advertisement, if forwarding is still off."""
-    if read(FORWARD6) != "0":
-        return {}
-    with IPRoute() as ipr:
-        routes = ipr.get_routes(family=AF_INET6, dst_len=0, proto=RTPROT_RA)
-        interfaces = {route.get_attr("RTA_OIF") for route in routes}
-        names = [link.get_attr("IFLA_IFNAME") for link in ipr.get_links() if link["index"] in interfaces]
-    return {f"net/ipv6/conf/{name}/accept_ra": "2" for name in sorted(names)}
+def set_all(wanted: Sequence[Sysctl], report: Report) -> None:
+    """Set in order those that differ. Raises OperatorError where one cannot be set."""
+    for one, now in differing(wanted):
+        write(one.key, one.value)
+        report(f"sysctl {dotted(one.key)} {now} -> {one.value}")
 
 
 def side_effects(key: str) -> dict[str, str]:
-    """The present values of the sysctls that a change of `key` rewrites."""
+    """The present values of the sysctls that a change of `key` rewrites (nfxlat.plan.sysctls)."""
     family = {FORWARD4: "ipv4", FORWARD6: "ipv6"}.get(key)
     if family is None:
         return {}

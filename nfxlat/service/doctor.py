@@ -16,6 +16,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, device, managers, netns, offload, registry, state, sysctl, tun
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.nft.kernel import load
+from nfxlat.plan import sysctls
 from nfxlat.service import probes
 
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
@@ -128,7 +129,7 @@ def _rules(kernel: probes.Kernel) -> Iterator[Finding]:
 
 
 def _forwarding() -> Iterator[Finding]:
-    for family, key in (("IPv4", sysctl.FORWARD4), ("IPv6", sysctl.FORWARD6)):
+    for family, key in (("IPv4", sysctls.FORWARD4), ("IPv6", sysctls.FORWARD6)):
         value = sysctl.read(key)
         what = f"{family} forwarding"
         if value is None:
@@ -137,7 +138,7 @@ def _forwarding() -> Iterator[Finding]:
             )
         elif value == "0":
             remedy = "nfxlat run --setup turns it on"
-            yield Finding(what, State.NOTE, f"{sysctl.dotted(key)}=0", "a router needs it", remedy)
+            yield Finding(what, State.NOTE, f"{sysctls.dotted(key)}=0", "a router needs it", remedy)
         else:
             yield Finding(what, State.OK, "on", "translated packets can be forwarded")
     strict = [name for name in _names() if max(_rp_filter("all"), _rp_filter(name)) == 1]

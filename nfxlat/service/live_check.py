@@ -17,6 +17,7 @@ from nfxlat.nft.check.others import flowtables, stateful, untracked_nat
 from nfxlat.nft.kernel import load
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.scan import scan
+from nfxlat.plan import sysctls
 from nfxlat.service.live_neighbours import unanswered
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
@@ -113,12 +114,12 @@ def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
 
 def _sysctls(domain: Domain, role: Role) -> Iterator[Finding]:
     def finding(judgement: Host, key: str) -> Finding:
-        return judgement.at(sysctl.dotted(key), key=sysctl.dotted(key), domain=domain.name)
+        return judgement.at(sysctls.dotted(key), key=sysctls.dotted(key), domain=domain.name)
 
     own = f"net/ipv4/conf/{domain.name}"
     forwarding = {
-        "router": (sysctl.FORWARD4, sysctl.FORWARD6, f"{own}/forwarding"),
-        "masquerade": (sysctl.FORWARD4,),
+        "router": (sysctls.FORWARD4, sysctls.FORWARD6, f"{own}/forwarding"),
+        "masquerade": (sysctls.FORWARD4,),
         "host": (),
     }
     yield from (finding(Host.FORWARDING, key) for key in forwarding[role] if sysctl.read(key) == "0")

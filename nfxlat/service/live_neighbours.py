@@ -12,6 +12,7 @@ from nfxlat.host import neighbours, sysctl
 from nfxlat.host.neighbours import Link
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
+from nfxlat.plan import sysctls
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
@@ -70,6 +71,6 @@ def _finding(domain: Domain, link: Link, network: Network) -> Finding:
         network=text,
         interface=link.interface,
         link=link.network,
-        conf=sysctl.dotted(link.interface),
+        conf=sysctls.dotted(link.interface),
         protocol=protocol,
     )

@@ -1,8 +1,8 @@
 """SIGHUP: the configuration read again while traffic runs. All of it is read and checked first; what is wrong, or
 cannot be changed while it runs, is one line, and nothing has changed.
 
-    successors of the workers -> new routes -> removed addresses leave the sets -> workers change -> added addresses
-    enter the sets -> old routes go
+    plan -> successors of the workers -> new routes -> removed addresses leave the sets -> workers change -> added
+    addresses enter the sets -> old routes go (nfxlat.service.setup)
 
 - A set must not select an address that no worker knows and no route ends: routes and workers come before, and what is
   removed leaves the sets while its mapping and its route still stand. What waits in a queue then was selected before.
@@ -15,13 +15,9 @@ import time
 from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import elements
-from nfxlat.nft.language import templates
-from nfxlat.nft.language.sets import Contents
 from nfxlat.service.setup import Setup
 from nfxlat.service.supervisor import Supervisor
 from nfxlat.terms import Report
-from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 
@@ -42,7 +38,7 @@ class Reload:
         """Put what `read` gives in the place of `former`; `use` is told when new workers are to have it."""
         began = time.monotonic()
         try:
-            domain = self._checked(former, read, setup)
+            domain = self._checked(former, read)
             if domain == former:
                 self._report("reload: nothing has changed")
                 return
@@ -57,7 +53,7 @@ class Reload:
         self._report(f"reloaded in {seconds:.1f} s: {len(domain.eamt)} EAMs, {gap * 1000:.1f} ms between two workers")
 
     @staticmethod
-    def _checked(former: Domain, read: Callable[[], Domain] | None, setup: Setup | None) -> Domain:
+    def _checked(former: Domain, read: Callable[[], Domain] | None) -> Domain:
         if read is None:
             raise OperatorError("there is no file to read again", where="SIGHUP", hint="run it with --config FILE")
         domain = read()
@@ -67,49 +63,22 @@ class Reload:
                 where=f"domain.{former.name}",
                 hint="restart",
             )
-        if setup is not None:
-            setup.check(domain, setup.role)
         return domain
 
     def _change(self, former: Domain, domain: Domain, setup: Setup | None, use: Callable[[Domain], None]) -> float:
+        """The time without a worker, in seconds. Raises OperatorError, and then nothing has changed."""
+        wanted = setup.planned(domain) if setup is not None else None
         use(domain)
+        gaps: list[float] = []
         try:
             self._supervisor.prepare()
-        except OperatorError:
-            use(former)
-            raise
-        if setup is None:
-            return self._supervisor.succeed()
-        try:
-            stood = setup.extend(domain)
-        except OperatorError:
-            self._supervisor.discard()
-            use(former)
-            raise
-        gap = self._swap(former, domain, setup)
-        try:
-            setup.cut(stood)
-        except OperatorError as error:  # as with the rules above: the new domain is at work
-            self._report(f"reload: what the former domain needed stays: {error}")
-        return gap
-
-    def _swap(self, former: Domain, domain: Domain, setup: Setup) -> float:
-        """From here on there is no way back: where the sets are not what we left, the rules are loaded as a whole."""
-        old, new = templates.sets(former, setup.role), templates.sets(domain, setup.role)
-        kept = {name: prefixes.common(old[name], spans) for name, spans in new.items()}
-        whole = not self._changed(old, kept)
-        gap = self._supervisor.succeed()
-        if whole or not self._changed(kept, new):
-            try:
-                setup.load_rules()
-            except OperatorError as error:
-                self._report(f"reload: the rules cannot be loaded, and what they selected is refused: {error}")
-        return gap
-
-    def _changed(self, former: Contents, wanted: Contents) -> bool:
-        try:
-            elements.change(former, wanted)
+            if setup is None or wanted is None:
+                return self._supervisor.succeed()
+            setup.apply(wanted, lambda: gaps.append(self._supervisor.succeed()))
         except OperatorError as error:
-            self._report(f"reload: {error}; loading the rules as a whole")
-            return False
-        return True
+            if not gaps:
+                self._supervisor.discard()
+                use(former)
+                raise
+            self._report(f"reload: what the former domain needed stays: {error}")  # the new one is at work
+        return gaps[0]

@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
 from nfxlat.nft.kernel import elements, listing, netlink
-from nfxlat.nft.language import templates
-from nfxlat.nft.language.sets import Contents
+from nfxlat.plan.plan import Plan
+from nfxlat.service import own_rules
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
 
@@ -105,33 +105,39 @@ class RulesWatch:
 
     def _look_for_rules(self, setup: Setup) -> None:
         try:
-            gone = setup.loaded - setup.list_rules()
+            plan = setup.stands
+            if plan is None:
+                return
+            gone = setup.rules.identities - setup.rules.listed(plan)
             if gone:
-                self._repair(self._what(gone, setup), setup.load_rules)
+                self._repair(self._what(gone, setup), lambda: setup.rules.load(plan))
             elif self._elements_too:
-                self._look_for_elements(setup)
+                self._look_for_elements(setup, plan)
         finally:
             self._elements_too = False
 
-    def _look_for_elements(self, setup: Setup) -> None:
-        wanted = templates.sets(setup.domain, setup.role)
+    def _look_for_elements(self, setup: Setup, plan: Plan) -> None:
+        wanted = own_rules.contents(plan)
         found = {name: elements.read(name) for name in wanted}
         there = {name: spans for name, spans in found.items() if spans is not None}
         changed = {name: spans for name, spans in wanted.items() if there.get(name) != spans}
         if changed:
             names = ", ".join(map(str, changed))
-            repair = setup.load_rules if changed.keys() - there.keys() else lambda: self._put_back(there, changed)
+            whole = bool(changed.keys() - there.keys())
+
+            def repair() -> None:
+                if whole:
+                    setup.rules.load(plan)
+                else:
+                    own_rules.change(there, changed)
+
             self._repair(f"elements of set {names} were changed by somebody else", repair)
 
     @staticmethod
-    def _put_back(there: Contents, wanted: Contents) -> None:
-        elements.change(there, wanted)
-
-    @staticmethod
     def _what(gone: listing.Identities, setup: Setup) -> str:
-        table = templates.table(setup.domain)
-        if gone == setup.loaded:
-            return f"table {table} was removed by somebody else"
+        if gone == setup.rules.identities:
+            names = dict.fromkeys(table for _, table, _, _ in gone)
+            return f"table {', '.join(names)} was removed by somebody else"
         chains = sorted({f"{family} {table} {chain}" for family, table, chain, _ in gone})
         return f"{gone.total()} rules of chain {', '.join(chains)} were removed by somebody else"
 

@@ -1,46 +1,45 @@
-"""`nfxlat run --setup`: device, routes, sysctls, rules and stamp of one domain, and back to exactly what was there
-before.
+"""`nfxlat run --setup`: what the host has becomes what a plan says, by one operation, and in the end nothing again.
 
-The order fails closed: the routes end before anything is forwarded, and the rules drop before they queue. What is about
-to be changed goes into the state file first, so whatever was done when the process was killed, the next `up` takes it
-over and its `down` restores the original.
+    up, take-over   nothing stands, or what a killed run left   -> plan
+    reload          plan                                        -> plan, with the change of workers in between
+    repair          plan, of which something has gone           -> the same plan
+    down            plan                                        -> nothing
+
+    record -> device, addresses, routes, sysctls come -> rules select what both plans translate -> the change between
+    -> rules select what the new plan translates -> what it does not need goes
+
+The order fails closed: a prefix has its routes, the unreachable one first, before a rule selects it and for as long as
+one does; rules drop until a worker listens. The record is on disk before each change, so whatever was done when the
+process was killed, the next `up` takes it over. A step that fails leads back to where it began.
 """
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import addresses, capabilities, device, registry, routes, stamp, sysctl, tun
-from nfxlat.host.routes import Route
-from nfxlat.host.state import State
-from nfxlat.nft.kernel import compat, listing, load
-from nfxlat.nft.language import templates
-from nfxlat.nft.language.spread import chain_of
+from nfxlat.host import addresses, capabilities, device, routes, shared, stamp, state, sysctl, tun
+from nfxlat.host.facts import facts
+from nfxlat.plan import record as records
+from nfxlat.plan.plan import Plan, plan
+from nfxlat.plan.record import Record, Unreadable
+from nfxlat.plan.routes import Place, Route
 from nfxlat.queues import Queues
-from nfxlat.service import status
-from nfxlat.terms import FAMILIES, Report
+from nfxlat.service import own_rules, status
+from nfxlat.service.own_rules import OwnRules
+from nfxlat.terms import Model, Report, Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 ROUTES_SHOWN = 16  # more than this are reported as a number
 
-RulePath = Literal["native", "compat"]
-Stand = tuple[Domain, list[Route]]  # a domain, and the routes that were made for it
-
 
 class Setup:
     """One domain's set-up in the calling thread's network namespace; `report` gets one line for each step.
 
-    `rule_path` says, once up, how the queue rules were made: "native" (nft's `queue`) or "compat" (xtables' NFQUEUE
-    target).
-
-    `role` is one of `templates.ROLES`: router and host are the hook model's, and there are those of the route model and
-    of the device model, whose device is a TUN (`device` stays None) and whose rules have no queues.
-
+    `stands`: the plan that the host is as, None before `up` and after `down`. In the device model `device` stays None.
     With `superframes`, ingress stamps the gso_size of TCP superframes; with `udp_superframes` that of UDP ones too, and
     the TCP queue gets them, and single UDP datagrams from outside. `stamp` is readable (poll it) when an interface came
     or went; then its `refresh` is due.
@@ -51,285 +50,266 @@ class Setup:
         domain: Domain,
         *,
         queues: Queues,
-        role: str,
+        role: Role = "router",
+        model: Model = "hook",
         report: Report,
         superframes: bool = True,
         udp_superframes: bool = False,
     ) -> None:
-        if role not in templates.ROLES:
-            raise OperatorError(f"unknown role {role!r}", where="--role", hint=f"one of {', '.join(templates.ROLES)}")
-        self.check(domain, role)
-        self.domain, self.queues, self.role, self.report = domain, queues, role, report
-        self.rule_path: RulePath | None = None
+        plan(domain, role, model, queues)  # whether it can be had at all
+        self._domain, self._role, self._model, self._queues, self._report = domain, role, model, queues, report
+        self.stands: Plan | None = None
+        self.rules = OwnRules(report)
         self.device: device.DomainDevice | None = None
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes = superframes, udp_superframes
-        self._state: State | None = None
-        self._made: list[Route] = []
-        self.loaded: listing.Identities = Counter()  # the rules as they were loaded
+        self._state: state.State | None = None
+        self._record = Record()
 
-    @staticmethod
-    def check(domain: Domain, role: str) -> None:
-        """Raises OperatorError where the role cannot be set up for the domain."""
-        if role == "host" and not len(domain.eamt):
-            raise OperatorError(
-                "the host role needs this host's own addresses",
-                where=f"domain.{domain.name}.eam",
-                hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
-            )
+    def planned(self, domain: Domain) -> Plan:
+        """The plan of `domain` on this host as it is now. Raises OperatorError."""
+        return plan(domain, self._role, self._model, self._queues, facts(domain, self._role))
 
     def up(self) -> None:
-        """Do it all, or nothing: a step that fails undoes the earlier ones. Raises OperatorError."""
+        """Do it all, or nothing. Raises OperatorError."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", what="--setup")
-        state = State(self.domain.name)
-        if (other := status.other(self.domain.name)) is not None:
-            state.close(remove=not state.left_over)
-            raise OperatorError(
-                f"another nfxlat translates for this domain, without --setup (pid {other.pid})",
-                where=f"domain.{self.domain.name}",
-                hint="stop that one, or run this one without --setup too",
-            )
-        self._state = state
+        name = self._domain.name
+        self._state = state.State(name)
         try:
-            if self._state.left_over:
-                self.report(f"taking over what a run that was killed left ({self._state.path})")
-            self._device()
-            self._routes()
-            self._sysctls()
-            self.load_rules()
-            self._stamp()
+            self._refuse_another(name)
+            self._record = self._left_over(self._state)
         except BaseException:
-            with contextlib.suppress(OperatorError):  # the first failure is the one to tell
-                self.down()
+            self._state.close(remove=self._state.found is None)
+            self._state = None
             raise
+        self.apply(self.planned(self._domain))
 
     def down(self) -> None:
-        """Take down what stands, in reverse; safe after a partial `up` and twice. Raises its first failure last."""
-        if self._state is None:
+        """Take down what stands; safe after a partial `up` and twice. Raises its first failure last."""
+        if self._state is not None:
+            self.apply(None)
+
+    def apply(self, new: Plan | None, between: Callable[[], None] = lambda: None) -> None:
+        """Have the host be as `new`, and nothing of ours when None. `between` is called when what both plans translate
+        is selected, and all that the new one needs stands.
+
+        Raises OperatorError: before `between`, and then all is as it was; or behind it, and then something that is not
+        needed any more has stayed.
+        """
+        old = self.stands
+        if new is None:
+            self._end()
             return
+        try:
+            self._clear_other_kind(new)
+            former = self._record
+            self._note(self._record.covering(new, own_rules.tables(new)))
+            self._grow(old, new, former)
+            whole = self._narrow(old, new)
+        except BaseException:
+            with contextlib.suppress(OperatorError):  # the first failure is the one to tell
+                self._lead_back(old, new)
+            raise
+        between()
+        self.stands = new
+        if old is not None:
+            self._widen(old, new, whole=whole)
+        self._shrink(new)
+        if old is None:
+            self._start_stamp()
+
+    def _lead_back(self, old: Plan | None, failed: Plan) -> None:
+        """Undo what was done of `failed`."""
+        if old is None:
+            self._end()
+            return
+        report, self._report = self._report, lambda line: None  # one line says that nothing has changed
+        try:
+            self._grow(failed, old, self._record)
+            self._shrink(old)
+        finally:
+            self._report = report
+
+    def _refuse_another(self, name: str) -> None:
+        if (other := status.other(name)) is not None:
+            raise OperatorError(
+                f"another nfxlat translates for this domain, without --setup (pid {other.pid})",
+                where=f"domain.{name}",
+                hint="stop that one, or run this one without --setup too",
+            )
+
+    def _left_over(self, state: state.State) -> Record:
+        """What a killed run may have left."""
+        if state.found is None:
+            return Record()
+        try:
+            found = records.decode(state.found)
+        except Unreadable as error:
+            raise _unreadable(state, error) from None
+        self._report(f"taking over what a run that was killed left ({state.path})")
+        return found
+
+    def _note(self, record: Record) -> None:
+        """Write down what may stand from now on, where it is not written there already: it holds all routes."""
+        assert self._state is not None
+        if record != self._record:
+            self._state.save(record.encode())
+            self._record = record
+
+    # --- what comes ---
+
+    def _grow(self, old: Plan | None, new: Plan, former: Record) -> None:
+        """Make what `new` needs beside `old`; without an old one all of it, in the place of what `former` tells of."""
+        if old is None or old.device != new.device:
+            self._make_device(new)
+        self._add_addresses(new)
+        standing = set(old.routes) if old is not None else set()
+        wanted = [route for route in new.routes if route not in standing]
+        stood = {route.place for route in standing} if old is not None else routes.ours(former.routes)
+        self._add_routes(new, wanted, stood)
+        sysctl.set_all([one for one in new.sysctls if not one.group], self._report)
+        for group in records.groups(new):
+            shared.set_sysctls(new.name, group, [one for one in new.sysctls if one.group == group], self._report)
+
+    def _make_device(self, new: Plan) -> None:
+        if new.device.kind == "tun":
+            tun.create_or_adopt(new.device.name, report=self._report)
+        else:
+            self.device, _ = device.create_or_adopt(new.device.name, report=self._report)
+
+    def _add_addresses(self, new: Plan) -> None:
+        if not new.addresses:
+            return
+        with IPRoute() as ipr:
+            for address in new.addresses:
+                made = addresses.add_address(ipr, new.device.name, address)
+                self._report(f"address {address}/32 dev {new.device.name}{'' if made else ' taken over'}")
+
+    def _add_routes(self, new: Plan, wanted: list[Route], stood: set[Place]) -> None:
+        common = [route for route in wanted if route.network in new.shared]
+        others = shared.join_routes(new.name, common) if common else set()
+        routes.add(wanted, stood, others)
+        self._tell("", wanted)
+
+    # --- rules ---
+
+    def _narrow(self, old: Plan | None, new: Plan) -> bool:
+        """Have the rules select what both plans translate; whether their sets are as meant."""
+        if old is None:
+            self.rules.load(new)
+            return True
+        former = own_rules.contents(old)
+        return self._change_elements(former, _common(former, own_rules.contents(new)))
+
+    def _widen(self, old: Plan, new: Plan, *, whole: bool) -> None:
+        """Have the rules select what `new` translates. From here on there is no way back: where the sets are not what
+        we left, the rules are loaded as a whole."""
+        wanted = own_rules.contents(new)
+        if whole and self._change_elements(_common(own_rules.contents(old), wanted), wanted):
+            return
+        try:
+            self.rules.load(new)
+        except OperatorError as error:
+            self._report(f"the rules cannot be loaded, and what they selected is refused: {error}")
+
+    def _change_elements(self, former: own_rules.Contents, wanted: own_rules.Contents) -> bool:
+        try:
+            own_rules.change(former, wanted)
+        except OperatorError as error:
+            self._report(f"{error}; loading the rules as a whole")
+            return False
+        return True
+
+    def _start_stamp(self) -> None:
+        """Behind the rules, which put back what it writes."""
+        assert self.stands is not None
+        name, left_over = self.stands.name, self._record.clsact
+        if not self._superframes:
+            stamp.sweep(name, self._report, left_over)
+            return
+        self.stamp = stamp.Stamp(
+            name, self._report, udp=self._udp_superframes, left_over=left_over, note=self._note_clsact
+        )
+
+    def _note_clsact(self, indexes: list[int]) -> None:
+        self._note(replace(self._record, clsact=tuple(indexes)))
+
+    # --- what goes ---
+
+    def _shrink(self, to: Plan | None) -> None:
+        """Take away what the record has and `to` does not need, as far as it goes. Raises its first failure last."""
+        needed = Record(clsact=self._record.clsact)
+        if to is not None:
+            needed = needed.covering(to, own_rules.tables(to))
         failures: list[OperatorError] = []
-        for step in (
-            self._drop_stamp,
-            self._drop_rules,
-            self._restore_sysctls,
-            self._drop_routes,
-            self._drop_addresses,
-            self._drop_device,
-        ):
+        for step in (self._drop_rules, self._leave_sysctls, self._drop_routes, self._drop_addresses, self._drop_device):
             try:
-                step(self._state)
+                step(needed)
             except OperatorError as error:
                 failures.append(error)
+        if failures:
+            raise failures[0]
+        self._note(needed)
+
+    def _drop_rules(self, needed: Record) -> None:
+        self.rules.remove(tuple(table for table in self._record.tables if table not in needed.tables))
+
+    def _leave_sysctls(self, needed: Record) -> None:
+        for group in reversed(self._record.groups):
+            if group not in needed.groups:
+                shared.leave_sysctls(self._domain.name, group, self._report)
+
+    def _drop_routes(self, needed: Record) -> None:
+        """All at places that are not needed: what stands at another place has been replaced."""
+        places = {route.place for route in needed.routes}
+        stale = [route for route in self._record.routes if route.place not in places]
+        free = shared.leave_routes(self._domain.name, stale) if stale else []
+        self._tell("removed", routes.delete(free))
+
+    def _drop_addresses(self, needed: Record) -> None:
+        """The device may have been there before."""
+        for address in self._record.addresses:
+            if address not in needed.addresses and addresses.remove_address(self._domain.name, address):
+                self._report(f"address {address}/32 dev {self._domain.name} removed")
+
+    def _drop_device(self, needed: Record) -> None:
+        if self._record.device and (self._record.device, self._record.kind) != (needed.device, needed.kind):
+            self._remove_device()
+
+    def _clear_other_kind(self, new: Plan) -> None:
+        """A device of another model, whose run was killed, has the name that is needed."""
+        if self._record.device == new.device.name and self._record.kind != new.device.kind:
+            self._remove_device()
+
+    def _remove_device(self) -> None:
+        remove = tun.remove_named if self._record.kind == "tun" else device.remove_named
+        if remove(self._record.device):
+            self._report(f"device {self._record.device} removed")
+
+    def _end(self) -> None:
+        assert self._state is not None
+        failures: list[OperatorError] = []
+        if self.stamp is not None:
+            self.stamp.close()
+        try:
+            self._shrink(None)
+        except OperatorError as error:
+            failures.append(error)
         self._state.close(remove=not failures)
-        self._state = self.rule_path = self.device = self.stamp = None
+        self._state = self.device = self.stamp = self.stands = self.rules.path = None
         if failures:
             raise failures[0]
 
-    def _note(self, **changes: object) -> None:
-        assert self._state is not None
-        self._state.data |= changes
-        self._state.save()
-
-    def _device(self) -> None:
-        assert self._state is not None
-        name = self.domain.name
-        own = name if registry.text(name) is None else None  # what `nfxlat domain add` made stays
-        if self.role == "device":
-            self._drop_veth(self._state)  # of another model, whose run was killed
-            self._note(tun=own, device=None)
-            tun.create_or_adopt(name, report=self.report)
-            return
-        self._drop_tun(self._state)
-        self._note(device=own, tun=None)
-        self.device, _ = device.create_or_adopt(name, report=self.report)
-        wanted = self._wanted_addresses()
-        self._add_addresses(wanted)
-        self._cut_addresses(wanted)  # those of a former configuration, whose run was killed
-
-    def _add_addresses(self, wanted: list[str]) -> None:
-        """Give the device what it lacks of them, beside what it has of ours."""
-        self._note_addresses([*dict.fromkeys((*self._noted_addresses(), *wanted))])
-        with IPRoute() as ipr:
-            for address in wanted:
-                made = addresses.add_address(ipr, self.domain.name, address)
-                self.report(f"address {address}/32 dev {self.domain.name}{'' if made else ' taken over'}")
-
-    def _wanted_addresses(self) -> list[str]:
-        """This host's, as a CLAT: IPv4 addresses of their own, not of networks behind it."""
-        networks = prefixes.clat4(self.domain) if self.role == "host" else ()
-        return [str(one.network_address) for one in networks if one.prefixlen == one.max_prefixlen]
-
-    def _cut_addresses(self, wanted: list[str]) -> None:
-        """Take those of ours that are not `wanted` off the device."""
-        for address in self._noted_addresses():
-            if address not in wanted and addresses.remove_address(self.domain.name, address):
-                self.report(f"address {address}/32 dev {self.domain.name} removed")
-        self._note_addresses(wanted)
-
-    def _noted_addresses(self) -> list[str]:
-        assert self._state is not None
-        return list(self._state.data.get("addresses", []))
-
-    def _note_addresses(self, present: list[str]) -> None:
-        if present != self._noted_addresses():  # the file holds all routes, too: not written for nothing
-            self._note(addresses=present)
-
-    def extend(self, domain: Domain) -> Stand:
-        """Routes and addresses of `domain` beside those that stand, for `cut` to take away: it returns these.
-
-        Raises OperatorError, and nothing is changed then.
-        """
-        former = self.domain, self._made
-        wanted = routes.wanted(domain, self.role)
-        self._note(routes=list(dict.fromkeys((*former[1], *wanted))))
-        self.domain, self._made = domain, wanted
-        try:
-            self._add_addresses(self._wanted_addresses())  # sources of routes
-            new = self._add_routes(former[1])
-        except OperatorError:
-            self.back(former)
-            raise
-        self._tell("", new)
-        return former
-
-    def back(self, former: Stand) -> None:
-        """Undo `extend`, which returned `former`."""
-        failed = self.domain, self._made
-        self.domain, self._made = former
-        self._add_routes(failed[1], self._made)
-        self._cut(failed)
-
-    def cut(self, former: Stand) -> None:
-        """Take away the routes and addresses of `former` that the present domain does not need."""
-        self._tell("removed", self._cut(former))
-
-    def _cut(self, former: Stand) -> list[Route]:
-        places = {(route.network, route.metric) for route in self._made}
-        stale = [route for route in former[1] if (route.network, route.metric) not in places]
-        gone = routes.delete(stale)
-        self._cut_addresses(self._wanted_addresses())
-        self._note(routes=self._made)
-        return gone
-
-    def _add_routes(self, standing: list[Route], more: Sequence[Route] = ()) -> list[Route]:
-        """Make what is not `standing`, in the place of what is ours there; `more` may stand too."""
-        known = set(standing)
-        new = [route for route in self._made if route not in known]
-        routes.add(new, {(route.network, route.metric) for route in (*standing, *more)})
-        return new
-
-    def _routes(self) -> None:
-        assert self._state is not None
-        self._made = wanted = routes.wanted(self.domain, self.role)
-        former = [Route(*fields) for fields in self._state.data.get("routes", [])]
-        self._note(routes=list(dict.fromkeys((*former, *wanted))))
-        places = {(route.network, route.metric) for route in wanted}
-        stale = [route for route in former if (route.network, route.metric) not in places]
-        self._tell("removed: of a former configuration", routes.delete(stale))
-        routes.add(wanted, routes.ours())
-        self._note(routes=wanted)
-        self._tell("", wanted)
-
-    def _tell(self, suffix: str, concerned: list[Route]) -> None:
+    def _tell(self, suffix: str, concerned: Sequence[Route]) -> None:
         for route in concerned[:ROUTES_SHOWN]:
-            self.report(f"route {route} {suffix}".rstrip())
+            self._report(f"route {route} {suffix}".rstrip())
         if len(concerned) > ROUTES_SHOWN:
-            self.report(f"route and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
+            self._report(f"route and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
 
-    def _sysctls(self) -> None:
-        assert self._state is not None
-        originals: dict[str, str] = self._state.data.get("sysctls", {})
-        for key, value in sysctl.needed(self.role, self.domain.name).items():
-            now = sysctl.read(key)
-            if now is None or now == value:
-                continue
-            if f"/{self.domain.name}/" not in key:  # the device's own go with it
-                for other, original in (sysctl.side_effects(key) | {key: now}).items():
-                    if f"/{self.domain.name}/" not in other:
-                        originals.setdefault(other, original)
-                self._note(sysctls=originals)
-            sysctl.write(key, value)
-            self.report(f"sysctl {sysctl.dotted(key)} {now} -> {value}")
 
-    def load_rules(self) -> None:
-        """All of the rules, in the place of what is there of them; what waits in queues is lost with that."""
-        table = templates.table(self.domain)
-        self._note(table=table)
-        load.run(templates.rules(self.domain, self.role, self.queues.workers), what=f"rules {table}")
-        if self.role == "device":
-            self.report(f"rules ip and ip6 {table} loaded (no queue)")
-        else:
-            self._queue_rules(table)
-        self.loaded = self.list_rules()
+def _common(former: own_rules.Contents, wanted: own_rules.Contents) -> own_rules.Contents:
+    return {name: prefixes.common(former[name], spans) for name, spans in wanted.items()}
 
-    def _queue_rules(self, table: str) -> None:
-        native = load.queue_expression_available()
-        for family in FAMILIES:
-            for chain, number in self._queue_chains():
-                comment = f"{self.role}{'6' if family == 'ip6' else '4'}-{chain.replace('_', '-')}"
-                if native:
-                    rule = f'insert rule {family} {table} {chain} queue num {number} comment "{comment}"'
-                    load.run(rule, what=f"rules {family} {table} {chain}")
-                else:
-                    compat.insert_queue_rule(family, table, chain, number, comment)
-            how = "queue natively" if native else "queue by compat target"
-            self.report(f"rules {family} {table} loaded ({how}, {self.queues.first} to {self.queues.last})")
-        self.rule_path = "native" if native else "compat"
 
-    def list_rules(self) -> listing.Identities:
-        """The rules that are in our tables now."""
-        table = templates.table(self.domain)
-        return listing.identities(rule for family in FAMILIES for rule in listing.rules(family, table))
-
-    def _queue_chains(self) -> Iterator[tuple[str, int]]:
-        """(chain, its queue)."""
-        for worker, kind, number in self.queues.each():
-            yield chain_of(f"queue_{kind}", worker), number
-
-    def _stamp(self) -> None:
-        """Behind the rules, which put back what it writes."""
-        assert self._state is not None
-        left_over: list[int] = self._state.data.get("clsact", [])
-        if not self._superframes:
-            stamp.sweep(self.domain.name, self.report, left_over)
-            return
-        self.stamp = stamp.Stamp(
-            self.domain.name,
-            self.report,
-            udp=self._udp_superframes,
-            left_over=left_over,
-            note=lambda indexes: self._note(clsact=indexes),
-        )
-
-    def _drop_stamp(self, state: State) -> None:
-        if self.stamp is not None:
-            self.stamp.close()
-
-    def _drop_rules(self, state: State) -> None:
-        if (table := state.data.get("table")) is None:
-            return
-        for family in reversed(FAMILIES):
-            if load.unload(family, table):
-                self.report(f"rules {family} {table} removed")
-
-    def _restore_sysctls(self, state: State) -> None:
-        sysctl.restore(state.data.get("sysctls", {}), self.report)
-
-    def _drop_routes(self, state: State) -> None:
-        gone = routes.delete([Route(*fields) for fields in state.data.get("routes", [])])
-        self._tell("removed", gone)
-
-    def _drop_addresses(self, state: State) -> None:
-        self._cut_addresses([])  # the device may have been there before
-
-    def _drop_device(self, state: State) -> None:
-        self._drop_veth(state)
-        self._drop_tun(state)
-
-    def _drop_veth(self, state: State) -> None:
-        if (name := state.data.get("device")) is not None and device.remove_named(name):
-            self.report(f"device {name} removed")
-
-    def _drop_tun(self, state: State) -> None:
-        if (name := state.data.get("tun")) is not None and tun.remove_named(name):
-            self.report(f"device {name} removed")
+def _unreadable(found: state.State, error: Unreadable) -> OperatorError:
+    return state.unreadable(found.path, str(error))

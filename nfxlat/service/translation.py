@@ -136,7 +136,8 @@ class Service:
             setup = Setup(
                 options.domain,
                 queues=options.queues,
-                role=options.role if options.model == "hook" else options.model,
+                role=options.role,
+                model=options.model,
                 report=self._report,
                 superframes=superframes,
                 udp_superframes=superframes and takes_udp_superframes(),
@@ -144,7 +145,7 @@ class Service:
             setup.up()
             stack.callback(setup.down)
             self._setup = setup
-            self._device, self._rule_path, self._stamp = setup.device, setup.rule_path or "none", setup.stamp
+            self._device, self._rule_path, self._stamp = setup.device, setup.rules.path or "none", setup.stamp
         else:
             self._device = self._point.make_device(stack)
 

@@ -15,6 +15,7 @@ from nfxlat.host import device, netns
 from nfxlat.lab.netns import Namespace, link
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
+from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
@@ -81,5 +82,5 @@ def snapshot() -> dict[str, object]:
     }
 
 
-def made(role: str = "router", domain: Domain = DOMAIN, report: Callable[[str], None] = lambda line: None) -> Setup:
+def made(role: Role = "router", domain: Domain = DOMAIN, report: Callable[[str], None] = lambda line: None) -> Setup:
     return Setup(domain, queues=Queues(), role=role, report=report)

@@ -16,6 +16,7 @@ from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.mtu import egress_mtu
 from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.plan.routes import Route
 from nfxlat.wire.checksum import internet_checksum
 
 pytestmark = pytest.mark.netns
@@ -78,7 +79,7 @@ def test_link_that_somebody_else_deletes_first_is_no_failure(node: Namespace, mo
         monkeypatch.setattr(socket, "if_nametoindex", lambda name: index)  # known a moment ago
         assert link_of(ipr, "goes") is None
     addresses.remove_address("goes", "192.0.2.1")
-    assert routes.delete([routes.Route("198.51.100.0/24", "goes", 0)]) == []
+    assert routes.delete([Route("198.51.100.0/24", "goes", 0)]) == []
 
 
 def test_device_says_nothing_of_its_own_and_counts_what_dies_in_it(node: Namespace) -> None:

@@ -123,7 +123,7 @@ def test_what_the_kernel_can_is_what_a_set_up_gets(node: Namespace) -> None:
         setup.up()
         try:
             assert setup.stamp is not None
-            assert found["queue rule"]["found"].split()[0] == setup.rule_path
+            assert found["queue rule"]["found"].split()[0] == setup.rules.path
             assert found["stamp of gso_size"]["found"] == f"by {setup.stamp.how}"
             assert (found["UDP superframes"]["state"] == "ok") == setup.stamp.udp
         finally:

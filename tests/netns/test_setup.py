@@ -12,6 +12,8 @@ from nfxlat.host import routes
 from nfxlat.host.addresses import local_addresses
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import compat, load
+from nfxlat.plan.routes import Route
+from nfxlat.terms import Role
 
 pytestmark = pytest.mark.netns
 
@@ -23,7 +25,7 @@ def node() -> Iterator[Namespace]:
 
 
 @pytest.mark.parametrize("role", ["router", "host"])
-def test_down_leaves_everything_as_it_was(node: Namespace, role: str) -> None:
+def test_down_leaves_everything_as_it_was(node: Namespace, role: Role) -> None:
     node.sysctl("net.ipv4.conf.v6.forwarding", 1)  # set by hand on one interface, with ip_forward still 0
     before = snapshot()
     lines: list[str] = []
@@ -43,7 +45,7 @@ def test_router_reports_each_step_and_does_it(node: Namespace) -> None:
     try:
         assert "route 198.51.100.0/24 dev siit0 mtu 1480" in lines
         assert "sysctl net.ipv4.ip_forward 0 -> 1" in lines
-        assert setup.rule_path == ("native" if load.queue_expression_available() else "compat")
+        assert setup.rules.path == ("native" if load.queue_expression_available() else "compat")
         assert node.sysctl("net.ipv4.ip_forward") == node.sysctl("net.ipv6.conf.all.forwarding") == "1"
         route = node.ip("route show 198.51.100.0/24")
         assert "dev siit0 proto 118" in route
@@ -127,8 +129,8 @@ def test_failure_at_the_last_step_undoes_all(
 
 def test_routes_into_a_device_that_is_gone_are_refused_before_the_first_is_made(node: Namespace) -> None:
     before = snapshot()
-    wanted = [routes.Route("198.51.100.0/24", None, 0), routes.Route("198.51.100.0/24", "gone", 7)]
+    wanted = [Route("198.51.100.0/24", None, 0), Route("198.51.100.0/24", "gone", 7)]
     with pytest.raises(OperatorError, match="No such device") as caught:
-        routes.add(wanted, ())
+        routes.add(wanted)
     assert caught.value.where == "route 198.51.100.0/24 dev gone metric 7"
     assert snapshot() == before

@@ -12,6 +12,7 @@ from setup_node import DOMAIN, OTHER, entered_node, made, snapshot
 
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace
+from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
 
 pytestmark = pytest.mark.netns
@@ -20,12 +21,15 @@ SET_UP = """
 import sys
 sys.path.insert(0, {path!r})
 from nfxlat.host import routes
+from nfxlat.service import own_rules, setup as service
 from setup_node import OTHER, made
+def wait(*arguments, **options):
+    print("up", flush=True)
+    sys.stdin.read()
 setup = made({role!r}, report=print)
 setup.up()
 {then}
-print("up", flush=True)
-sys.stdin.read()
+wait()
 """
 
 
@@ -35,7 +39,7 @@ def node() -> Iterator[Namespace]:
         yield node
 
 
-def living(node: Namespace, role: str = "router", then: str = "") -> subprocess.Popen[str]:
+def living(node: Namespace, role: Role = "router", then: str = "") -> subprocess.Popen[str]:
     """A set-up in a process of its own, which is up and has done `then`."""
     script = SET_UP.format(path=str(Path(setup_node.__file__).parent), role=role, then=then)
     process = node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -44,7 +48,7 @@ def living(node: Namespace, role: str = "router", then: str = "") -> subprocess.
     return process
 
 
-def killed(node: Namespace, role: str = "router", then: str = "") -> None:
+def killed(node: Namespace, role: Role = "router", then: str = "") -> None:
     """Such a process, killed with SIGKILL."""
     process = living(node, role, then)
     process.kill()
@@ -52,7 +56,7 @@ def killed(node: Namespace, role: str = "router", then: str = "") -> None:
 
 
 @pytest.mark.parametrize("role", ["router", "host"])
-def test_what_a_killed_run_leaves_is_taken_over_and_the_originals_come_back(node: Namespace, role: str) -> None:
+def test_what_a_killed_run_leaves_is_taken_over_and_the_originals_come_back(node: Namespace, role: Role) -> None:
     before = snapshot()
     killed(node, role)
     left = snapshot()
@@ -82,27 +86,29 @@ def test_take_over_with_another_configuration_removes_the_former_s_routes(node: 
     assert snapshot() == before
 
 
-RELOAD_STEPS = {
-    "before the first route": "routes.add = lambda *which: None\nsetup.extend(OTHER)",
-    "among the routes": "add = routes.add\nroutes.add = lambda some, there: add(some[:3], there)\nsetup.extend(OTHER)",
-    "behind the routes": "setup.extend(OTHER)",
-    "with the rules": "setup.extend(OTHER)\nsetup.load_rules()",
-    "at the end": "setup.cut(setup.extend(OTHER))",
+RELOAD_STEPS = {  # where it is killed
+    "before the first route": "routes.add = wait",
+    "among the routes": "add = routes.add\nroutes.add = lambda some, *more: (add(some[:3], *more), wait())",
+    "behind the routes": "own_rules.change = wait",
+    "among the workers": "change = lambda: setup.apply(setup.planned(OTHER), wait)",
+    "with the rules": "service.Setup._shrink = wait",
+    "at the end": "",
 }
+RELOAD = "\nif 'change' not in dir(): change = lambda: setup.apply(setup.planned(OTHER))\nchange()"
 
 
 @pytest.mark.parametrize("role", ["router", "host"])
 @pytest.mark.parametrize("domain", [DOMAIN, OTHER], ids=["former", "new"])
 @pytest.mark.parametrize("step", RELOAD_STEPS)
 def test_run_that_is_killed_in_a_reload_is_taken_over_with_either_configuration(
-    node: Namespace, step: str, domain: Domain, role: str
+    node: Namespace, step: str, domain: Domain, role: Role
 ) -> None:
     before = snapshot()
     undisturbed = made(role, domain)
     undisturbed.up()
     up = snapshot()
     undisturbed.down()
-    killed(node, role, RELOAD_STEPS[step])
+    killed(node, role, RELOAD_STEPS[step] + RELOAD)
     setup = made(role, domain)
     setup.up()
     assert snapshot() == up

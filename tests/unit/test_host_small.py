@@ -1,11 +1,11 @@
-"""Addresses, capabilities, sysctl names: what needs no namespace of its own."""
+"""Addresses, capabilities, names: what needs no namespace of its own."""
 
 import socket
 
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, sysctl
+from nfxlat.host import capabilities
 from nfxlat.host.addresses import AddressWatch, local_addresses
 from nfxlat.host.device import far_interface
 
@@ -25,10 +25,6 @@ def test_missing_capabilities_are_named_in_one_line(monkeypatch: pytest.MonkeyPa
     with pytest.raises(OperatorError) as caught:
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="--setup")
     assert str(caught.value) == "--setup needs CAP_NET_ADMIN and CAP_NET_RAW; run as root"
-
-
-def test_sysctl_names_keep_an_interface_s_dots_apart() -> None:
-    assert sysctl.dotted("net/ipv4/conf/eth0.5/forwarding") == "net.ipv4.conf.eth0/5.forwarding"
 
 
 @pytest.mark.parametrize(("name", "far"), [("siit0", "siit0p"), ("fifteen-chars-1", "fifteen-chars-p")])

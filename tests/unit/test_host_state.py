@@ -17,9 +17,8 @@ import sys, pathlib
 from nfxlat.host import state
 state.RUN = pathlib.Path(sys.argv[1])
 held = state.State("siit0")
-held.data["sysctls"] = {"net/ipv4/ip_forward": "0"}
-held.save()
-held.save()  # each time a file of its own
+held.save({"routes": ["former"]})
+held.save({"routes": ["former"]})  # each time a file of its own
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -33,8 +32,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_nothing_is_left_after_a_clean_end(run: Path) -> None:
     fresh = State("siit0")
-    assert not fresh.left_over
-    fresh.save()
+    assert fresh.found is None
+    fresh.save({})
     assert fresh.path.exists()
     fresh.close(remove=True)
     assert not run.exists()
@@ -51,30 +50,39 @@ def test_a_living_holder_is_refused_and_a_killed_one_s_file_is_taken_over(run: P
         holder.kill()
         holder.wait()
     successor = State("siit0")
-    assert successor.left_over
-    assert successor.data["sysctls"] == {"net/ipv4/ip_forward": "0"}
+    assert successor.found is not None
+    assert successor.found["routes"] == ["former"]
     successor.close(remove=True)
 
 
 def test_a_shorter_state_leaves_nothing_of_the_longer(run: Path) -> None:
     first = State("siit0")
-    first.data["routes"] = ["x" * 1000]
-    first.save()
-    first.data["routes"] = []
-    first.save()
+    first.save({"routes": ["x" * 1000]})
+    first.save({"routes": []})
     assert json.loads(first.path.read_text())["routes"] == []
     first.close(remove=True)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"netns_cookie": -1, "sysctls": {"net/ipv4/ip_forward": "0"}}'])
-def test_a_file_cut_short_or_about_a_former_namespace_is_ignored(run: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", '{"netns_cookie": -1, "routes": ["former"]}'], ids=["empty", "former"])
+def test_an_empty_file_and_one_about_a_former_namespace_count_as_none(run: Path, text: str) -> None:
     first = State("siit0")
     first.path.write_text(text)
     first.close(remove=False)
     second = State("siit0")
-    assert not second.left_over
-    assert second.data == {}
+    assert second.found is None
     second.close(remove=True)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"routes": []}'])
+def test_a_damaged_file_is_refused_with_what_to_do_and_stays(run: Path, text: str) -> None:
+    first = State("siit0")
+    first.path.write_text(text)
+    first.close(remove=False)
+    for _ in range(2):  # the lock is free again each time
+        with pytest.raises(OperatorError, match=r"damaged.*delete this file") as caught:
+            State("siit0")
+        assert caught.value.where == str(first.path)
+    assert first.path.read_text() == text
 
 
 def test_whoever_is_killed_while_he_writes_leaves_the_former_state(run: Path) -> None:
@@ -82,26 +90,24 @@ def test_whoever_is_killed_while_he_writes_leaves_the_former_state(run: Path) ->
         "sys.stdin.read()",
         """import os, signal
 pathlib.Path.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
-held.data["sysctls"] = {}
-held.save()""",
+held.save({"routes": []})""",
     )
     ended = subprocess.run([sys.executable, "-c", dies, str(run)], capture_output=True, text=True, timeout=20)
     assert (ended.stdout, ended.returncode) == ("held\n", -signal.SIGKILL)
     successor = State("siit0")
-    assert successor.data["sysctls"] == {"net/ipv4/ip_forward": "0"}
+    assert successor.found is not None
+    assert successor.found["routes"] == ["former"]
     successor.close(remove=True)
     assert not run.exists()
 
 
 def test_full_run_is_one_line_and_the_former_state_stays(run: Path) -> None:
     held = State("siit0")
-    held.data["sysctls"] = {"net/ipv4/ip_forward": "0"}
-    held.save()
-    held.data["sysctls"] = {}
+    held.save({"routes": ["former"]})
     held._partial = Path("/dev/full")
     with pytest.raises(OperatorError, match="No space left"):
-        held.save()
-    assert json.loads(held.path.read_text())["sysctls"] == {"net/ipv4/ip_forward": "0"}
+        held.save({"routes": []})
+    assert json.loads(held.path.read_text())["routes"] == ["former"]
     held._partial = run / "unused"
     held.close(remove=True)
 

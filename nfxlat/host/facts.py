@@ -1,0 +1,40 @@
+"""The facts of the calling thread's network namespace that plans depend on (nfxlat.plan.facts)."""
+
+import socket
+
+from pyroute2 import IPRoute
+
+from nfxlat.host import registry, sysctl
+from nfxlat.host.mtu import egress_interface, egress_mtu
+from nfxlat.plan.facts import Facts
+from nfxlat.plan.routes import looked_up
+from nfxlat.plan.sysctls import FORWARD6
+from nfxlat.terms import Role
+from nfxlat.xlat.domain import Domain
+
+RTPROT_RA = 9  # linux/rtnetlink.h
+
+
+def facts(domain: Domain, role: Role) -> Facts:
+    """What a plan of `domain` as `role` has to know about this host."""
+    return Facts(_mtus(domain, role), tuple(_advertised()), registry.text(domain.name) is not None)
+
+
+def _mtus(domain: Domain, role: Role) -> dict[bytes, int]:
+    own = next((index for index, name in socket.if_nameindex() if name == domain.name), None)
+    found = {}
+    for address in looked_up(domain, role):
+        # into our own device: the host behind has no route of its own (yet)
+        if (mtu := egress_mtu(address)) is not None and (own is None or egress_interface(address) != own):
+            found[address] = mtu
+    return found
+
+
+def _advertised() -> list[str]:
+    """Interfaces that have a default router by router advertisement, while IPv6 is not forwarded."""
+    if sysctl.read(FORWARD6) != "0":
+        return []
+    with IPRoute() as ipr:
+        routes = ipr.get_routes(family=socket.AF_INET6, dst_len=0, proto=RTPROT_RA)
+        interfaces = {route.get_attr("RTA_OIF") for route in routes}
+        return sorted(link.get_attr("IFLA_IFNAME") for link in ipr.get_links() if link["index"] in interfaces)

@@ -1,0 +1,125 @@
+"""What domains on one node share, with its users: forwarding, and the routes of ICMP error sources such as 192.0.0.8.
+
+    /run/nfxlat/:shared-<inode of the network namespace>.json, locked for a moment at each change
+    {"version": 1,
+     "settings": {"net/ipv4/ip_forward": {"users": ["siit0", "siit1"], "originals": {"net/ipv4/ip_forward": "0", ...}}},
+     "routes": {"192.0.0.8/32 0": {"siit0": [route], "siit1": [route]}}}
+
+The first user changes a thing, having written down what was; the last one puts it back. A user without a record of its
+own is none any more.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from nfxlat.host import routes, sysctl
+from nfxlat.host.state import State, path_of, unreadable
+from nfxlat.plan.routes import Route
+from nfxlat.plan.sysctls import Sysctl, dotted
+from nfxlat.terms import Report
+
+NAME = ":shared"  # in the place of a domain's name, and none: no device can have a colon
+VERSION = 1
+
+
+@contextlib.contextmanager
+def _record() -> Iterator[tuple[State, dict[str, Any]]]:
+    """The file, locked, and what is in it; it goes when nobody uses anything any more. Raises OperatorError."""
+    state = State(NAME, wait=True)
+    data = state.found or {"version": VERSION, "settings": {}, "routes": {}}
+    try:
+        if data.get("version") != VERSION:
+            raise unreadable(state.path, f"it is of version {data.get('version')!r}")
+        _forget_the_gone(data)
+        yield state, data
+    finally:
+        state.close(remove=not data.get("settings") and not data.get("routes"))
+
+
+def _forget_the_gone(data: dict[str, Any]) -> None:
+    for setting in data["settings"].values():
+        setting["users"] = [user for user in setting["users"] if path_of(user).exists()]
+    for place, users in list(data["routes"].items()):
+        data["routes"][place] = {user: route for user, route in users.items() if path_of(user).exists()}
+
+
+def set_sysctls(domain: str, group: str, wanted: list[Sysctl], report: Report) -> None:
+    """Set the sysctls of a group for `domain`. What is right already, and nobody of ours has changed, is left alone.
+
+    Raises OperatorError where one cannot be set.
+    """
+    with _record() as (state, data):
+        settings: dict[str, Any] = data["settings"]
+        differing = sysctl.differing(wanted)
+        if group not in settings and not differing:
+            return
+        setting = settings.setdefault(group, {"users": [], "originals": {}})
+        if domain not in setting["users"]:
+            setting["users"].append(domain)
+        for one, now in differing:
+            for key, value in (sysctl.side_effects(one.key) | {one.key: now}).items():
+                if f"/{domain}/" not in key:  # the device's own go with it
+                    setting["originals"].setdefault(key, value)
+        state.save(data)
+        sysctl.set_all(wanted, report)
+
+
+def leave_sysctls(domain: str, group: str, report: Report) -> None:
+    """`domain` needs the group no more: what nobody else needs is put back, last change first."""
+    with _record() as (state, data):
+        setting = data["settings"].get(group)
+        if setting is None:
+            return
+        setting["users"] = [user for user in setting["users"] if user != domain]
+        if setting["users"]:
+            state.save(data)
+            report(f"sysctl {dotted(group)} stays: needed by domain {', '.join(setting['users'])}")
+            return
+        sysctl.restore(setting["originals"], report)
+        del data["settings"][group]
+        state.save(data)
+
+
+def join_routes(domain: str, wanted: list[Route]) -> set[Route]:
+    """Note that `domain` needs these; those of them that other domains have made and keep."""
+    kept = set()
+    with _record() as (state, data):
+        for route in wanted:
+            users = data["routes"].setdefault(_key(route), {})
+            if any(user != domain for user in users):
+                kept.add(route)
+            users[domain] = list(route)
+        state.save(data)
+    return kept
+
+
+def leave_routes(domain: str, gone: list[Route]) -> list[Route]:
+    """`domain` needs these no more: those that nobody else needs, for deletion. The others become another domain's."""
+    free = []
+    with _record() as (state, data):
+        for route in gone:
+            users = data["routes"].get(_key(route), {})
+            users.pop(domain, None)
+            heirs = [Route(*fields) for fields in users.values()]
+            if not heirs or not routes.hand_over(heirs):
+                free.append(route)
+            if not users:
+                data["routes"].pop(_key(route), None)
+        state.save(data)
+    return free
+
+
+def users() -> dict[str, list[str]]:
+    """Who uses what, for those who look: dotted sysctl or route to domains."""
+    if not path_of(NAME).exists():
+        return {}
+    with _record() as (_, data):
+        found = {dotted(group): list(setting["users"]) for group, setting in data["settings"].items()}
+        for place, by_domain in data["routes"].items():
+            found[f"route {place.partition(' ')[0]}"] = list(by_domain)
+        return found
+
+
+def _key(route: Route) -> str:
+    return f"{route.network} {route.metric}"

@@ -1,0 +1,22 @@
+"""What a plan has to know about the host that it is made for. `nfxlat.host.facts` looks it up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The host as far as plans depend on it; an empty value stands for a host of which nothing is known.
+
+    `mtu`: octets of the largest packet towards an address (packed) by the route that leads there now; addresses without
+    a route, or whose route ends in the domain's own device, are left out. `advertised`: interfaces whose default router
+    came by router advertisement, and which would forget it once IPv6 is forwarded (addrconf.c, accept_ra 1).
+    `kept`: the device was made by `nfxlat domain add`, and stays when the set-up goes.
+    """
+
+    mtu: Mapping[bytes, int] = field(default_factory=dict)
+    advertised: tuple[str, ...] = ()
+    kept: bool = False
+
+
+NOTHING_KNOWN = Facts()

@@ -1,0 +1,90 @@
+"""The plan: all that one domain needs of its host, as a value that is computed in one place and in no other way.
+
+Up, reload, repair, take-over and down apply it (nfxlat.service.setup); `nfxlat rules compile` prints it; `doctor`,
+`check --live` and the watch compare it with what is there (nfxlat.plan.compare).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from nfxlat.errors import OperatorError
+from nfxlat.plan import routes as terminal
+from nfxlat.plan import sysctls as settings
+from nfxlat.plan.facts import NOTHING_KNOWN, Facts
+from nfxlat.plan.routes import Route
+from nfxlat.plan.sysctls import Sysctl
+from nfxlat.queues import Queues
+from nfxlat.terms import Model, Role
+from nfxlat.xlat import prefixes
+from nfxlat.xlat.domain import Domain
+
+DeviceKind = Literal["veth", "tun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The domain device: a veth whose far end is in a namespace of its own, or the device model's TUN.
+
+    `kept`: `nfxlat domain add` made it, and it stays when the rest goes.
+    """
+
+    name: str
+    kind: DeviceKind
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which rules: those that the built-in program of role and model compiles to, for these queues."""
+
+    domain: Domain
+    role: Role
+    model: Model
+    queues: Queues
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a domain needs of its host. `addresses` are the device's (IPv4, each /32); `shared` are prefixes whose
+    routes other domains may have too. Two plans are equal when the host has nothing to change between them."""
+
+    domain: Domain
+    device: Device
+    addresses: tuple[str, ...]
+    routes: tuple[Route, ...]
+    shared: frozenset[str]
+    sysctls: tuple[Sysctl, ...]
+    rules: Rules
+
+    @property
+    def name(self) -> str:
+        return self.domain.name
+
+
+def plan(domain: Domain, role: Role, model: Model, queues: Queues, facts: Facts = NOTHING_KNOWN) -> Plan:
+    """The plan of `domain` on the host of `facts`. Raises OperatorError where the role cannot be had with it."""
+    if role == "host" and not len(domain.eamt):
+        raise OperatorError(
+            "the host role needs this host's own addresses",
+            where=f"domain.{domain.name}.eam",
+            hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
+        )
+    if model != "hook" and role != "router":
+        raise OperatorError(f"the {model} model has no {role} role", where="--role", hint="use --model hook")
+    return Plan(
+        domain,
+        Device(domain.name, "tun" if model == "device" else "veth", facts.kept),
+        tuple(_addresses(domain, role)),
+        tuple(terminal.routes(domain, role, facts)),
+        terminal.shared(domain, role),
+        tuple(settings.sysctls(role, domain.name, facts)),
+        Rules(domain, role, model, queues),
+    )
+
+
+def _addresses(domain: Domain, role: Role) -> Iterator[str]:
+    """This host's, as a CLAT: IPv4 addresses of its own, not of networks behind it."""
+    for network in prefixes.clat4(domain) if role == "host" else ():
+        if network.prefixlen == network.max_prefixlen:
+            yield str(network.network_address)

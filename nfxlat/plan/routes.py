@@ -1,0 +1,120 @@
+"""Terminal routes: every translated prefix ends in the domain device, and in `unreachable` should the device be gone.
+
+They bear a protocol number of our own, so that `ip route show proto 118` tells them from others. Their `mtu` lets local
+sockets pick a sane MSS; it is never locked, since a locked one makes the kernel clear DF on IPv4 packets.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
+
+from nfxlat.plan.facts import Facts
+from nfxlat.terms import Role
+from nfxlat.xlat import prefixes
+from nfxlat.xlat.domain import Domain
+
+PROTOCOL = 118
+WORST_METRIC = 0xFFFFFFFF
+HOST_METRIC = 2048  # the host role's default route: native IPv4, where there is any, comes first
+METRICS = {4: 0, 6: 1024}  # what ip(8) gives by default (fib_frontend.c, ip6_route.h IP6_RT_PRIO_USER)
+HEADER_GROWTH = 20  # octets that IPv6's header is longer than IPv4's
+DEFAULT_MTU = 1500
+LOOKUPS = 64  # more prefixes than this share the domain's own MTU
+DEFAULT4 = IPv4Network("0.0.0.0/0")
+
+Place = tuple[str, int]  # prefix, metric: one route of a table
+
+
+class Route(NamedTuple):
+    """A route of ours. `device` None: unreachable. `mtu` None: the device's own. `source`: for local sockets."""
+
+    network: str
+    device: str | None
+    metric: int
+    mtu: int | None = None
+    source: str | None = None
+
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.network else 4
+
+    @property
+    def place(self) -> Place:
+        return self.network, self.metric
+
+    def __str__(self) -> str:
+        """As ip(8) shows it, less the protocol."""
+        text = f"{self._name} dev {self.device}" if self.device else f"unreachable {self._name}"
+        text += f" metric {self.metric}" if self.metric != METRICS[self.version] else ""
+        return f"{text} mtu {self.mtu}" if self.mtu else text
+
+    @property
+    def command(self) -> str:
+        """The ip(8) command that makes it."""
+        source = f" src {self.source}" if self.source else ""
+        return f"ip {'-6 ' if self.version == 6 else ''}route add {self}{source}"
+
+    @property
+    def _name(self) -> str:
+        network = ipaddress.ip_network(self.network)
+        return prefixes.texts([network])[0] if network.prefixlen else "default"
+
+
+def routes(domain: Domain, role: Role, facts: Facts) -> Iterator[Route]:
+    """All routes of `domain`, IPv4 first, in the order in which they are to be made: behind each route into the device
+    the unreachable one stands already."""
+    if role == "host":
+        source = next((str(network[0]) for network in prefixes.clat4(domain)), None)
+        target = domain.prefix6.network_address.packed if domain.prefix6 is not None else b""
+        yield Route(str(DEFAULT4), None, WORST_METRIC)
+        yield Route(str(DEFAULT4), domain.name, HOST_METRIC, _mtu6(domain, target, facts) - HEADER_GROWTH, source)
+        for network6 in prefixes.clat6(domain):
+            yield from _pair(str(network6), domain.name, METRICS[6], None)
+        return
+    networks4 = prefixes.terminal4(domain)
+    one_by_one = len(networks4) <= LOOKUPS
+    for network4 in networks4:
+        target = _behind(domain, network4) if one_by_one else b""
+        mtu = _mtu6(domain, target, facts) - HEADER_GROWTH
+        yield from _pair(str(network4), domain.name, METRICS[4], mtu)
+    for network6 in prefixes.terminal6(domain):
+        mtu = (domain.mtu4 or DEFAULT_MTU) + HEADER_GROWTH
+        yield from _pair(str(network6), domain.name, METRICS[6], mtu)
+
+
+def looked_up(domain: Domain, role: Role) -> list[bytes]:
+    """Destinations (packed) whose MTU the routes of `domain` depend on."""
+    if role == "host":
+        return [domain.prefix6.network_address.packed] if domain.prefix6 is not None else []
+    networks4 = prefixes.terminal4(domain)
+    behind = (_behind(domain, network) for network in networks4 if len(networks4) <= LOOKUPS)
+    return [address for address in behind if address]
+
+
+def shared(domain: Domain, role: Role) -> frozenset[str]:
+    """Prefixes whose routes other domains may have too: sources of ICMP errors, behind which nobody answers."""
+    if role == "host":
+        return frozenset()
+    pools: list[IPv4Network | IPv6Network] = [prefixes.DUMMY4, *domain.rfc6791_v4, *domain.rfc6791_v6]
+    made: Iterable[IPv4Network | IPv6Network] = [*prefixes.terminal4(domain), *prefixes.terminal6(domain)]
+    return frozenset(map(str, set(pools) & set(made)))
+
+
+def _pair(network: str, device: str, metric: int, mtu: int | None) -> Iterator[Route]:
+    """The unreachable one first: it holds while the other is not there."""
+    yield Route(network, None, WORST_METRIC)
+    yield Route(network, device, metric, mtu)
+
+
+def _mtu6(domain: Domain, address6: bytes, facts: Facts) -> int:
+    return facts.mtu.get(address6) or domain.mtu6 or DEFAULT_MTU
+
+
+def _behind(domain: Domain, network: IPv4Network) -> bytes:
+    """The first IPv6 address that `network` stands for; empty where there is none."""
+    address = network.network_address.packed
+    found = domain.eamt.to6(address)
+    if found is None and domain.prefix6 is not None:
+        found = prefixes.embed(domain.prefix6, IPv4Network(address)).network_address.packed
+    return found or b""

@@ -1,0 +1,77 @@
+"""What is missing of a plan on a host, by name."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+import pytest
+
+from nfxlat.plan.compare import Found, Lack, lacking_routes, lacks, told
+from nfxlat.plan.plan import Plan, plan
+from nfxlat.plan.routes import DEFAULT4, HOST_METRIC
+from nfxlat.queues import Queues
+from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.eamt import Eamt
+
+PREFIX6 = IPv6Network("2001:db8:64::/96")
+ROUTER = plan(Domain(prefix6=PREFIX6, pool4=(IPv4Network("198.51.100.0/24"),)), "router", "hook", Queues())
+HOST = plan(
+    Domain(prefix6=PREFIX6, eamt=Eamt([(IPv4Network("192.0.0.1"), IPv6Network("2001:db8:2::2"))])),
+    "host",
+    "hook",
+    Queues(),
+)
+
+
+def whole(meant: Plan) -> Found:
+    return Found(
+        "up",
+        frozenset(meant.addresses),
+        {
+            route.place: frozenset(other.device for other in meant.routes if other.place == route.place)
+            for route in meant.routes
+        },
+        {one.key: one.value for one in meant.sysctls},
+    )
+
+
+@pytest.mark.parametrize("meant", [ROUTER, HOST], ids=["router", "host"])
+def test_nothing_lacks_where_all_is_there(meant: Plan) -> None:
+    assert lacks(meant, whole(meant)) == []
+
+
+def test_each_thing_that_is_gone_is_named_as_it_is_found_by_hand() -> None:
+    there = whole(HOST)
+    routes = {place: found for place, found in there.routes.items() if place != (str(DEFAULT4), HOST_METRIC)}
+    found = Found("down", frozenset(), routes, {"net/ipv6/conf/siit0/disable_ipv6": "1"})
+    assert lacks(HOST, found) == [
+        Lack("device", "siit0 (down)"),
+        Lack("address", "192.0.0.1/32 dev siit0"),
+        Lack("route", "default dev siit0 metric 2048 mtu 1480"),
+        Lack("sysctl", "net.ipv6.conf.siit0.disable_ipv6 0 (it is 1)"),
+    ]
+
+
+def test_a_route_into_another_device_is_not_ours_unless_domains_share_it() -> None:
+    there = whole(ROUTER)
+    elsewhere = {place: frozenset({"siit1"}) if None not in found else found for place, found in there.routes.items()}
+    missing = lacking_routes(ROUTER, Found("up", routes=elsewhere))
+    assert [route.network for route in missing] == ["198.51.100.0/24", "2001:db8:64::/96"]
+
+
+def test_an_unreachable_route_is_looked_for_too() -> None:
+    there = whole(ROUTER)
+    open_ = {place: found for place, found in there.routes.items() if None not in found}
+    missing = lacking_routes(ROUTER, Found("up", routes=open_))
+    assert [route.device for route in missing] == [None, None, None]
+
+
+def test_a_sysctl_that_does_not_exist_is_nothing_to_tell() -> None:
+    assert lacks(HOST, Found("up", frozenset(HOST.addresses), whole(HOST).routes, {})) == []
+
+
+def test_a_line_names_some_of_many() -> None:
+    routes = [Lack("route", f"192.0.2.{n} dev siit0") for n in range(6)]
+    line = told([Lack("device", "siit0 (down)"), *routes])
+    assert line == (
+        "device siit0 (down); route 192.0.2.0 dev siit0, 192.0.2.1 dev siit0, 192.0.2.2 dev siit0, "
+        "192.0.2.3 dev siit0 and 2 more"
+    )
