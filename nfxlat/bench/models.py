@@ -85,7 +85,7 @@ class Model:
             for neighbour in (self.lab.router4, self.lab.router6):
                 hashed = neighbour.call(flowhash.attach, "to-x")
                 if hashed is None:
-                    self.facts.append(f"no flow hash from {neighbour.label}: GRO keeps at most 8 flows apart")
+                    self.facts.append(f"no flow hash from {neighbour.label}: GRO can tell only 8 flows apart")
                 else:
                     self._stack.callback(os.close, hashed)
             for agent in self.agents.values():
@@ -234,7 +234,7 @@ class Plain(Model):
 
 class Null(_Process):
     name = "null"
-    title = "null translator: intercept and inject, nothing between: the limit of the model"
+    title = "null translator: takes packets and injects them unchanged: the limit of the model"
     far, near, own = PLAIN, NEAR, PLAIN
 
     @contextlib.contextmanager
@@ -266,7 +266,7 @@ def tayga_binary() -> str | None:
 
 class Tayga(Model):
     name = "tayga"
-    title = "TAYGA, the distribution's package"
+    title = "TAYGA, as packaged by the distribution"
     _daemon: subprocess.Popen[str] | None = None
 
     @contextlib.contextmanager
@@ -274,7 +274,7 @@ class Tayga(Model):
         binary = tayga_binary()
         if binary is None:
             raise OperatorError(
-                "TAYGA is not installed", where="--models tayga", hint="contrib/test unpacks the Debian package"
+                "TAYGA is not installed", where="--models tayga", hint="contrib/test unpacks Debian's package"
             )
         translator, name = self.lab.translator, TAYGA_DEVICE
         self._forward()

@@ -109,7 +109,7 @@ def measure(options: Options, progress: Progress) -> Result:
             if result.complete:
                 result.rounds = number + 1
     if not result.complete:
-        result.troubles.append(f"time was up after {options.limit:.0f} s: not all of the last round was measured")
+        result.troubles.append(f"time ran out after {options.limit:.0f} s: the last round is incomplete")
     result.seconds = time.monotonic() - started
     return result
 
@@ -120,7 +120,7 @@ def chosen_measurements(options: Options) -> list[Measurement]:
     chosen = [m for m in all_of_them if not options.only or any(word in m.key for word in options.only)]
     if not chosen:
         keys = ", ".join(measurement.key for measurement in all_of_them)
-        raise OperatorError("no measurement of that name", where="--only", hint=f"a part of one of {keys}")
+        raise OperatorError("no such measurement", where="--only", hint=f"use part of one of {keys}")
     return chosen
 
 

@@ -160,7 +160,7 @@ def cpu_small() -> Measurement:
 def cpu_share() -> Measurement:
     """The same where each worker has as much to do as one alone would: batches, and so the cost, follow the rate."""
     figure = Figure(
-        "cpu_worker", f"worker CPU, UDP 64 B, 256 flows, {SHARE / 1e3:.0f} kpps a worker", "µs/packet", "lower", True
+        "cpu_worker", f"worker CPU, UDP 64 B, 256 flows, {SHARE / 1e3:.0f} kpps per worker", "µs/packet", "lower", True
     )
 
     def take(model: Model, settings: Settings, number: int, former: dict[str, float]) -> Taken:

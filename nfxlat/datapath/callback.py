@@ -40,9 +40,9 @@ class CallbackQueue:
             self._binding.bind(queue, self._take, max_len=maxlen, sock_len=receive_buffer)
         except OSError as error:
             raise OperatorError(
-                f"cannot be bound ({os.strerror(error.errno) if error.errno else error})",
+                f"cannot bind ({os.strerror(error.errno) if error.errno else error})",
                 where=f"queue {queue}",
-                hint="another process may hold it, or CAP_NET_ADMIN is missing",
+                hint="another process may hold the queue, or CAP_NET_ADMIN is missing",
             ) from error
         self._descriptor: int = self._binding.get_fd()
         self._socket = socket.socket(fileno=os.dup(self._descriptor))

@@ -93,6 +93,8 @@ def ask(one: Running) -> dict[str, Any]:
         summary: dict[str, Any] = json.loads(answer)
     except (OSError, ValueError):
         raise OperatorError(
-            "does not answer", where=f"domain {one.domain} (pid {one.pid})", hint="ask as root or as its own user"
+            "does not answer",
+            where=f"domain {one.domain} (pid {one.pid})",
+            hint="run as root or as the translator's user",
         ) from None
     return summary

@@ -207,7 +207,7 @@ def test_markdown_is_alone_on_stdout() -> None:
     ("arguments", "said"),
     [
         (("--models", "vpp"), "unknown model 'vpp'"),
-        (("--only", "sctp"), "no measurement of that name"),
+        (("--only", "sctp"), "no such measurement"),
         (("--json", "--markdown"), "--json, --markdown: cannot be combined"),
         (("--rounds", "0"), "must be at least 1"),
         (("--html", "/nowhere/report.html"), "no such directory"),

@@ -20,7 +20,7 @@ from nfxlat.errors import OperatorError
 TCP = Figure("tcp_1_4to6", "TCP, 1 flow, 4to6", "Gbit/s")
 RTT = Figure("rtt_p50", "RTT idle, p50", "µs", "lower")
 CPU = Figure("cpu_packet", "worker CPU, UDP 64 B", "µs/packet", "lower", True)
-SHARE = Figure("cpu_worker", "worker CPU, UDP 64 B, 20 kpps a worker", "µs/packet", "lower", True)
+SHARE = Figure("cpu_worker", "worker CPU, UDP 64 B, 20 kpps per worker", "µs/packet", "lower", True)
 
 
 def result(**values: dict[str, list[float | None]]) -> Result:
@@ -60,7 +60,7 @@ def test_a_full_run_measures_all_of_a_default_run_and_no_figure_twice() -> None:
 
 def test_a_run_of_named_measurements_leaves_the_others_out() -> None:
     assert {m.key for m in chosen_measurements(Options(only=("rtt", "memory")))} == {"rtt", "memory"}
-    with pytest.raises(OperatorError, match="no measurement of that name"):
+    with pytest.raises(OperatorError, match="no such measurement"):
         chosen_measurements(Options(only=("sctp",)))
 
 

@@ -14,7 +14,7 @@ from nfxlat.nft.kernel import load
         ("internal:0:0-0: Error: Could not process rule: File exists\n", "Could not process rule: File exists"),
         ("<cmdline>:1:6-6: Error: syntax error\nbogus\n^^\n", "syntax error"),
         ("netlink: Error: cache initialization failed: Operation not permitted\n", "netlink: Error: cache init"),
-        ("", "refused without a reason"),
+        ("", "refused, no reason given"),
     ],
 )
 def test_a_complaint_is_its_first_line_without_position(error: str, line: str) -> None:

@@ -65,7 +65,7 @@ def _from_file(nft: Any, commands: str) -> tuple[int, str, str]:
 
 def complaint(error: str) -> str:
     """libnftables' first line, without the position in a text that the operator has not written."""
-    first = next((line for line in error.splitlines() if line.strip()), "refused without a reason")
+    first = next((line for line in error.splitlines() if line.strip()), "refused, no reason given")
     return re.sub(r"^\S*?:\d+:\d+-\d+: ", "", first).removeprefix("Error: ")
 
 

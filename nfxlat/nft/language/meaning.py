@@ -61,7 +61,7 @@ def _of_name(statement: Xlat, configured: Sequence[Domain]) -> Domain | Unresolv
     found = next((domain for domain in configured if domain.name == name), None)
     if found is None:
         known = ", ".join(domain.name for domain in configured) or "none"
-        return Unresolved("unknown", (f"no domain {name!r} in the configuration",), f"it has {known}; see --config")
+        return Unresolved("unknown", (f"no domain {name!r} in the configuration",), f"it has {known}; check --config")
     if statement.mappings:
         fault = f"the domain {name} has its own mappings; `with` is for a bare prefix"
         return Unresolved("unknown", (fault,), f"xlat {statement.direction} {name}, and eam in the configuration")
@@ -81,7 +81,7 @@ def _of_prefix(
     same = [domain for domain in configured if domain.prefix6 == prefix6]
     if len(same) == 1:
         return same[0]
-    fault = f"{operand} maps one address only: what becomes of the {side} is open, and SIIT keeps no state to choose"
+    fault = f"{operand} maps one address only: what becomes of the {side} is open, and SIIT keeps no state to decide it"
     if same:
         fault = f"{operand} is the prefix6 of several domains: {', '.join(domain.name for domain in same)}"
     return Unresolved("open", (fault,), both_addresses(statement))
