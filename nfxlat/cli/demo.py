@@ -18,7 +18,7 @@ from rich.table import Table
 
 from nfxlat.errors import OperatorError
 from nfxlat.lab import demo, leftovers
-from nfxlat.lab.checks import Finding, Line, Load
+from nfxlat.lab.checks import Line, Load, Observation
 from nfxlat.lab.netns import Terminated, signals_raise
 from nfxlat.lab.topology import DRAWING, HOST6_4
 
@@ -156,7 +156,7 @@ class _Show:
     def trying(self, line: Line) -> None:
         self._bar.update(self._task, description=f"{line.what}: {line.source} to {line.target}")
 
-    def found(self, line: Line, finding: Finding) -> None:
+    def found(self, line: Line, finding: Observation) -> None:
         self._bar.advance(self._task, line.seconds)
         if not self._console.is_terminal:
             word = "ok" if finding.ok else "FAILED"

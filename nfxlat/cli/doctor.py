@@ -15,7 +15,7 @@ from rich.text import Text
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, offload
 from nfxlat.service import doctor
-from nfxlat.service.doctor import Finding, State
+from nfxlat.service.doctor import Diagnosis, State
 
 STYLE = {
     State.OK: "green",
@@ -74,7 +74,7 @@ def _console() -> Console:
     return console
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(findings: list[Diagnosis]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("check", "state", "found", "meaning, and what to do"):
         table.add_column(heading, overflow="fold")

@@ -19,7 +19,7 @@ SUPERFRAME_SHARE = 0.9  # of the payload octets of a bulk transfer, at least
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Observation:
     """Whether a line holds, in words and in values (ready for JSON)."""
 
     ok: bool
@@ -34,15 +34,15 @@ class Line:
     what: str
     source: str
     target: str
-    find: Callable[[], Finding]
+    find: Callable[[], Observation]
     seconds: float = 0.2
 
-    def finding(self) -> Finding:
+    def finding(self) -> Observation:
         """What `find` says; what the network does to it is a finding too."""
         try:
             return self.find()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return Finding(False, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            return Observation(False, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +135,24 @@ class Checks:
             yield Line("TCP bulk", source, target, find, seconds)
 
     @staticmethod
-    def _bind(function: Callable[..., Finding], *arguments: object) -> Callable[[], Finding]:
+    def _bind(function: Callable[..., Observation], *arguments: object) -> Callable[[], Observation]:
         return lambda: function(*arguments)
 
-    def _ping(self, host: Namespace, source: str, target: str) -> Finding:
+    def _ping(self, host: Namespace, source: str, target: str) -> Observation:
         echo = host.call(probe.ping, target, source)
         figure = f"{len(echo.rtts)} of {echo.sent} came back"
         if echo.rtts:
             figure += f", {statistics.median(echo.rtts):.2f} ms"
-        return Finding(echo.ok, figure, {"sent": echo.sent, "rtts": list(echo.rtts)})
+        return Observation(echo.ok, figure, {"sent": echo.sent, "rtts": list(echo.rtts)})
 
-    def _udp(self, host: Namespace, source: str, target: str, port: int, size: int) -> Finding:
+    def _udp(self, host: Namespace, source: str, target: str, port: int, size: int) -> Observation:
         result = host.call(datagram.exchange, target, port, size, source)
         figure = f"{size} octets there and back, {result.rtt:.2f} ms" if result.rtt is not None else result.error
-        return Finding(result.ok, figure, {"size": size, "rtt": result.rtt})
+        return Observation(result.ok, figure, {"size": size, "rtt": result.rtt})
 
-    def _trace(self, host: Namespace, source: str, target: str, first: Sequence[str], last: Sequence[str]) -> Finding:
+    def _trace(
+        self, host: Namespace, source: str, target: str, first: Sequence[str], last: Sequence[str]
+    ) -> Observation:
         """Router, translator, router, host: both routers by name, the translator by whatever address it has."""
         hops = host.call(probe.traceroute, target, source)
         seen = [(hop.address, hop.node) for hop in hops]
@@ -161,31 +163,31 @@ class Checks:
             and not {*seen[2]}.isdisjoint(last)
             and seen[3][0] == target
         )
-        return Finding(ok, " ".join(map(str, hops)), {"hops": [list(hop) for hop in seen]})
+        return Observation(ok, " ".join(map(str, hops)), {"hops": [list(hop) for hop in seen]})
 
-    def _mtu(self, host: Namespace, source: str, target: str, port: int, mtu: int) -> Finding:
+    def _mtu(self, host: Namespace, source: str, target: str, port: int, mtu: int) -> Observation:
         for family in ("-4", "-6"):
             host.ip(f"{family} route flush cache")
         result = host.call(datagram.path_mtu, target, port, source)
         figure = " > ".join(map(str, result.steps))
         figure += f", then {result.delivered} octets pass" if result.delivered else f", then {result.error}"
         ok = result.delivered == result.mtu == mtu and len(result.steps) > 1
-        return Finding(ok, figure, {"steps": list(result.steps), "delivered": result.delivered})
+        return Observation(ok, figure, {"steps": list(result.steps), "delivered": result.delivered})
 
-    def _error(self, host: Namespace, source: str, target: str, names: Sequence[str]) -> Finding:
+    def _error(self, host: Namespace, source: str, target: str, names: Sequence[str]) -> Observation:
         name = host.call(datagram.icmp_error, target, CLOSED_PORT, source)
-        return Finding(name in names, name, {"error": name})
+        return Observation(name in names, name, {"error": name})
 
-    def _download(self, host: Namespace, source: str, target: str, server: transfer.Server) -> Finding:
+    def _download(self, host: Namespace, source: str, target: str, server: transfer.Server) -> Observation:
         result = host.call(transfer.download, target, server, source)
         said = "equal" if result.intact else "differs"
         figure = f"{result.octets / 2**20:.0f} MiB, SHA-256 {said}, {result.gbps:.2f} Gbit/s"
         values = {"octets": result.octets, "intact": result.intact, "gbps": round(result.gbps, 3)}
-        return Finding(result.intact and result.octets == self._load.octets, figure, values)
+        return Observation(result.intact and result.octets == self._load.octets, figure, values)
 
     def _bulk(
         self, sender: Namespace, receiver: transfer.Server, source: str, target: str, plain: tuple[str, str]
-    ) -> Finding:
+    ) -> Observation:
         """Translated and plainly forwarded transfers by turns, between the same two processes; medians."""
         translated, forwarded = [], []
         before = self._process.summary()["totals"]
@@ -208,4 +210,4 @@ class Checks:
             "superframe_share": round(share, 4),
             "rounds": {"gbps": translated, "plain_gbps": forwarded},
         }
-        return Finding(ours > 0 and (share >= SUPERFRAME_SHARE or not self._superframes), figure, values)
+        return Observation(ours > 0 and (share >= SUPERFRAME_SHARE or not self._superframes), figure, values)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nfxlat.lab.checks import Checks, Finding, Line, Load
+from nfxlat.lab.checks import Checks, Line, Load, Observation
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import Lab
 
@@ -26,7 +26,7 @@ class Progress(Protocol):
     def trying(self, line: Line) -> None:
         """This one now."""
 
-    def found(self, line: Line, finding: Finding) -> None:
+    def found(self, line: Line, finding: Observation) -> None:
         """And this came of it."""
 
 
@@ -46,7 +46,7 @@ class Result:
     it or one of its workers died.
     """
 
-    findings: tuple[tuple[Line, Finding], ...]
+    findings: tuple[tuple[Line, Observation], ...]
     rule_path: str
     setup: tuple[str, ...]
     summary: dict[str, Any]
@@ -116,12 +116,12 @@ def run(options: Options, progress: Progress) -> Result:
         return Result(findings, rule_path, setup, summary, trouble, kept)
 
 
-def _try(lines: Sequence[Line], process: TranslatorProcess, progress: Progress) -> Iterator[tuple[Line, Finding]]:
+def _try(lines: Sequence[Line], process: TranslatorProcess, progress: Progress) -> Iterator[tuple[Line, Observation]]:
     for line in lines:
         progress.trying(line)
         if process.alive():
             finding = line.finding()
         else:
-            finding = Finding(False, f"not tried, nfxlat run has ended: {process.last_words()}")
+            finding = Observation(False, f"not tried, nfxlat run has ended: {process.last_words()}")
         progress.found(line, finding)
         yield line, finding

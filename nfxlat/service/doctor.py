@@ -15,6 +15,8 @@ from pyroute2 import IPRoute
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, device, managers, netns, offload, registry, state, sysctl, tun
 from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.nft.check.judgements.host import Host
+from nfxlat.nft.check.judgements.surroundings import Others
 from nfxlat.nft.kernel import load
 from nfxlat.plan import sysctls
 from nfxlat.service import probes
@@ -34,7 +36,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One line: what was looked at, how it stands, what was found, what that means, what to do (if anything)."""
 
     what: str
@@ -44,107 +46,107 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Diagnosis]:
     """All findings, about this process, its kernel, and the calling thread's network namespace."""
     return [*_process(), *_kernel(), *_forwarding(), *_interfaces(), *_neighbours(), *_left_overs()]
 
 
-def can_run(findings: list[Finding]) -> bool:
+def can_run(findings: list[Diagnosis]) -> bool:
     return not any(finding.state is State.FATAL for finding in findings)
 
 
-def _process() -> Iterator[Finding]:
+def _process() -> Iterator[Diagnosis]:
     lacking = capabilities.missing("CAP_NET_ADMIN", "CAP_NET_RAW")
     found = f"lacks {', '.join(lacking)}" if lacking else "CAP_NET_ADMIN, CAP_NET_RAW"
     remedy = "run as root" if lacking else ""
-    yield Finding(
+    yield Diagnosis(
         "privileges", State.FATAL if lacking else State.OK, found, "needed to bind queues and inject packets", remedy
     )
     if importlib.util.find_spec("netfilterqueue") is None:
         meaning = "needed for --source netfilterqueue only"
-        yield Finding("NetfilterQueue", State.OK, "not installed", meaning)
+        yield Diagnosis("NetfilterQueue", State.OK, "not installed", meaning)
     else:
-        yield Finding("NetfilterQueue", State.OK, "installed", "for --source netfilterqueue")
+        yield Diagnosis("NetfilterQueue", State.OK, "installed", "for --source netfilterqueue")
 
 
-def _kernel() -> Iterator[Finding]:
+def _kernel() -> Iterator[Diagnosis]:
     try:
         kernel = probes.kernel()
     except OperatorError as error:
         meaning = "the kernel is tested in a temporary namespace; --setup needs one too"
-        yield Finding("kernel", State.UNKNOWN, error.what, meaning, "run as root")
+        yield Diagnosis("kernel", State.UNKNOWN, error.what, meaning, "run as root")
         return
     release = platform.release()
     if kernel.queue:
         remedy = "modprobe nfnetlink_queue, or a kernel with CONFIG_NETFILTER_NETLINK_QUEUE"
-        yield Finding("NFQUEUE", State.FATAL, kernel.queue, f"kernel {release} cannot pass packets to nfxlat", remedy)
+        yield Diagnosis("NFQUEUE", State.FATAL, kernel.queue, f"kernel {release} cannot pass packets to nfxlat", remedy)
     else:
-        yield Finding("NFQUEUE", State.OK, "works, with superframes", f"kernel {release} can pass packets to nfxlat")
+        yield Diagnosis("NFQUEUE", State.OK, "works, with superframes", f"kernel {release} can pass packets to nfxlat")
     yield from _rules(kernel)
     if kernel.veth:
         remedy = "a kernel with CONFIG_VETH, or --inject ip"
-        yield Finding("veth", State.MISSING, kernel.veth, "no domain device, so no --inject device", remedy)
+        yield Diagnosis("veth", State.MISSING, kernel.veth, "no domain device, so no --inject device", remedy)
     else:
-        yield Finding("veth", State.OK, "works", "the domain device can be created")
+        yield Diagnosis("veth", State.OK, "works", "the domain device can be created")
     if kernel.stamp is None:
         meaning = "superframes are cut into segments of 1280 octets, and UDP moves one datagram at a time: slower"
         remedy = "CAP_BPF, no lockdown, a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF"
-        yield Finding("stamp of gso_size", State.NOTE, "refused", meaning, remedy)
+        yield Diagnosis("stamp of gso_size", State.NOTE, "refused", meaning, remedy)
     else:
-        yield Finding(
+        yield Diagnosis(
             "stamp of gso_size", State.OK, f"by {kernel.stamp}", "superframes keep their sender's segment size"
         )
     if kernel.udp_l4 and kernel.stamp_udp:
-        yield Finding("UDP superframes", State.OK, "UDP_L4 and BTF available", "UDP moves many datagrams at a time")
+        yield Diagnosis("UDP superframes", State.OK, "UDP_L4 and BTF available", "UDP moves many datagrams at a time")
     else:
         found = "UDP cannot be stamped" if kernel.udp_l4 else "the vnet header lacks UDP_L4"
         remedy = "CAP_PERFMON, CONFIG_DEBUG_INFO_BTF" if kernel.udp_l4 else "Linux 6.2 or later"
-        yield Finding("UDP superframes", State.NOTE, found, "UDP moves one datagram at a time: slower", remedy)
+        yield Diagnosis("UDP superframes", State.NOTE, found, "UDP moves one datagram at a time: slower", remedy)
 
 
-def _rules(kernel: probes.Kernel) -> Iterator[Finding]:
+def _rules(kernel: probes.Kernel) -> Iterator[Diagnosis]:
     if kernel.tables:
         remedy = "install python3-nftables; a kernel with CONFIG_NF_TABLES and both families"
-        yield Finding("nftables", State.FATAL, kernel.tables, "no rule can be loaded", remedy)
+        yield Diagnosis("nftables", State.FATAL, kernel.tables, "no rule can be loaded", remedy)
         return
     lacking = {name: why for name, why in kernel.expressions.items() if why}
     found = ", ".join(name for name in kernel.expressions if name not in lacking)
-    yield Finding("nftables", State.OK, found, "nfxlat's rules can be loaded")
+    yield Diagnosis("nftables", State.OK, found, "nfxlat's rules can be loaded")
     for name, why in lacking.items():
         state = State.NOTE if name in ("nat", "jhash") else State.MISSING
         meaning = {"nat": "no masquerading on this host", "jhash": "only one worker"}.get(
             name, "nfxlat's rules cannot be loaded"
         )
-        yield Finding(f"nft {name}", state, why, meaning, f"modprobe nft_{name}, or build it in")
+        yield Diagnosis(f"nft {name}", state, why, meaning, f"modprobe nft_{name}, or build it in")
     match kernel.rule_path:
         case "native":
-            yield Finding("queue rule", State.OK, "native (nft_queue)", "nft can load and list it")
+            yield Diagnosis("queue rule", State.OK, "native (nft_queue)", "nft can load and list it")
         case "compat":
             meaning = "works as well, but nft cannot load what it lists"
-            yield Finding("queue rule", State.OK, "compat target NFQUEUE", meaning)
+            yield Diagnosis("queue rule", State.OK, "compat target NFQUEUE", meaning)
         case None:
             meaning = "no rule can send packets to nfxlat"
             remedy = "modprobe nft_queue (CONFIG_NFT_QUEUE), or nft_compat and xt_NFQUEUE"
-            yield Finding("queue rule", State.FATAL, "neither nft_queue nor xt_NFQUEUE", meaning, remedy)
+            yield Diagnosis("queue rule", State.FATAL, "neither nft_queue nor xt_NFQUEUE", meaning, remedy)
 
 
-def _forwarding() -> Iterator[Finding]:
+def _forwarding() -> Iterator[Diagnosis]:
     for family, key in (("IPv4", sysctls.FORWARD4), ("IPv6", sysctls.FORWARD6)):
         value = sysctl.read(key)
         what = f"{family} forwarding"
         if value is None:
-            yield Finding(
+            yield Diagnosis(
                 what, State.FATAL, f"no {family}", "nothing to translate to or from", f"boot with {family} enabled"
             )
         elif value == "0":
             remedy = "nfxlat run --setup turns it on"
-            yield Finding(what, State.NOTE, f"{sysctls.dotted(key)}=0", "a router needs it", remedy)
+            yield Diagnosis(what, State.NOTE, f"{sysctls.dotted(key)}=0", "a router needs it", remedy)
         else:
-            yield Finding(what, State.OK, "on", "translated packets can be forwarded")
+            yield Diagnosis(what, State.OK, "on", "translated packets can be forwarded")
     strict = [name for name in _names() if max(_rp_filter("all"), _rp_filter(name)) == 1]
     found = f"strict on {', '.join(strict)}" if strict else "off or loose"
     meaning = "--setup adds the routes it needs; without --setup, route translated prefixes into the domain device"
-    yield Finding("rp_filter", State.OK, found, meaning if strict else "asymmetric routes are no problem")
+    yield Diagnosis("rp_filter", State.OK, found, meaning if strict else "asymmetric routes are no problem")
 
 
 def _rp_filter(name: str) -> int:
@@ -156,40 +158,40 @@ def _names() -> list[str]:
         return [str(link.get_attr("IFLA_IFNAME")) for link in ipr.get_links()]
 
 
-def _interfaces() -> Iterator[Finding]:
+def _interfaces() -> Iterator[Diagnosis]:
     for interface in offload.interfaces():
         what = f"GRO of {interface.name}"
         if interface.changes:
             changes = ", ".join(f"{key} is {interface.settings[key]}" for key in interface.changes)
             remedy = f"nfxlat doctor --tune {interface.name} --apply"
             what_comes = "nothing arrives" if "rx-gro" in interface.changes else "UDP does not arrive"
-            yield Finding(what, State.NOTE, changes, f"{what_comes} as superframes", remedy)
+            yield Diagnosis(what, State.NOTE, changes, f"{what_comes} as superframes", remedy)
         else:
-            yield Finding(what, State.OK, "on, for UDP too", "packets arrive as superframes")
+            yield Diagnosis(what, State.OK, "on, for UDP too", "packets arrive as superframes")
         if interface.gro_max_size > GRO_LEGACY_MAX_SIZE:
             meaning = "NFQUEUE cuts packets above 65531 octets, and nfxlat drops those"
             remedy = f"ip link set {interface.name} gro_max_size 65000 gro_ipv4_max_size 65000"
             found = f"up to {interface.gro_max_size} octets"
-            yield Finding(f"BIG TCP on {interface.name}", State.MISSING, found, meaning, remedy)
+            yield Diagnosis(f"BIG TCP on {interface.name}", State.MISSING, found, meaning, remedy)
     if offload.is_tuned():
         meaning = "the previous settings are in /run/nfxlat"
-        yield Finding("tuning", State.NOTE, "applied by nfxlat", meaning, "nfxlat doctor --tune --undo restores them")
+        yield Diagnosis("tuning", State.NOTE, "applied by nfxlat", meaning, "nfxlat doctor --tune --undo restores them")
 
 
-def _neighbours() -> Iterator[Finding]:
+def _neighbours() -> Iterator[Diagnosis]:
     """Who else is at work in this namespace."""
     if flowtables := _flowtables():
-        meaning = "offloaded flows bypass every rule: translated prefixes leak once they are offloaded"
-        remedy = "exclude translated prefixes from `flow add`"
-        yield Finding("flow offload", State.NOTE, f"flowtable {', '.join(flowtables)}", meaning, remedy)
+        judged = Others.FLOWTABLE.at("ruleset")
+        found = f"flowtable {', '.join(flowtables)}"
+        yield Diagnosis(judged.what, State.NOTE, found, judged.effect, judged.instead)
     held = sorted(netns.RUN.glob(f"{device.PREFIX}*-{netns.own_inode()}"))
     for name in [path.name.removeprefix(device.PREFIX).rpartition("-")[0] for path in held] or ["siit0"]:
         for manager, remedy in managers.unguarded(name):
-            meaning = f"it may add addresses to {name} and remove its routes"
-            yield Finding(manager, State.NOTE, "running, and not told to ignore it", meaning, remedy)
+            judged = Host.MANAGER.at(f"device {name}", manager=manager, domain=name, remedy=remedy)
+            yield Diagnosis(manager, State.NOTE, "running, and not told to ignore it", judged.effect, judged.instead)
     if bound := bound_queues():
         found = ", ".join(f"{one.number} by {one.holder}" for one in bound)
-        yield Finding("queues in use", State.OK, found, "choose others with nfxlat run --queue")
+        yield Diagnosis("queues in use", State.OK, found, "choose others with nfxlat run --queue")
 
 
 def _flowtables() -> list[str]:
@@ -201,7 +203,7 @@ def _flowtables() -> list[str]:
         return []
 
 
-def _left_overs() -> Iterator[Finding]:
+def _left_overs() -> Iterator[Diagnosis]:
     inode = netns.own_inode()
     held = {path.name.removesuffix(f"-{inode}.json"): path for path in state.RUN.glob(f"*-{inode}.json")}
     for name, path in sorted(held.items()):
@@ -210,29 +212,29 @@ def _left_overs() -> Iterator[Finding]:
         try:
             running = _is_locked(path)
         except OSError:
-            yield Finding(
+            yield Diagnosis(
                 f"domain {name}", State.UNKNOWN, "set up", "only root can see whether it is running", "run as root"
             )
             continue
         if running:
-            yield Finding(f"domain {name}", State.OK, "set up and running", "by nfxlat run --setup")
+            yield Diagnosis(f"domain {name}", State.OK, "set up and running", "by nfxlat run --setup")
         else:
             meaning = "it fails closed: packets to translated prefixes are dropped until nfxlat runs again"
             remedy = "nfxlat run --setup takes it over, and removes it at the end"
-            yield Finding(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
+            yield Diagnosis(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
     for name in registry.names():
         remedy = f"nfxlat domain del {name} removes it"
-        yield Finding(f"domain {name}", State.OK, "added", f"nfxlat run --domain {name} translates for it", remedy)
+        yield Diagnosis(f"domain {name}", State.OK, "added", f"nfxlat run --domain {name} translates for it", remedy)
     for name in tun.ours():
         if name not in held and registry.text(name) is None:
             meaning = "of a run without --setup, which may have ended"
-            yield Finding(f"device {name}", State.NOTE, "a TUN", meaning, f"if none is running: ip link del {name}")
+            yield Diagnosis(f"device {name}", State.NOTE, "a TUN", meaning, f"if none is running: ip link del {name}")
     for pinned in sorted(netns.RUN.glob(f"{device.PREFIX}*-{inode}")):
         name = pinned.name.removeprefix(device.PREFIX).removesuffix(f"-{inode}")
         if name not in held and registry.text(name) is None:
             meaning = "of a run without --setup, which may have ended"
             remedy = f"if none is running: ip link del {name}; ip netns del {pinned.name}"
-            yield Finding(f"device {name}", State.NOTE, f"far end in {pinned.name}", meaning, remedy)
+            yield Diagnosis(f"device {name}", State.NOTE, f"far end in {pinned.name}", meaning, remedy)
 
 
 def _is_locked(path: Path) -> bool:

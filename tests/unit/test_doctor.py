@@ -8,7 +8,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, sysctl
 from nfxlat.nft.kernel import load
 from nfxlat.service import doctor, probes
-from nfxlat.service.doctor import Finding, State
+from nfxlat.service.doctor import Diagnosis, State
 from nfxlat.service.probes import Kernel
 
 SOUND = Kernel(
@@ -23,7 +23,7 @@ SOUND = Kernel(
 )
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> dict[str, Finding]:
+def judged(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> dict[str, Diagnosis]:
     monkeypatch.setattr(probes, "kernel", lambda: kernel)
     return {finding.what: finding for finding in doctor._kernel()}
 

@@ -28,7 +28,7 @@ class Host(Judgement):
     MANAGER = (
         "manager",
         NOTE,
-        "{manager} is running",
+        "{manager} is running, and not told to ignore it",
         "it may add addresses to {domain} and remove its routes",
         "{remedy}",
     )

@@ -83,7 +83,7 @@ class Others(Judgement):
             "offloaded flows bypass every hook: packets to a translated address leak once offloaded, and replies that "
             "NAT leads into the domain's device are lost there"
         ),
-        "keep translated prefixes out of `flow add`",
+        "exclude translated prefixes from `flow add`",
     )
     STATEFUL = (
         "stateful",
