@@ -27,7 +27,7 @@ from nfxlat.nft.language import templates
 from nfxlat.outcome import Reason
 from nfxlat.queues import Queues
 from nfxlat.wire.nfqueue import SKB_CSUMNOTREADY, SKB_GSO
-from nfxlat.wire.stamp import gso_size_of, is_udp
+from nfxlat.wire.stamp import INJECTED_MARK, gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
 
 NAME, QUEUES = "null0", Queues()
@@ -41,7 +41,7 @@ def rules(networks: Sequence[str]) -> Iterator[str]:
     table, template = f"nfxlat_{NAME}", templates.text("router4")
     values: dict[str, templates.Value] = {
         "domain_device": NAME,
-        "injected_mark": templates.INJECTED_MARK,
+        "injected_mark": INJECTED_MARK,
         "translated": networks,
     }
     load.run(templates.render(template, table, values), what=f"rules {table}")

@@ -11,10 +11,11 @@ from nfxlat.errors import OperatorError
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import includes, ruleset
-from nfxlat.nft.language.compile import compile_rules, owner_of, queues
+from nfxlat.nft.language.compile import compile_rules, owner_of, queues_of
+from nfxlat.nft.language.notes import run_options
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.language.templates import RULES
-from nfxlat.queues import DEFAULT_QUEUE, checked
+from nfxlat.queues import DEFAULT_QUEUE, Queues, checked
 from nfxlat.service.live_check import check_live
 
 
@@ -43,7 +44,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                 type=int,
                 default=DEFAULT_QUEUE,
                 metavar="Q",
-                help="first queue number; two for each domain",
+                help="first queue number; each domain has two for each worker",
+            )
+            verb.add_argument(
+                "--workers", type=int, default=1, metavar="N", help="worker processes of each domain (default 1)"
             )
         if name == "check":
             verb.add_argument("--live", action="store_true", help="judge this host too")
@@ -62,16 +66,16 @@ def _program(arguments: argparse.Namespace) -> Program:
     return program(text, str(arguments.file), configured.domains, includes.read)
 
 
-def _queues(arguments: argparse.Namespace, found: Program) -> dict[str, int]:
-    checked(arguments.queue, 1, len(found.domains))
-    return queues(found, arguments.queue)
+def _queues(arguments: argparse.Namespace, found: Program) -> Queues:
+    """Those of the first domain. Raises OperatorError."""
+    return checked(arguments.queue, arguments.workers, len(found.domains))
 
 
 def _compile(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
-    _queues(arguments, found)
+    queues = _queues(arguments, found)
     _sound(found)
-    print(compile_rules(found, explain=arguments.explain, first_queue=arguments.queue).text, end="")
+    print(compile_rules(found, explain=arguments.explain, queues=queues).text, end="")
     return 0
 
 
@@ -104,18 +108,18 @@ def _sound(found: Program) -> None:
 
 def _load(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
-    numbers = _queues(arguments, found)
+    first = _queues(arguments, found)
     _sound(found)
-    closed = not ruleset.native()
-    compiled = compile_rules(found, native=not closed, first_queue=arguments.queue)
-    how = ruleset.install(compiled, str(arguments.file), numbers, closed=closed)
+    compiled = compile_rules(found, native=ruleset.native(), queues=first, notes=False)
+    how = ruleset.install(compiled, str(arguments.file))
     if how == "elements":
         print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} now as the domains are")
         return 0
     for family, name in ruleset.loaded_from(compiled.owner):
         print(f"table {family} {name} loaded")
-    for name, number in numbers.items():
-        print(f"domain {name}: queues {number} and {number + 1} ({how}); nfxlat run --domain {name} --queue {number}")
+    for name, queues in queues_of(found, first).items():
+        run = f"nfxlat run --domain {name} {run_options(queues)}"
+        print(f"domain {name}: queues {queues.first} to {queues.last} ({how}); {run}")
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import ruleset
-from nfxlat.nft.language.compile import Compiled, compile_rules, queues
+from nfxlat.nft.language.compile import Compiled, compile_rules
 from nfxlat.nft.language.program import Program
 
 
@@ -15,9 +15,8 @@ from nfxlat.nft.language.program import Program
 def loaded(namespace: Namespace, program: Program) -> Iterator[Compiled]:
     """The program's rules, loaded as `nfxlat rules load` does it, for as long as the block lasts."""
     with namespace.entered():
-        closed = not ruleset.native()
-        compiled = compile_rules(program, native=not closed)
-        ruleset.install(compiled, program.source.name, queues(program), closed=closed)
+        compiled = compile_rules(program, native=ruleset.native())
+        ruleset.install(compiled, program.source.name)
     try:
         yield compiled
     finally:

@@ -14,10 +14,10 @@ from nfxlat.datapath.worker import Injectors
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.stamp import Stamp
 from nfxlat.netlink.bound_queues import bound_queues
-from nfxlat.nft.language.templates import INJECTED_MARK
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
+from nfxlat.wire.stamp import INJECTED_MARK
 
 
 class QueuePoint:

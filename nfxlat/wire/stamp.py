@@ -8,10 +8,13 @@ of payload each (gso_type is SKB_GSO_UDP_L4 and nothing else). A superframe's UD
 (VXLAN, Geneve) and UFO look the same and are cut elsewhere. A TCP header does tell.
 
 The high half is no class of any queueing discipline that people make, so a stamp is known for what it is.
+
+And the mark of what nfxlat sends through raw sockets (SO_MARK, "nfx"): rules at output take it off again.
 """
 
 MAGIC, MASK = 0x6E66_0000, 0xFFFE_0000
 UDP = 0x0001_0000
+INJECTED_MARK = 0x6E66_7800
 _SIZE = 0x0000_FFFF
 MAX_GSO_SIZE = 65507  # octets of UDP in the largest IPv4 packet; 65535 is GSO_BY_FRAGS (linux/skbuff.h)
 

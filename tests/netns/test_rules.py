@@ -25,6 +25,7 @@ from nfxlat.nft.kernel import load
 from nfxlat.nft.language import templates
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
+from nfxlat.wire.stamp import INJECTED_MARK
 from nfxlat.xlat.domain import Domain
 
 pytestmark = pytest.mark.netns
@@ -250,7 +251,7 @@ def test_what_nfxlat_sends_by_raw_socket_is_not_intercepted_again_and_loses_its_
         )
     with closing(queue(net, 7)) as plain, net.node.entered():
         with socket.socket(family, socket.SOCK_DGRAM) as sender:
-            sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, templates.INJECTED_MARK)
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, INJECTED_MARK)
             sender.sendto(b"injected", (destination, PORT))
         assert "counter packets 1" in load.run("list table inet seen")
         assert not select.select([plain], [], [], 0)[0]

@@ -14,6 +14,7 @@ from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import compat, load, ruleset
 from nfxlat.nft.language.compile import compile_rules, owner_of
 from nfxlat.nft.language.program import program
+from nfxlat.queues import Queues
 
 pytestmark = pytest.mark.netns
 
@@ -87,14 +88,15 @@ def test_what_load_loads_unload_removes_and_nothing_else(
 def test_every_queue_chain_queues_first_and_then_drops(node: Namespace, tmp_path: Path, text: str) -> None:
     file = write(tmp_path, text)
     assert main(["rules", "load", file, "--queue", "20"]) == 0
-    compiled = compile_rules(program(text, file, config.default().domains))
-    assert len(compiled.queue_chains) >= 6
+    compiled = compile_rules(program(text, file, config.default().domains), queues=Queues(20))
+    assert len(compiled.queue_chains) >= 4
+    assert {chain.queue for chain in compiled.queue_chains} == {20, 21}
     for chain in compiled.queue_chains:
         rules = listed(chain.family, chain.table, chain.chain)
         assert len(rules) == 2
         natively = re.search(r"queue (?:num|to) (\d+)", rules[0])
         numbers = [int(natively[1])] if natively else compat.queues(chain.family, chain.table, chain.chain)
-        assert numbers == [20 + chain.offset]
+        assert numbers == [chain.queue]
         assert "drop comment" in rules[1]
 
 
@@ -159,7 +161,7 @@ def test_a_load_that_cannot_open_its_queues_leaves_nothing(
     monkeypatch.setattr(compat, "insert_queue_rule", refuse)
     compiled = compile_rules(program(ROUTER, "x", config.default().domains), native=False)
     with pytest.raises(OperatorError, match="no target"):
-        ruleset.install(compiled, "x", {"siit0": 7}, closed=True)
+        ruleset.install(compiled, "x")
     assert len(calls) == 3
     assert load.run("list ruleset") == ""
 

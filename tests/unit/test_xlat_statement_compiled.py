@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.language.chains import WHY
 from nfxlat.nft.language.compile import Compiled, compile_rules, owner_of
+from nfxlat.nft.language.emit import WHY
 from nfxlat.nft.language.program import program
 from nfxlat.nft.language.templates import RULES
 from nfxlat.xlat.domain import Domain
@@ -165,10 +165,10 @@ def test_a_chain_reached_through_a_verdict_map_knows_its_hook() -> None:
 
 
 def test_an_output_rule_of_the_file_leaves_only_kernel_errors_to_the_added_one() -> None:
-    added = "icmp type { destination-unreachable, time-exceeded, parameter-problem } ip daddr @translated jump"
+    added = "icmp type { destination-unreachable, time-exceeded, parameter-problem } ip daddr @siit0_to jump"
     assert added in compiled(ONE % ("output", "-450", "siit0")).text
     assert added not in compiled(ONE % ("prerouting", "-450", "siit0")).text
-    assert "\tip daddr @translated jump" in compiled(ONE % ("prerouting", "-450", "siit0")).text
+    assert "\tip daddr @siit0_to jump" in compiled(ONE % ("prerouting", "-450", "siit0")).text
 
 
 def test_a_rule_at_postrouting_makes_it_a_host_that_forwards_nothing() -> None:

@@ -25,10 +25,10 @@ def native() -> bool:
     return load.queue_expression_available()
 
 
-def install(compiled: Compiled, file: str, first_queues: dict[str, int], *, closed: bool) -> How:
+def install(compiled: Compiled, file: str) -> How:
     """Load it in one transaction, in the place of what was loaded from the same file before.
 
-    With `closed` it was compiled without queue rules, and a second step opens the queue chains, which drop until then.
+    What was compiled closed is opened by a second step: its queue chains drop until then.
     "elements": all but mappings was there, and elements of generated sets were changed alone. Raises OperatorError, and
     then nothing of it is loaded.
     """
@@ -50,14 +50,12 @@ def install(compiled: Compiled, file: str, first_queues: dict[str, int], *, clos
         return f"{file}:{origin}" if origin else f"{file}, what was added to it"
 
     load.run("".join(prologue) + compiled.text, what=file, place=place, include=Path(file).resolve().parent)
-    if not closed:
+    if not compiled.closed:
         _mark(compiled)
         return "native"
     try:
         for chain in compiled.queue_chains:
-            number = first_queues[chain.domain] + chain.offset
-            comment = f"{chain.chain}-queue"
-            compat.insert_queue_rule(chain.family, chain.table, chain.chain, number, comment)
+            compat.insert_queue_rule(chain.family, chain.table, chain.chain, chain.queue, chain.comment)
     except OperatorError:
         remove(compiled.owner)
         raise

@@ -1,89 +1,70 @@
-"""What the `xlat` statement needs beside itself, as nft text, and why.
+"""What the `xlat` statement needs beside itself, as values.
 
 Into each table that holds a statement, since nft cannot jump from one table to another:
 
-    chain xlat_to_siit0        guards; then to one of the two that follow. The statement becomes a jump here, so that a
+    chain xlat_to_siit0        guards; then to one of those that follow. The statement becomes a jump here, so that a
                                packet that the guards let off goes on behind the statement
-    chain xlat_to_siit0_tcp    queue, and behind it a drop: what nobody takes does not leak
-    chain xlat_to_siit0_plain
+    chain xlat_to_siit0_plain  queue, and behind it a drop: what nobody takes does not leak
+    chain xlat_to_siit0_tcp
+    chain xlat_to_siit0_tcp_1  of the second worker, and so on
 
-For each domain, whatever the rules select, a table of its own in each family (`xlat_siit0`): no conntrack for what
-comes back from the domain device, no stamp and no mark left over, the kernel's own ICMP errors, no way into the device.
+For each domain, whatever the rules select, in each family: no conntrack for what comes back from the domain device, no
+stamp and no mark left over, the kernel's own ICMP errors, no way into the device. That is a table of its own
+(`xlat_siit0`), unless the file has a table `nfxlat_siit0`: then it goes there.
+
+Several workers: NFQUEUE's own hash ignores ports, and its ranges cannot stride over a worker's two queues, so nft's
+jhash spreads them. All packets of a flow that have ports go to one worker, and so do all its fragments, to the first
+one: fragments have no ports but the first, and would overtake each other. So does what is neither TCP nor UDP.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from textwrap import wrap
 
-from nfxlat.nft.language import sets
-from nfxlat.nft.language.sets import GeneratedSet
+from nfxlat.nft.language.emit import Chain, Queued, Rule
+from nfxlat.nft.language.sets import set_name
 from nfxlat.nft.language.statement import TAKES
-from nfxlat.nft.language.templates import INJECTED_MARK
+from nfxlat.queues import Queues
 from nfxlat.terms import Role
-from nfxlat.xlat import prefixes
+from nfxlat.wire import stamp
 from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.special import MARTIANS4, MARTIANS6
 
-LINK_SCOPE6 = "{ fe80::/10, ff01::/16, ff02::/16 }"
 TCP = {
     "ip": "ip protocol tcp ip frag-off & 0x3fff == 0",
     "ip6": "ip6 nexthdr tcp",  # a fragment's first Next Header is 44
 }
-UDP = {
-    "ip": "meta priority & 0xffff0000 == 0x6e670000 ip protocol udp ip frag-off & 0x3fff == 0",
-    "ip6": "meta priority & 0xffff0000 == 0x6e670000 ip6 nexthdr udp",
-}
+UDP = {"ip": "ip protocol udp ip frag-off & 0x3fff == 0", "ip6": "ip6 nexthdr udp"}
+UDP_STAMPED = f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x}"
+ANY_STAMP = f"meta priority & {stamp.MASK:#x} == {stamp.MAGIC:#x}"
+SENT = f"meta mark {stamp.INJECTED_MARK:#x}"
 ERRORS = {
     "ip": "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
     "ip6": "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
 }
 REJECT = {"ip": "icmp type host-unreachable", "ip6": "icmpv6 type no-route"}
-WIDTH = 110
-ROUTES_SHOWN = 16
-
-WHY = {
-    "injected": "what nfxlat has translated comes in here; taken again by its own domain it would go in circles",
-    "raw": "what nfxlat sends through a raw socket bears this mark up to the chain `sent`",
-    "local": "an address of this node stays its own",
-    "forged": "from outside, with this node's address as source: once injected, nothing checks that any more",
-    "martians": "raw sockets and loopback skip the kernel's check, so a missed one reaches services bound to loopback",
-    "link": "neighbour discovery must live",
-    "native": "pool4 inside prefix6: these are IPv6 hosts, reached without translation",
-    "tcp": "unfragmented TCP may come as superframes, so it has a queue of its own",
-    "udp": "the stamp tells that this is one datagram, or a row of datagrams of known size",
-    "queue": "no `bypass`, and a drop behind it: without a listener nothing leaks untranslated",
-    "untracked": "conntrack would see one half of each flow in each family, and call it invalid",
-    "stamped": "the stamp in the priority is for nfxlat alone: what was not queued gets its 0 back",
-    "sent": "the mark has done its work: it reaches no fwmark rule and no ICMP error (fwmark_reflect)",
-    "forward": "only what no rule took is ever routed into the device; an answer is better than silence",
-    "output": "this node's own packets, and its kernel's ICMP errors about translated packets, which go to a "
-    "translated address and never pass prerouting",
-    "owner": "nothing leads here: by its name `unload` knows the tables that came from this file",
-    "output-errors": "the rules choose among this node's packets, but its kernel's ICMP errors about translated "
-    "packets must be taken in any case",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How to write it: `queues` of each domain's name (None: closed, as for the compat target), `explain` why."""
-
-    queues: dict[str, int] | None
-    explain: bool = False
-    owner: str = ""  # name of the chain that marks a table as loaded from one file
-    origin: str = ""  # that file's name
-    elements: bool = True  # False: the structure alone, whatever the domains' mappings are
 
 
 @dataclass(frozen=True, slots=True)
 class QueueChain:
-    """A chain that holds a queue rule, `offset` being the queue's distance from the domain's first one."""
+    """A chain that holds a rule to queue number `queue`, and behind it a drop; `label` is its kind and worker."""
 
     family: str
     table: str
-    chain: str
+    guard: str
+    label: str
     domain: str
-    offset: int
+    queue: int
+
+    @property
+    def chain(self) -> str:
+        return f"{self.guard}_{self.label}"
+
+    @property
+    def comment(self) -> str:
+        """Of the queue rule."""
+        return f"{self.guard}-queue-{self.label}"
+
+    def value(self) -> Chain:
+        return Chain(self.chain, (Queued(self.queue, self.comment), Rule("drop", f"{self.guard}-closed-{self.label}")))
 
 
 def guard_chain(domain: Domain, direction: str) -> str:
@@ -91,97 +72,112 @@ def guard_chain(domain: Domain, direction: str) -> str:
 
 
 def own_table(domain: Domain) -> str:
+    """Made for a domain that the file has no table of."""
     return f"xlat_{domain.name}"
 
 
-def queue_chains(family: str, table: str, domain: Domain, direction: str) -> list[QueueChain]:
+def home_table(domain: Domain) -> str:
+    """Where a file has it, all that the domain needs goes there; and it is where `--setup` has its rules."""
+    return f"nfxlat_{domain.name}"
+
+
+def queue_chains(family: str, table: str, domain: Domain, direction: str, queues: Queues) -> list[QueueChain]:
+    """Two for each worker."""
     guard = guard_chain(domain, direction)
-    return [QueueChain(family, table, f"{guard}{kind}", domain.name, n) for n, kind in enumerate(("_plain", "_tcp"))]
+    return [QueueChain(family, table, guard, _label(kind, n), domain.name, number) for n, kind, number in queues.each()]
 
 
-def statement_chains(domain: Domain, direction: str, family: str, hooks: Iterable[str], style: Style) -> list[str]:
-    """The lines of the chains that a statement jumps to, in a table of `family`, reached from `hooks`."""
-    guard = guard_chain(domain, direction)
-    lines = _chain(guard, _guards(domain, direction, family, set(hooks), style))
-    for kind, offset in (("plain", 0), ("tcp", 1)):
-        body = list(_why("queue", style))
-        if style.queues is not None:
-            number = style.queues[domain.name] + offset
-            body.append(f'queue num {number} comment "{guard}-queue-{kind}"')
-        body.append(f'drop comment "{guard}-closed-{kind}"')
-        lines += ["", *_chain(f"{guard}_{kind}", body)]
-    return lines
+def _label(kind: str, worker: int) -> str:
+    return f"{kind}_{worker}" if worker else kind
 
 
-def _guards(domain: Domain, direction: str, family: str, hooks: set[str], style: Style) -> Iterator[str]:
+def guard(domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str], workers: int) -> Chain:
+    """The chain that a statement jumps to, in a table of `family`, reached from `hooks`; `implied` are the guards that
+    it does without, since the statements say as much themselves.
+    """
+    name = guard_chain(domain, direction)
+    rules = (
+        *_guards(domain, direction, family, hooks, implied),
+        *_dispatch(name, TAKES[direction], hooks, workers),
+    )
+    return Chain(name, rules)
+
+
+def _guards(domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str]) -> Iterator[Rule]:
     ip, name = TAKES[direction], guard_chain(domain, direction)
-    inbound = bool(hooks & {"prerouting", "output"})
-
-    def rule(text: str, label: str) -> str:
-        return f'{text} comment "{name}-{label}"'
-
     if family == "inet":
-        yield rule(f"meta nfproto != {'ipv4' if ip == 'ip' else 'ipv6'} return", "other-family")
-    yield from _why("injected", style)
-    yield rule(f'iifname "{domain.name}" return', "injected")
-    if "output" in hooks:
-        yield from _why("raw", style)
-        yield rule(f"meta mark {INJECTED_MARK:#x} return", "sent-by-nfxlat")
-    if ip == "ip6":
-        yield from _why("link", style)
-        yield rule(f"ip6 daddr {LINK_SCOPE6} return", "link-scope")
-    if native := prefixes.texts(prefixes.native6(domain)) if ip == "ip6" else []:
-        yield from _why("native", style)
-        yield rule(f"ip6 daddr {{ {', '.join(native)} }} return", "native")
-    if inbound:
-        yield from _why("local", style)
-        yield rule("fib daddr type local return", "to-this-node")
-        if "prerouting" in hooks:
-            yield from _why("forged", style)
-            local = "" if hooks == {"prerouting"} else "iif != 0 "  # at output there is no input interface: 0
-            yield rule(f"{local}fib saddr type local counter drop", "forged-source")
-    martians = ", ".join(prefixes.texts(MARTIANS4 if ip == "ip" else MARTIANS6))
-    yield from _why("martians", style)
-    yield rule(f"{ip} saddr {{ {martians} }} counter drop", "martian-source")
-    yield rule(f"{ip} daddr {{ {martians} }} counter drop", "martian-destination")
-    yield from _why("tcp", style)
-    yield rule(f"{TCP[ip]} goto {name}_tcp", "tcp")
+        yield Rule(f"meta nfproto != {'ipv4' if ip == 'ip' else 'ipv6'} return", f"{name}-other-family")
+    if hooks - {"output"} and "injected" not in implied:
+        yield Rule(f'iifname "{domain.name}" return', f"{name}-injected", "injected")
+    if "output" in hooks and "sent" not in implied:
+        yield Rule(f"{SENT} return", f"{name}-sent-by-nfxlat", "raw")
+    if ip == "ip6" and "native" not in implied:
+        yield Rule(f"ip6 daddr @{set_name(domain.name, 'native')} return", f"{name}-native", "native")
+    if hooks & {"prerouting", "output"} and "local" not in implied:
+        yield Rule("fib daddr type local return", f"{name}-to-this-node", "local")
     if "prerouting" in hooks:
-        yield from _why("udp", style)
-        yield rule(f"{UDP[ip]} goto {name}_tcp", "udp")
-    yield rule(f"goto {name}_plain", "plain")
+        local = "" if hooks == {"prerouting"} else "iif != 0 "  # at output there is no input interface: 0
+        yield Rule(f"{local}fib saddr type local counter drop", f"{name}-forged-source", "forged")
 
 
-def domain_table(domain: Domain, role: Role, ip: str, own_output: bool, style: Style) -> list[str]:
-    """The domain's own table in family `ip` (ip, ip6); `own_output`: the rules take from the output hook themselves."""
-    name, direction = own_table(domain), next(d for d, family in TAKES.items() if family == ip)
-    chains = [owner_chain(style)] if style.owner else []
-    base = "type filter hook {} priority {}; policy accept;"
+def _dispatch(name: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rule]:
+    """To the queue chains."""
 
-    def add(chain: str, hook: str, priority: int, *rules: str) -> None:
-        body = [base.format(hook, priority), *_why(chain, style), *rules]
-        chains.append(_chain(chain, body))
+    def by_ports(protocol: str, kind: str) -> str:
+        if workers == 1:
+            return f"goto {name}_{kind}"
+        verdicts = ", ".join(f"{n} : goto {name}_{_label(kind, n)}" for n in range(workers))
+        return f"jhash {protocol} sport . {protocol} dport mod {workers} vmap {{ {verdicts} }}"
 
-    tracked = role != "router" and ip == "ip"  # what comes back must meet the entry of the source NAT
-    if not tracked:
-        add("untracked", "prerouting", -450, f'iifname "{domain.name}" notrack comment "{name}-untracked"')
-    stamp = "meta priority & 0xfffe0000 == 0x6e660000 meta priority set 0"
-    add("stamped", "prerouting", -449, f'{stamp} comment "{name}-stamped"')
-    mark = f"meta mark {INJECTED_MARK:#x}{'' if tracked else ' notrack'} meta mark set 0"
-    add("sent", "output", -449, f'{mark} comment "{name}-sent"')
+    yield Rule(f"{TCP[ip]} {by_ports('tcp', 'tcp')}", f"{name}-tcp", "tcp")
+    if "prerouting" in hooks:
+        yield Rule(f"{UDP_STAMPED} {UDP[ip]} {by_ports('udp', 'tcp')}", f"{name}-udp", "udp")
+    if workers > 1:
+        yield Rule(f"{UDP[ip]} {by_ports('udp', 'plain')}", f"{name}-plain-udp", "workers")
+    yield Rule(f"goto {name}_plain", f"{name}-plain")
+
+
+def tracked(role: Role, ip: str) -> bool:
+    """Whether conntrack sees what comes back: it must meet the entry of the source NAT."""
+    return role != "router" and ip == "ip"
+
+
+def untracked(domain: Domain, *, ends: bool) -> Rule:
+    """For the first place at prerouting; `ends`: what follows it there is not for these packets."""
+    end = " return" if ends else ""
+    return Rule(f'iifname "{domain.name}" notrack{end}', f"xlat_{domain.name}-untracked", "untracked")
+
+
+def sent(domain: Domain, role: Role, ip: str, *, ends: bool) -> Rule:
+    """Takes the mark off at output."""
+    end = " return" if ends else ""
+    text = f"{SENT}{'' if tracked(role, ip) else ' notrack'} meta mark set 0{end}"
+    return Rule(text, f"xlat_{domain.name}-sent", "sent")
+
+
+def domain_chains(domain: Domain, role: Role, ip: str, headed: set[str], output: str) -> list[Chain]:
+    """The base chains of a domain in family `ip` (ip, ip6).
+
+    `headed` are the hooks at which the file's own chains begin with `untracked` and `sent`. `output` says which of this
+    node's own packets are to be taken besides: "all", kernel "errors", or "" for none.
+    """
+    name, chains = f"xlat_{domain.name}", []
+    if not tracked(role, ip) and "prerouting" not in headed:
+        chains.append(Chain("xlat_untracked", (untracked(domain, ends=False),), "prerouting priority -450"))
+    stamped = Rule(f"{ANY_STAMP} meta priority set 0", f"{name}-stamped", "stamped")
+    chains.append(Chain("xlat_stamped", (stamped,), "prerouting priority -449"))
+    if "output" not in headed:
+        chains.append(Chain("xlat_sent", (sent(domain, role, ip, ends=False),), "output priority -449"))
     if intercepted(role, ip):
-        reject = f'oifname "{domain.name}" counter reject with {REJECT[ip]} comment "{name}-no-route"'
-        add("forward", "forward", -450, reject)
-        chains.append(translated_set(domain, ip).lines(elements=style.elements))
-        body = [base.format("output", -450), *_why("output-errors" if own_output else "output", style)]
-        errors = f"{ERRORS[ip]} " if own_output else ""
-        jump = f"{errors}{ip} daddr @translated jump {guard_chain(domain, direction)}"
-        chains.append(_chain("output", [*body, f'{jump} comment "{name}-output"']))
-        chains.append(statement_chains(domain, direction, ip, {"output"}, style))
-    lines = [f"table {ip} {name}", f"delete table {ip} {name}", f"table {ip} {name} {{"]
-    for number, chain in enumerate(chains):
-        lines += ([""] if number else []) + _indented(chain)
-    return [*lines, "}"]
+        reject = f'oifname "{domain.name}" counter reject with {REJECT[ip]}'
+        chains.append(Chain("xlat_forward", (Rule(reject, f"{name}-no-route", "forward"),), "forward priority -450"))
+    if output:
+        direction = next(d for d, family in TAKES.items() if family == ip)
+        what = f"{ERRORS[ip]} " if output == "errors" else ""
+        jump = f"{what}{ip} daddr @{set_name(domain.name, direction)} jump {guard_chain(domain, direction)}"
+        why = "output-errors" if output == "errors" else "output"
+        chains.append(Chain("xlat_output", (Rule(jump, f"{name}-output", why),), "output priority -450"))
+    return chains
 
 
 def intercepted(role: Role, ip: str) -> bool:
@@ -189,61 +185,6 @@ def intercepted(role: Role, ip: str) -> bool:
     return role == "router" or (role == "masquerade" and ip == "ip6")
 
 
-def owner_chain(style: Style) -> list[str]:
-    """A chain that nothing reaches: its name tells `unload` which tables came from this file."""
-    return _chain(style.owner, [*_why("owner", style), f'comment "nfxlat rules load {style.origin}"'])
-
-
-def translated_set(domain: Domain, ip: str) -> GeneratedSet:
-    """The set `translated` of a router's own table in family `ip`."""
-    return sets.of_domain("translated", domain, "router", "to" if ip == "ip" else "from")
-
-
-def host_comments(domain: Domain, role: Role, queue: int, config: Sequence[str], routes: Sequence[str]) -> list[str]:
-    """What the host needs beside the rules, as comments: the domain, its device, its routes, sysctls, the daemon."""
-    lines = [f"domain {domain.name}, as {role}:", *(f"    {line}" for line in config)]
-    run = f"nfxlat run --config FILE --domain {domain.name} --queue {queue}"
-    lines += ["translator, which makes the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
-    own = [n for n in prefixes.clat4(domain) if n.prefixlen == n.max_prefixlen] if role == "host" else []
-    if own:
-        lines += ["addresses of this host:", *(f"    ip address add {n} dev {domain.name}" for n in own[:ROUTES_SHOWN])]
-    lines += ["terminal routes, without which kernel ICMP errors cannot be made and a dead translator leaks:"]
-    lines += [f"    {route}" for route in routes[:ROUTES_SHOWN]]
-    if len(routes) > ROUTES_SHOWN:
-        lines.append(f"    ... and {len(routes) - ROUTES_SHOWN} more")
-    if role == "router":
-        lines += ["forwarding:", "    sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"]
-    elif role == "masquerade":
-        lines += ["forwarding, into the device:", "    sysctl -w net.ipv4.ip_forward=1"]
-    return lines
-
-
-def terminal_routes(domain: Domain, role: Role) -> Iterator[str]:
-    """ip(8) commands: the unreachable route first, since it holds while the device is not there."""
-    mtu4 = f"mtu {(domain.mtu6 or 1500) - 20}"
-    mtu6 = f"mtu {(domain.mtu4 or 1500) + 20}"
-    if role == "host":
-        yield "ip route add unreachable default metric 4294967295"
-        own = next((f" src {network[0]}" for network in prefixes.clat4(domain)), "")
-        yield f"ip route add default dev {domain.name} metric 2048 {mtu4}{own}"
-        networks4, networks6 = [], prefixes.clat6(domain)
-    else:
-        networks4, networks6 = prefixes.terminal4(domain), prefixes.terminal6(domain)
-    for network in prefixes.texts(networks4):
-        yield f"ip route add unreachable {network} metric 4294967295"
-        yield f"ip route add {network} dev {domain.name} {mtu4}"
-    for network in prefixes.texts(networks6):
-        yield f"ip -6 route add unreachable {network} metric 4294967295"
-        yield f"ip -6 route add {network} dev {domain.name} {mtu6}"
-
-
-def _why(key: str, style: Style) -> list[str]:
-    return [f"# {line}" for line in wrap(WHY.get(key, ""), WIDTH)] if style.explain else []
-
-
-def _chain(name: str, body: Iterable[str]) -> list[str]:
-    return [f"chain {name} {{", *(f"\t{line}" for line in body), "}"]
-
-
-def _indented(lines: Iterable[str]) -> list[str]:
-    return [f"\t{line}" if line else "" for line in lines]
+def owner_chain(owner: str, origin: str) -> Chain:
+    """A chain that nothing reaches: its name tells which tables came from one file."""
+    return Chain(owner, note=origin, why="owner")

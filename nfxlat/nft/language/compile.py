@@ -6,36 +6,38 @@ file, so that nft's own complaints name a place that the operator knows.
 
 import re
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from nfxlat import config
-from nfxlat.nft.language import chains, sets
-from nfxlat.nft.language.chains import QueueChain, Style
+from nfxlat.nft.language import chains
+from nfxlat.nft.language.additions import Addition, Additions
+from nfxlat.nft.language.chains import QueueChain
+from nfxlat.nft.language.emit import Rule, Style, item_lines, replaced
 from nfxlat.nft.language.meaning import Unresolved
-from nfxlat.nft.language.program import Program, Statement
-from nfxlat.nft.language.sets import Contents, SetName
-from nfxlat.nft.language.source import Rule
-from nfxlat.nft.language.statement import TAKES
-from nfxlat.queues import DEFAULT_QUEUE, PER_WORKER
-from nfxlat.terms import FAMILIES
-from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.prefixes import Span
+from nfxlat.nft.language.notes import host_notes
+from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.sets import Contents
+from nfxlat.nft.language.source import Source
+from nfxlat.queues import Queues
+from nfxlat.terms import Role
 
 OWNER = "nfxlat_file_"
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """Plain nft. `origins[n]` is the file's line of output line n + 1, 0 where it was added."""
+    """Plain nft, to be loaded in one transaction. `origins[n]` is the file's line of output line n + 1, 0 where it was
+    added. `closed`: its queue chains only drop, and are to be opened by the compat target.
+    """
 
     text: str
     origins: tuple[int, ...]
+    closed: bool
     queue_chains: tuple[QueueChain, ...]
     owner: str
     tables: tuple[tuple[str, str], ...]  # (family, name) of all that the file names and of those added
-    clears: bool  # the file itself flushes or deletes
+    clears: bool  # the text itself flushes or deletes
     sets: Contents  # what the generated sets hold
     structure: str  # the same whatever the mappings are; "" where a former load cannot be compared with it
 
@@ -49,9 +51,14 @@ def owner_of(path: str) -> str:
     return f"{OWNER}{zlib.crc32(str(Path(path).resolve()).encode()):08x}"
 
 
-def queues(program: Program, first: int = DEFAULT_QUEUE) -> dict[str, int]:
-    """The first queue of each domain in use."""
-    return {name: first + PER_WORKER * n for n, name in enumerate(program.domains)}
+def queues_of(program: Program, first: Queues) -> dict[str, Queues]:
+    """Those of each domain in use, in turn."""
+    found: dict[str, Queues] = {}
+    queues = first
+    for name in program.domains:
+        found[name] = queues
+        queues = queues.next()
+    return found
 
 
 def compile_rules(
@@ -59,14 +66,45 @@ def compile_rules(
     *,
     native: bool = True,
     explain: bool = False,
-    first_queue: int = DEFAULT_QUEUE,
+    queues: Queues | None = None,
     owner: str | None = None,
+    origin: str = "",
+    role: Role | None = None,
+    replace: bool = False,
+    notes: bool = True,
 ) -> Compiled:
     """The program as plain nft; not `native`: with queue chains that only drop, for the compat target to open.
 
-    `owner` is the name of the chain that marks its tables (of the file's path, if None). Raises OperatorError at the
-    first statement whose domain is not known, or which no base chain reaches.
+    `queues` are those of the first domain. `owner` is the name of the chain that marks its tables (of the file's path,
+    if None), and `origin` what that chain says of itself. `role` is every domain's, where rules do not tell. `replace`:
+    its tables take the place of any of that name. `notes`: say as comments what the host needs.
+
+    Raises OperatorError at the first statement whose domain is not known, or which no base chain reaches.
     """
+    source = program.source
+    _refuse(program)
+    numbers = queues_of(program, queues or Queues())
+    roles: dict[str, Role] = {name: role or program.role(domain) for name, domain in program.domains.items()}
+    owner = owner or owner_of(source.name)
+    mark = chains.owner_chain(owner, origin or f"nfxlat rules load {Path(source.name).name}")
+    additions = Additions.of(program, roles, numbers, mark)
+    told = host_notes(program, roles, numbers) if notes else {}
+    text, origins = _rendered(program, additions, Style(closed=not native, explain=explain), told, replace)
+    comparable = not (source.removes or source.includes)
+    return Compiled(
+        text,
+        origins,
+        not native,
+        tuple(additions.queue_chains),
+        owner,
+        (*source.tables, *((table.family, table.name) for _, table in additions.tables)),
+        source.removes or replace,
+        additions.contents,
+        _rendered(program, additions, Style(elements=False), {}, replace)[0] if comparable else "",
+    )
+
+
+def _refuse(program: Program) -> None:
     source = program.source
     for statement in program.statements:
         if isinstance(statement.meaning, Unresolved):
@@ -74,88 +112,57 @@ def compile_rules(
         if not statement.hooks:
             what = f"no base chain of this file reaches chain {statement.rule.chain.name}"
             raise source.fault(what, statement.at, "jump to it from a chain with a hook, or give it one")
-    numbers = queues(program, first_queue)
-    owner = owner or owner_of(source.name)
-    style = Style(numbers if native else None, explain, owner, Path(source.name).name)
-    text, origins, found = _rendered(program, numbers, style)
-    comparable = not (source.removes or source.includes)
-    return Compiled(
-        text,
-        origins,
-        found,
-        owner,
-        (*source.tables, *((ip, chains.own_table(d)) for d in program.domains.values() for ip in FAMILIES)),
-        source.removes,
-        _sets(program),
-        _rendered(program, numbers, replace(style, explain=False, elements=False))[0] if comparable else "",
-    )
-
-
-def _sets(program: Program) -> dict[SetName, list[Span]]:
-    found = {SetName(*rule.chain.table.key, made.name, made.bits): made.spans for rule, made in sets.mentioned(program)}
-    for domain in program.domains.values():
-        if program.role(domain) == "router":
-            for ip in FAMILIES:
-                made = chains.translated_set(domain, ip)
-                found[SetName(ip, chains.own_table(domain), made.name, made.bits)] = made.spans
-    return found
-
-
-def _rendered(
-    program: Program, numbers: dict[str, int], style: Style
-) -> tuple[str, tuple[int, ...], tuple[QueueChain, ...]]:
-    source = program.source
-    edits = [(s.at.start, s.end, f"jump {chains.guard_chain(d, s.direction)}") for s, d in program.uses()]
-    added, found = _table_additions(program, style)
-    text, origins = _edited(source.text, [*edits, *added])
-    tail, more = _tail(program, numbers, style)
-    added_lines = tail.count("\n") - (tail.startswith("\n") and not text.endswith("\n"))
-    return text + tail, (*origins, *[0] * added_lines), (*found, *more)
 
 
 Edit = tuple[int, int, str]  # put this text in the place of these characters
 
 
-def _table_additions(program: Program, style: Style) -> tuple[list[Edit], list[QueueChain]]:
-    """The chains that statements jump to, each once in its table: in the block of its first statement, or before its
-    first command.
-    """
+def _rendered(
+    program: Program, additions: Additions, style: Style, notes: Mapping[str, Sequence[str]], replace: bool
+) -> tuple[str, tuple[int, ...]]:
     source = program.source
-    needed: dict[tuple[str, str], dict[tuple[str, str], tuple[Domain, list[Statement]]]] = {}
-    for statement, domain in program.uses():
-        wanted = needed.setdefault(statement.rule.chain.table.key, {})
-        wanted.setdefault((statement.direction, domain.name), (domain, []))[1].append(statement)
-    edits: list[Edit] = []
-    found: list[QueueChain] = []
-    for rule, made in sets.mentioned(program):
-        comment = f"added for @{made.name}: what the domain translates"
-        lines = made.lines(elements=style.elements)
-        edits.append(_insertion(program, rule, rule.tokens[0].start, comment, lines))
-    for (family, name), table in source.tables.items():
-        marked = False
-        for (direction, _), (domain, statements) in needed.get((family, name), {}).items():
-            hooks = {hook for statement in statements for hook in statement.hooks}
-            lines = chains.statement_chains(domain, direction, family, hooks, style)
-            if not marked:
-                lines += ["", *chains.owner_chain(style)]
-                marked = True
-            first = statements[0]
-            comment = f"added for xlat {direction} {domain.name}"
-            edits.append(_insertion(program, first.rule, first.at.start, comment, lines))
-            found += chains.queue_chains(family, name, domain, direction)
-        if not marked and table.blocks:
-            edits.append(_before_brace(source.text, table.blocks[-1][1].start, chains.owner_chain(style)))
-    return edits, found
+    edits = [(s.at.start, s.end, f"jump {chains.guard_chain(d, s.direction)}") for s, d in program.uses()]
+    if replace:
+        edits.append((0, 0, "".join(f"{line}\n" for key in source.tables for line in replaced(*key))))
+    edits += [_head(source.text, at, rule, style) for at, rule in additions.heads]
+    edits += [_insertion(source, addition, style) for addition in additions.inserted]
+    text, origins = _edited(source.text, edits)
+    tail = "".join(f"{line}\n" for line in _tail(additions, style, notes))
+    if tail and not text.endswith("\n"):
+        text += "\n"
+    return text + tail, (*origins, *[0] * tail.count("\n"))
 
 
-def _insertion(program: Program, rule: Rule, at: int, comment: str, lines: Sequence[str]) -> Edit:
-    """Into the block of the table that holds offset `at` of the rule, or before the command that it is."""
-    table, text = rule.chain.table, program.source.text
-    lines = [f"# {comment}", *lines]
+def _tail(additions: Additions, style: Style, notes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The domains' own tables, and what the host needs as comments."""
+    for name in additions.domains:
+        if name in notes:
+            yield from ("", *(f"# {line}" for line in notes[name]))
+        for owner, table in additions.tables:
+            if owner == name:
+                yield from ("", *table.lines(style))
+
+
+def _head(text: str, at: int, rule: Rule, style: Style) -> Edit:
+    """The rule ahead of the one at offset `at`."""
+    start = text.rfind("\n", 0, at) + 1
+    indent = text[start:at]
+    if indent.strip():
+        return at, at, f"{rule.lines(Style())[-1]}; "
+    return start, start, "".join(f"{indent}{line}\n" for line in rule.lines(style))
+
+
+def _insertion(source: Source, addition: Addition, style: Style) -> Edit:
+    """Into the block of the table that holds the offset, or before the command that it is in."""
+    lines = [f"# {addition.comment}"] if addition.comment else []
+    lines += item_lines(addition.items, style)
+    table = source.tables[addition.table]
+    if addition.rule is None:
+        return _before_brace(source.text, table.blocks[-1][1].start, lines)
     for opened, closed in table.blocks:
-        if opened.start < at < closed.start:
-            return _before_brace(text, closed.start, lines)
-    command = rule.insert_at
+        if opened.start < addition.rule.tokens[0].start < closed.start:
+            return _before_brace(source.text, closed.start, lines)
+    command = addition.rule.insert_at
     assert command is not None  # a rule outside a table's block is a command
     block = "\n".join(f"\t{line}" if line else "" for line in lines)
     return command, command, f"table {table.family} {table.name} {{\n{block}\n}}\n"
@@ -191,40 +198,3 @@ def _edited(text: str, edits: list[Edit]) -> tuple[str, list[int]]:
 
 def _line(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
-
-
-def _tail(program: Program, numbers: dict[str, int], style: Style) -> tuple[str, list[QueueChain]]:
-    """The domains' own tables, and what the host needs as comments."""
-    lines: list[str] = []
-    found: list[QueueChain] = []
-    routed: set[tuple[str, bool]] = set()  # 192.0.0.8 is every domain's, and has one route
-    if not program.source.text.endswith("\n"):
-        lines.append("")
-    for domain in program.domains.values():
-        role = program.role(domain)
-        routes = [route for route in chains.terminal_routes(domain, role) if _key(route) not in routed]
-        routed.update(map(_key, routes))
-        if style.elements:
-            comments = chains.host_comments(domain, role, numbers[domain.name], _brief(domain), routes)
-            lines += ["", *(f"# {line}" for line in comments)]
-        for direction, ip in TAKES.items():
-            own_output = "output" in program.hooks(domain, direction)
-            lines += ["", *chains.domain_table(domain, role, ip, own_output, style)]
-            if chains.intercepted(role, ip):
-                found += chains.queue_chains(ip, chains.own_table(domain), domain, direction)
-    return "".join(f"{line}\n" for line in lines), found
-
-
-def _key(route: str) -> tuple[str, bool]:
-    """What tells the routes of `ip route add [unreachable] PREFIX ...` apart."""
-    words = route.partition(" route add ")[2].split()
-    return words[words[0] == "unreachable"], words[0] == "unreachable"
-
-
-def _brief(domain: Domain) -> list[str]:
-    """The domain as TOML, cut where its EAMT is long."""
-    lines = config.render(domain).splitlines()
-    if len(lines) <= 2 * chains.ROUTES_SHOWN:
-        return lines
-    shown = lines[: 2 * chains.ROUTES_SHOWN]
-    return [*shown, f"  ... and {len(lines) - len(shown)} lines more"]

@@ -2,21 +2,27 @@
 
     ip daddr @siit0_to xlat to siit0            pool4 and the IPv4 side of the EAMs
     ip6 daddr @siit0_from xlat from siit0       prefix6; in the host role the IPv6 side of the EAMs
+    ip6 saddr @siit0_prefix6                    prefix6, in any role
+    ip6 daddr @siit0_native                     never translated: pool4 inside prefix6, and link scope
 
 Each table that mentions one gets it. Elements are no part of the rules' structure, so that a load after a change of
 mappings alone changes elements and leaves every chain where it is.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from ipaddress import IPv6Network
 from typing import NamedTuple
 
+from nfxlat.nft.language.emit import GeneratedSet
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.source import Rule
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
+
+KINDS = {"to": 32, "from": 128, "prefix6": 128, "native": 128}  # and the bits of an address in each
+LINK_SCOPE6 = tuple(map(IPv6Network, ("fe80::/10", "ff01::/16", "ff02::/16")))  # RFC 4291 2.5.6, 2.7
 
 
 class SetName(NamedTuple):
@@ -34,44 +40,46 @@ class SetName(NamedTuple):
 Contents = Mapping[SetName, list[Span]]
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratedSet:
-    """A set of addresses that are `bits` (32, 128) wide, and what is in it."""
-
-    name: str
-    bits: int
-    spans: list[Span]
-
-    def lines(self, *, elements: bool) -> list[str]:
-        """As nft has it; without its `elements`, as its structure."""
-        lines = [f"set {self.name} {{", f"\ttype ipv{4 if self.bits == 32 else 6}_addr", "\tflags interval"]
-        lines.append("\tauto-merge")
-        if self.spans and elements:  # nft has no empty list
-            lines.append(f"\telements = {{ {', '.join(prefixes.span_texts(self.spans, self.bits))} }}")
-        return [*lines, "}"]
+def set_name(domain: str, kind: str) -> str:
+    """What a rule calls a domain's set; nft takes no name that begins with a digit."""
+    return f"{'_' if domain[0].isdigit() else ''}{domain}_{kind}"
 
 
-def of_domain(name: str, domain: Domain, role: Role, direction: str) -> GeneratedSet:
-    """The set `name` of what the domain translates in a direction: `to` IPv6, or `from` it."""
-    if direction == "to":
-        return GeneratedSet(name, 32, prefixes.translated4_spans(domain))
-    if role == "host":
-        return GeneratedSet(name, 128, prefixes.clat6_spans(domain))
-    return GeneratedSet(name, 128, prefixes.spans(prefixes.translated6(domain)))
+class GeneratedSets:
+    """The generated sets of domains in their roles, each made once."""
+
+    def __init__(self, roles: Mapping[str, Role]) -> None:
+        self._roles = roles
+        self._made: dict[tuple[str, str], GeneratedSet] = {}
+
+    def of(self, domain: Domain, kind: str) -> GeneratedSet:
+        """The set of a kind of `KINDS`."""
+        key = domain.name, kind
+        if key not in self._made:
+            spans = _spans(domain, self._roles[domain.name], kind)
+            self._made[key] = GeneratedSet(set_name(domain.name, kind), KINDS[kind], spans)
+        return self._made[key]
+
+    def mentioned(self, program: Program) -> Iterator[tuple[Rule, GeneratedSet]]:
+        """The sets that rules mention, once a table, each with the first such rule.
+
+        A set of that name that the file makes itself is its own.
+        """
+        names = {f"@{set_name(d.name, kind)}": (d, kind) for d in program.domains.values() for kind in KINDS}
+        seen = set()
+        for rule in program.source.rules:
+            for word in rule.words:
+                key = (*rule.chain.table.key, word[1:])
+                if word in names and key not in seen and key not in program.source.set_names:
+                    seen.add(key)
+                    yield rule, self.of(*names[word])
 
 
-def mentioned(program: Program) -> Iterator[tuple[Rule, GeneratedSet]]:
-    """The sets that rules mention by `@DOMAIN_to` and `@DOMAIN_from`, once a table, each with the first such rule.
-
-    A set of that name that the file makes itself is its own.
-    """
-    names = {f"@{domain.name}_{way}": (domain, way) for domain in program.domains.values() for way in ("to", "from")}
-    own = program.source.set_names
-    seen = set()
-    for rule in program.source.rules:
-        for word in rule.words:
-            key = (rule.chain.table.key, word)
-            if word in names and key not in seen and (*rule.chain.table.key, word[1:]) not in own:
-                seen.add(key)
-                domain, direction = names[word]
-                yield rule, of_domain(word[1:], domain, program.role(domain), direction)
+def _spans(domain: Domain, role: Role, kind: str) -> list[Span]:
+    if kind == "to":
+        return prefixes.translated4_spans(domain)
+    if kind == "from" and role == "host":
+        return prefixes.clat6_spans(domain)
+    if kind == "native":
+        return prefixes.merged(prefixes.spans([*LINK_SCOPE6, *prefixes.native6(domain)]))
+    return prefixes.spans(prefixes.translated6(domain))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nfxlat.nft.language.sets import SetName
 from nfxlat.nft.language.spread import spread
+from nfxlat.wire.stamp import INJECTED_MARK
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
@@ -23,8 +24,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "route": ("route4", "route6"),
     "device": ("device4", "device6"),
 }
-INJECTED_MARK = 0x6E667800  # SO_MARK of the raw sockets, "nfx"; the templates take it off at output
-
 BITS = {"ip": 32, "ip6": 128}  # of an address in a set of a table of the family
 
 _DEFINE = re.compile(r"^define (\w+) = .*\n", re.MULTILINE)

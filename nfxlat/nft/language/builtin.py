@@ -1,0 +1,111 @@
+"""The rules of `nfxlat run --setup`: programs with `xlat`, as anybody could write them, one for each role and model.
+
+They name no address: what a domain translates is in its generated sets, so the text is short however many mappings
+there are, and mappings change without a chain being touched. All goes into the tables `nfxlat_` and the domain's name,
+one a family (`chains.home_table`).
+"""
+
+from nfxlat.nft.language.chains import ERRORS, REJECT, home_table
+from nfxlat.nft.language.compile import Compiled, compile_rules
+from nfxlat.nft.language.program import program
+from nfxlat.nft.language.sets import set_name
+from nfxlat.nft.language.statement import TAKES
+from nfxlat.queues import Queues
+from nfxlat.terms import Model, Role
+from nfxlat.xlat.domain import Domain
+
+Table = dict[str, list[str]]  # what stands behind `type filter hook`: the rules
+
+EARLY = "prerouting priority -450"
+OWN = "output priority -450"
+
+
+def text(name: str, role: Role, model: Model) -> str:
+    """The program of the domain `name`. Only the hook model has several roles: router and host."""
+    tables = {"hook": _host if role == "host" else _router, "route": _route, "device": _device}[model](name)
+    return "\n".join(_table(family, f"nfxlat_{name}", rules) for family, rules in tables.items())
+
+
+def owner(name: str) -> str:
+    """The name of the chain that marks the tables of the domain `name`."""
+    return f"nfxlat_domain_{name}"
+
+
+def compile_builtin(
+    domain: Domain, role: Role, model: Model, queues: Queues, *, native: bool, explain: bool = False
+) -> Compiled:
+    """The domain's rules, to be loaded in the place of any in the tables of their name.
+
+    Not `native`: with queue chains that only drop, for the compat target to open.
+    """
+    return compile_rules(
+        program(text(domain.name, role, model), f"rules {home_table(domain)}", (domain,)),
+        native=native,
+        explain=explain,
+        queues=queues,
+        owner=owner(domain.name),
+        origin="nfxlat run --setup",
+        role=role,
+        replace=True,
+        notes=False,
+    )
+
+
+def _router(name: str) -> dict[str, Table]:
+    return {
+        family: {
+            base: [_statement(name, direction, f"{family} daddr @{set_name(name, direction)}", hook)]
+            for base, hook in ((EARLY, "prerouting"), (OWN, "output"))
+        }
+        for direction, family in TAKES.items()
+    }
+
+
+def _host(name: str) -> dict[str, Table]:
+    own, plat = f"ip6 daddr @{set_name(name, 'from')}", f"ip6 saddr @{set_name(name, 'prefix6')}"
+    back = [
+        _statement(name, "from", f"{own} {plat}", "prerouting"),
+        "# Routers on the way have addresses of their own.",
+        _statement(name, "from", f"{own} {ERRORS['ip6']}", "errors"),
+    ]
+    out = _statement(name, "to", f'oifname "{name}" iifname != "{name}"', "postrouting")
+    return {"ip": {"postrouting priority srcnat + 1": [out]}, "ip6": {EARLY: back}}
+
+
+def _route(name: str) -> dict[str, Table]:
+    device = f'oifname "{name}"'
+    return {
+        family: {
+            EARLY: [_statement(name, direction, f"fib daddr {device}", "prerouting")],
+            OWN: [_statement(name, direction, device, "output")],
+        }
+        for direction, family in TAKES.items()
+    }
+
+
+def _statement(name: str, direction: str, matches: str, label: str) -> str:
+    return f'{matches} xlat {direction} {name} comment "xlat_{direction}_{name}-{label}"'
+
+
+def _device(name: str) -> dict[str, Table]:
+    def rules(family: str) -> Table:
+        returning = f'iifname "{name}" oifname "{name}" counter reject with {REJECT[family]}'
+        forged = f'oifname "{name}" fib saddr type local counter drop'
+        return {
+            "forward priority -450": [
+                "# Translated already, and routed back into the device: it would go round until its TTL is used up.",
+                f'{returning} comment "xlat_{name}-no-route"',
+                "# From outside, with this node's address as source; its own packets are not forwarded.",
+                f'{forged} comment "xlat_{name}-forged-source"',
+            ]
+        }
+
+    return {family: rules(family) for family in REJECT}
+
+
+def _table(family: str, name: str, chains: Table) -> str:
+    blocks = []
+    for base, rules in chains.items():
+        lines = [f"type filter hook {base}; policy accept;", *rules]
+        blocks.append("".join([f"\tchain {base.split()[0]} {{\n", *(f"\t\t{line}\n" for line in lines), "\t}\n"]))
+    return f"table {family} {name} {{\n" + "\n".join(blocks) + "}\n"

@@ -1,0 +1,138 @@
+"""Sets, chains and rules as values, and the one place where they become nft text.
+
+A rule's comment identifies it: what is loaded is compared with what was meant by table, chain and comment. `why` is a
+key of `WHY`, the explanations that `rules compile --explain` and the files of rules/ carry.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from textwrap import wrap
+
+from nfxlat.xlat import prefixes
+from nfxlat.xlat.prefixes import Span
+
+WIDTH = 110
+
+WHY = {
+    "injected": "what nfxlat has translated comes in here; taken again by its own domain it would go in circles",
+    "raw": "what nfxlat sends through a raw socket bears this mark up to the chain xlat_sent",
+    "local": "an address of this node stays its own",
+    "forged": "from outside, with this node's address as source: once injected, nothing checks that any more",
+    "native": "never translated: pool4 inside prefix6, which are IPv6 hosts, and link scope (neighbour discovery)",
+    "tcp": "unfragmented TCP may come as superframes, so it has a queue of its own",
+    "udp": "the stamp tells that this is one datagram, or a row of datagrams of known size",
+    "workers": "a flow has one worker, by its ports; fragments, and what has no ports, go to the first",
+    "queue": "no `bypass`, and a drop behind it: without a listener nothing leaks untranslated",
+    "untracked": "conntrack would see one half of each flow in each family, and call it invalid",
+    "stamped": "the stamp in the priority is for nfxlat alone: what was not queued gets its 0 back",
+    "sent": "the mark has done its work: it reaches no fwmark rule and no ICMP error (fwmark_reflect)",
+    "forward": "only what no rule took is ever routed into the device; an answer is better than silence",
+    "output": "this node's own packets, and its kernel's ICMP errors about translated packets, which go to a "
+    "translated address and never pass prerouting",
+    "owner": "nothing leads here: by its name `unload` knows the tables that came from this file",
+    "output-errors": "the rules choose among this node's packets, but its kernel's ICMP errors about translated "
+    "packets must be taken in any case",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How to write it. `closed`: without queue rules, for the compat target; `explain`: say why each rule is there."""
+
+    closed: bool = False
+    explain: bool = False
+    elements: bool = True  # False: the structure alone, whatever the domains' mappings are
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its matches and verdict, the comment that identifies it, and why it is there."""
+
+    text: str
+    comment: str
+    why: str = ""
+
+    def lines(self, style: Style) -> list[str]:
+        return [*why_lines(self.why, style), f'{self.text} comment "{self.comment}"']
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The rule that queues to number `queue`: left out of a closed chain."""
+
+    queue: int
+    comment: str
+    why: str = "queue"
+
+    def lines(self, style: Style) -> list[str]:
+        text = [] if style.closed else [f'queue num {self.queue} comment "{self.comment}"']
+        return [*why_lines(self.why, style), *text]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain; `base` is what makes it a base chain, such as "prerouting priority -449"; `note` its own comment."""
+
+    name: str
+    rules: tuple[Rule | Queued, ...] = ()
+    base: str = ""
+    note: str = ""
+    why: str = ""
+
+    def lines(self, style: Style) -> list[str]:
+        body = [f"type filter hook {self.base}; policy accept;"] if self.base else []
+        body += why_lines(self.why, style)
+        body += [f'comment "{self.note}"'] if self.note else []
+        body += [line for rule in self.rules for line in rule.lines(style)]
+        return [f"chain {self.name} {{", *(f"\t{line}" for line in body), "}"]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSet:
+    """A set of addresses that are `bits` (32, 128) wide, and what is in it."""
+
+    name: str
+    bits: int
+    spans: list[Span]
+
+    def lines(self, style: Style) -> list[str]:
+        """As nft has it; without its elements where the structure alone is asked for."""
+        lines = [f"set {self.name} {{", f"\ttype ipv{4 if self.bits == 32 else 6}_addr", "\tflags interval"]
+        lines.append("\tauto-merge")
+        if self.spans and style.elements:  # nft has no empty list
+            lines.append(f"\telements = {{ {', '.join(prefixes.span_texts(self.spans, self.bits))} }}")
+        return [*lines, "}"]
+
+
+Item = Chain | GeneratedSet
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of its own, which takes the place of one of that name."""
+
+    family: str
+    name: str
+    items: tuple[Item, ...]
+
+    def lines(self, style: Style) -> list[str]:
+        body = [f"\t{line}" if line else "" for line in item_lines(self.items, style)]
+        return [*replaced(self.family, self.name), f"table {self.family} {self.name} {{", *body, "}"]
+
+
+def item_lines(items: Iterable[Item], style: Style) -> list[str]:
+    """Sets and chains with an empty line between any two."""
+    lines: list[str] = []
+    for item in items:
+        lines += ([""] if lines else []) + item.lines(style)
+    return lines
+
+
+def replaced(family: str, name: str) -> list[str]:
+    """What takes a table away whether it is there or not."""
+    return [f"table {family} {name}", f"delete table {family} {name}"]
+
+
+def why_lines(key: str, style: Style) -> list[str]:
+    """The explanation as comments; none unless asked for."""
+    return [f"# {line}" for line in wrap(WHY.get(key, ""), WIDTH)] if style.explain else []

@@ -1,0 +1,79 @@
+"""What statements say themselves, so that the generator need not: each guard is one rule less a packet.
+
+- `injected`  what comes from the domain device never gets here
+- `sent`      nor what nfxlat sends through raw sockets
+- `local`     the packet leaves by the domain device, so it is for no address of this node
+- `native`    the destination is one of the host's own, inside neither pool4 nor link scope
+"""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from nfxlat.nft.language.program import Program, Statement
+from nfxlat.nft.language.sets import set_name
+from nfxlat.nft.language.statement import TAKES
+from nfxlat.terms import Role
+from nfxlat.xlat.domain import Domain
+
+EARLY = -400  # of a priority: ahead of defragmentation
+
+Headed = set[tuple[str, str, str]]  # family, table, chain
+
+
+def implied(
+    program: Program, statements: Iterable[Statement], domain: Domain, role: Role, headed: Headed
+) -> frozenset[str]:
+    """The guards that all of the statements do without; `headed` chains begin with what lets those packets off."""
+    return frozenset.intersection(*(_of(program, statement, domain, role, headed) for statement in statements))
+
+
+def _of(program: Program, statement: Statement, domain: Domain, role: Role, headed: Headed) -> frozenset[str]:
+    words = _words(program, statement)
+    others = [chain for chain in statement.bases if chain.key not in headed]
+    hooks = {chain.base.hook for chain in others if chain.base}
+    found = set()
+    if not hooks - {"output"} or _holds(words, "iifname", "!=", domain.name):
+        found.add("injected")
+    if "output" not in hooks:
+        found.add("sent")
+    if leaves_by_device(words, domain):
+        found.add("local")
+    if role == "host" and ("ip6", "daddr") in pairwise(words) and not _holds(words, "ip6", "daddr", "!="):
+        found |= {"local", "native"}  # a CLAT's address may be one of its host's: prefix6 as source tells
+    return frozenset(found)
+
+
+def takes_all_at_output(program: Program, domain: Domain, direction: str) -> bool:
+    """Whether a statement takes all that is translated of this node's own packets, kernel ICMP errors among them."""
+    by_address = [TAKES[direction], "daddr", f"@{set_name(domain.name, direction)}"]
+    return any(
+        _first(program, statement) and _words(program, statement) in (by_address, ["oifname", domain.name])
+        for statement in program.of(domain, direction)
+    )
+
+
+def leaves_by_device(words: list[str], domain: Domain) -> bool:
+    """Whether a rule takes only what is routed into the domain device."""
+    return _holds(words, "oifname", domain.name)
+
+
+def _first(program: Program, statement: Statement) -> bool:
+    """Whether each packet of the output hook meets the statement, but for those that other statements take."""
+    base = statement.rule.chain.base
+    if base is None or base.hook != "output" or base.priority is None or base.priority >= EARLY:
+        return False
+    ending = [other.rule for other in program.statements]
+    for rule in program.source.rules:
+        if rule is statement.rule:
+            break
+        if rule.chain is statement.rule.chain and not any(rule is other for other in ending):
+            return False
+    return True
+
+
+def _words(program: Program, statement: Statement) -> list[str]:
+    return [program.source.value(token).bare for token in statement.matches]
+
+
+def _holds(words: list[str], *part: str) -> bool:
+    return any(tuple(words[at : at + len(part)]) == part for at in range(len(words)))
