@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from nfxlat.datapath.source import Kind
 from nfxlat.wire import nfqueue as nl
+from nfxlat.wire.netlink import ATTRIBUTE
 
 _SECOND_ATTRIBUTE = nl.HEADER_SIZE + 12  # behind NFQA_PACKET_HDR, 4 + 7 octets, padded
 _word = struct.Struct("=I").unpack_from
-_attribute = struct.Struct("=HH").unpack_from
+_attribute = ATTRIBUTE.unpack_from
 _number = struct.Struct("!I").unpack_from
 
 Key = tuple[bytes, ...]

@@ -8,7 +8,6 @@ their layout; of those beyond the first LAYOUTS each is learnt anew, which is on
 import contextlib
 import errno
 import os
-import socket
 import struct
 from collections.abc import Sequence
 
@@ -17,16 +16,15 @@ from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.source import HEADROOM, Record
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.netlink.connection import Connection
 from nfxlat.wire import nfqueue as nl
+from nfxlat.wire.netlink import HEADER, NETLINK_NETFILTER
 
-_SO_RCVBUFFORCE = 33
-_SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
 COPY_RANGE = 65531  # the largest payload that a 16-bit attribute length allows
 SLOT_SIZE = 72 * 1024  # a whole message: 65531 octets of payload, its attributes, the headroom
 LAYOUTS = 8  # remembered; a mix of traffic has three or four
 KINDS = 256  # remembered of each layout: a handful an interface
 
-_header = struct.Struct("=IH").unpack_from  # netlink: length, type
 _priority = struct.Struct("!I").unpack_from
 _put_id = struct.Struct("4s").pack_into
 
@@ -42,7 +40,7 @@ class NetlinkQueue:
     ) -> None:
         self.queue = queue
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, nl.NETLINK_NETFILTER)
+            self._connection = Connection(NETLINK_NETFILTER)
         except OSError as error:
             raise OperatorError(
                 f"the kernel has no netfilter netlink ({os.strerror(error.errno or 0)})",
@@ -50,11 +48,11 @@ class NetlinkQueue:
                 hint="a kernel with CONFIG_NETFILTER_NETLINK_QUEUE is needed",
             ) from error
         try:
-            self._socket.bind((0, 0))
             self._configure(superframes, maxlen, receive_buffer)
         except BaseException:
-            self._socket.close()
+            self._connection.close()
             raise
+        self._socket = self._connection.socket
         self._socket.setblocking(False)
         self._descriptor = self._socket.fileno()
         self._batch = ReceiveBatch(slots, SLOT_SIZE, HEADROOM)
@@ -66,12 +64,8 @@ class NetlinkQueue:
     def _configure(self, superframes: bool, maxlen: int, receive_buffer: int) -> None:
         self._ask(nl.config(self.queue, nl.config_command(nl.CMD_BIND)))
         # Each message is charged at its truesize; the default holds three superframes.
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        # Without it one overflow makes the socket refuse everything until it has been drained (af_netlink.c).
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
+        self._connection.grow(receive_buffer)
+        self._connection.bear_overruns()
         self._ask(nl.config(self.queue, nl.config_maxlen(maxlen)))
         self._ask(nl.config(self.queue, nl.config_flags(nl.F_GSO if superframes else 0, nl.F_GSO | nl.F_FAIL_OPEN)))
         self._ask(nl.config(self.queue, nl.config_copy(COPY_RANGE)))
@@ -79,10 +73,7 @@ class NetlinkQueue:
     def _ask(self, message: bytes) -> None:
         where = f"queue {self.queue}"
         try:
-            self._socket.send(message)
-            code = nl.error(self._socket.recv(4096))
-            while code < 0:  # packets may already arrive in front of the answer
-                code = nl.error(self._socket.recv(1 << 17))
+            code = self._connection.request(message)
         except OSError as error:
             code = error.errno or errno.EIO
         holder = _holder(self.queue)
@@ -124,7 +115,7 @@ class NetlinkQueue:
                 ):
                     break
             else:
-                length, message = _header(buffer, slot)
+                length, message, *_ = HEADER.unpack_from(buffer, slot)
                 if message != nl.TYPE_PACKET:
                     continue  # an error about a verdict that came too late: the queue was flushed meanwhile
                 layout, kind = learn(buffer, slot)
@@ -181,7 +172,7 @@ class NetlinkQueue:
 
     def close(self) -> None:
         """Give the queue back: what waits in it is dropped by the kernel."""
-        self._socket.close()
+        self._connection.close()
 
 
 def _holder(queue: int) -> str:

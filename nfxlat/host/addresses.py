@@ -1,19 +1,17 @@
 """The addresses of this node, and a descriptor that tells when they may have changed."""
 
 import contextlib
-import errno
 import ipaddress
 import os
 import socket
-from types import TracebackType
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host.links import link_of
-
-RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x10, 0x100  # linux/rtnetlink.h
+from nfxlat.netlink.connection import Connection
+from nfxlat.wire.netlink import NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
 
 
 def local_addresses() -> frozenset[bytes]:
@@ -23,39 +21,9 @@ def local_addresses() -> frozenset[bytes]:
         return frozenset(ipaddress.ip_address(text).packed for text in found)
 
 
-class AddressWatch:
-    """Readable (poll `fileno`) when an address came or went; `drain`, then ask `local_addresses` anew."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
-        self._socket.bind((0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def drain(self) -> None:
-        """Read away what is waiting. An overrun is news like any other."""
-        while True:
-            try:
-                self._socket.recv(65536)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __enter__(self) -> "AddressWatch":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+def watch_addresses() -> Connection:
+    """Readable (poll `fileno`) when an address came or went; `drain` it, then ask `local_addresses` anew."""
+    return Connection(NETLINK_ROUTE, groups=(RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR))
 
 
 def add_address(ipr: IPRoute, device: str, address: str) -> bool:

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from pyroute2 import IPRoute
 
+from nfxlat.netlink.connection import Connection
+from nfxlat.wire.netlink import NETLINK_ROUTE, chosen
+
 RTM_GETNEIGH, NDA_DST, NTF_PROXY = 30, 1, 0x08  # linux/rtnetlink.h, linux/neighbour.h
-NLMSG_ERROR, NLMSG_DONE, NLM_F_REQUEST, NLM_F_DUMP = 2, 3, 0x1, 0x300  # linux/netlink.h
 RT_SCOPE_UNIVERSE, IFF_LOOPBACK = 0, 0x8
-_HEADER, _ENTRY, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
+_NDMSG = struct.Struct("=BxxxiHBB")
 
 Network = IPv4Network | IPv6Network
 
@@ -44,30 +46,13 @@ def links() -> list[Link]:
 
 def proxies() -> set[tuple[int, bytes]]:
     """Interface index and packed address of each `ip neigh add proxy` entry."""
-    found = set()
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as netlink:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            body = _ENTRY.pack(family, 0, 0, NTF_PROXY, 0)
-            netlink.send(_HEADER.pack(16 + len(body), RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body)
-            done = False
-            while not done:
-                answer = netlink.recv(1 << 17)
-                at = 0
-                while at < len(answer):
-                    length, kind, *_ = _HEADER.unpack_from(answer, at)
-                    done = kind in (NLMSG_DONE, NLMSG_ERROR)
-                    if not done:
-                        found.add((_ENTRY.unpack_from(answer, at + 16)[1], _destination(answer[at + 28 : at + length])))
-                    at += length + 3 & ~3
-    return found
+    with Connection(NETLINK_ROUTE) as connection:
+        return {
+            entry
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for entry in connection.dump(RTM_GETNEIGH, _NDMSG.pack(family, 0, 0, NTF_PROXY, 0), _entry)
+        }
 
 
-def _destination(attributes: bytes) -> bytes:
-    """NDA_DST among the attributes of an entry; empty without it."""
-    at = 0
-    while at + 4 <= len(attributes):
-        length, kind = _ATTRIBUTE.unpack_from(attributes, at)
-        if kind == NDA_DST:
-            return attributes[at + 4 : at + length]
-        at += max(length, 4) + 3 & ~3
-    return b""
+def _entry(body: bytes) -> tuple[int, bytes]:
+    return _NDMSG.unpack_from(body)[1], chosen(body, frozenset((NDA_DST,)), _NDMSG.size).get(NDA_DST, b"")

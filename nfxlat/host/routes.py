@@ -9,6 +9,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import rtnetlink
 from nfxlat.host.rtnetlink import Request
 from nfxlat.plan.routes import PROTOCOL, Place, Route
+from nfxlat.wire.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -36,7 +37,7 @@ def add(wanted: Sequence[Route], replaceable: Collection[Place] = (), others: Co
 
     def flags(route: Route) -> int:
         renew = route.place in replaceable and route not in others
-        return rtnetlink.NLM_F_CREATE | (rtnetlink.NLM_F_REPLACE if renew else rtnetlink.NLM_F_EXCL)
+        return NLM_F_CREATE | (NLM_F_REPLACE if renew else NLM_F_EXCL)
 
     requests = [(request, flags(route)) for route, request in zip(wanted, _requests(wanted, indexes), strict=True)]
     for index, code in rtnetlink.apply(rtnetlink.RTM_NEWROUTE, requests):

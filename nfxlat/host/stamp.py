@@ -22,8 +22,10 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import bpf, clsact
+from nfxlat.netlink.connection import Connection
 from nfxlat.wire import bpf as code
 from nfxlat.wire.btf import member_offsets
+from nfxlat.wire.netlink import NETLINK_ROUTE, RTNLGRP_LINK
 from nfxlat.wire.stamp import MAGIC, UDP
 
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -32,7 +34,6 @@ PACKET_HOST = 0  # linux/if_packet.h
 SKB_GSO_DODGY, SKB_GSO_UDP_L4 = 1 << 1, 1 << 17  # linux/skbuff.h
 NEXT = -1  # TCX_NEXT, TC_ACT_UNSPEC: whatever comes behind us decides
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
-RTMGRP_LINK = 0x1  # linux/rtnetlink.h
 
 How = Literal["tcx", "cls_bpf"]
 HOW: tuple[How, ...] = ("tcx", "cls_bpf")  # in the order of preference
@@ -154,11 +155,8 @@ class Stamp:
         self._attached: dict[int, int] = {}  # ifindex: descriptor of the link, -1 for cls_bpf
         self._refused: set[int] = set()
         self._program = -1
-        self._watch = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
+        self._watch = Connection(NETLINK_ROUTE, groups=(RTNLGRP_LINK,))
         try:
-            self._watch.bind((0, RTMGRP_LINK))
             sweep(domain_device, report, left_over)
             self._load(udp)
             self._choose(HOW if how is None else how)
@@ -178,7 +176,7 @@ class Stamp:
 
     def refresh(self) -> None:
         """Stamp the interfaces that have come, forget those that have gone."""
-        self._drain()
+        self._watch.drain()
         if self.how is not None:
             names = self._attach_all(self.how)
             if names:
@@ -272,16 +270,6 @@ class Stamp:
             os.close(self._program)
             self._program = -1
         self.how = None
-
-    def _drain(self) -> None:
-        while True:
-            try:
-                self._watch.recv(65536)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:  # an overrun is news like any other
-                    raise
 
 
 def _errno(error: OSError | NetlinkError) -> int:

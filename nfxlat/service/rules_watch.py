@@ -11,26 +11,23 @@ they compare equal. Until the repair the terminal routes hold translated prefixe
 - Two that flush each other's rules would go on for ever: after REPAIRS within a minute there is a minute's rest.
 """
 
-import errno
-import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import elements, listing, netlink
+from nfxlat.netlink.connection import Connection
+from nfxlat.nft.kernel import elements, listing
+from nfxlat.nft.kernel.nf_tables import TYPE_DELSETELEM
 from nfxlat.plan.plan import Plan
 from nfxlat.service import own_rules
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
+from nfxlat.wire.netlink import NETLINK_NETFILTER, NFNLGRP_NFTABLES, NLMSG_OVERRUN
 
-NFNLGRP_NFTABLES = 7
-NETLINK_ADD_MEMBERSHIP, SOL_NETLINK = 1, 270
 DEBOUNCE = 0.1  # seconds
 REPAIRS, WINDOW, REST = 5, 60.0, 60.0  # so many within so many seconds, then so many seconds of rest
-
-_header = struct.Struct("=IH").unpack_from
+RECEIVE_BUFFER = 1 << 20
 
 
 class RulesWatch:
@@ -53,53 +50,36 @@ class RulesWatch:
         self._elements_too = False
         self._repairs: deque[float] = deque(maxlen=REPAIRS)
         self._resting = False
-        self._socket = netlink.opened()
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, netlink.SO_RCVBUFFORCE, 1 << 20)
-        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+        self._heard = Connection(NETLINK_NETFILTER, groups=(NFNLGRP_NFTABLES,), receive_buffer=RECEIVE_BUFFER)
         self._selected = self._leading() if setup is None else set()
         self._due = True
         later(0.0, self._look)
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._heard.fileno()
 
     def close(self) -> None:
-        self._socket.close()
+        self._heard.close()
 
     def changed(self) -> None:
         """Hear what has changed, and look a moment later."""
-        while True:
-            try:
-                data = self._socket.recv(1 << 17)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                self._elements_too = True  # an overrun: anything may have changed
-                continue
-            self._elements_too |= self._tells_of_elements(data)
+        # After an overrun anything may have changed.
+        self._elements_too |= any(kind in (TYPE_DELSETELEM, NLMSG_OVERRUN) for kind, *_ in self._heard.drain())
         if not self._due:
             self._due = True
             self._later(DEBOUNCE, self._look)
 
-    @staticmethod
-    def _tells_of_elements(data: bytes) -> bool:
-        at = 0
-        while at + 16 <= len(data):
-            length, kind = _header(data, at)
-            if kind & 0xFF == elements.NFT_MSG_DELSETELEM:
-                return True
-            at += max(16, (length + 3) & ~3)
-        return False
-
     def _look(self) -> None:
         self._due = False
-        if self._setup is None:
-            self._look_for_queues()
-        elif not self._resting:
-            self._look_for_rules(self._setup)
+        try:
+            if self._setup is None:
+                self._look_for_queues()
+            elif not self._resting:
+                self._look_for_rules(self._setup)
+        except OperatorError as error:  # they cannot be listed: nothing is known, and nothing is done
+            self._elements_too = True
+            self._report(str(error))
+            self._later(1.0, self.changed)
 
     # --- rules of --setup ---
 

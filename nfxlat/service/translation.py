@@ -19,7 +19,7 @@ from typing import Any
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.host import capabilities
-from nfxlat.host.addresses import AddressWatch, local_addresses
+from nfxlat.host.addresses import local_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
@@ -100,7 +100,7 @@ class Service:
 
     def _watch_node(self, stack: ExitStack) -> None:
         """Follow what others change of addresses and interfaces."""
-        addresses = stack.enter_context(AddressWatch())
+        addresses = stack.enter_context(watch_addresses())
 
         def addresses_changed() -> None:
             addresses.drain()

@@ -11,7 +11,7 @@ from typing import Any
 
 import fuzz_core
 
-from nfxlat.datapath import nfqueue as netlink
+from nfxlat.datapath import nfqueue
 from nfxlat.datapath.counters import REASONS, Counters
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.frame import ethernet
@@ -21,8 +21,8 @@ from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
+from nfxlat.wire import netlink, stamp, vnet
 from nfxlat.wire import nfqueue as nl
-from nfxlat.wire import stamp, vnet
 
 _BLOCK = 4
 _UNFINISHED, _GSO, _STAMPED = 1, 2, 4
@@ -77,7 +77,7 @@ def fast_path(data: bytes) -> None:
 
 def _is_trimmed(packet: bytes) -> bool:
     """Whether the packet ends where its header says, and can come out of a queue."""
-    if len(packet) > netlink.COPY_RANGE:
+    if len(packet) > nfqueue.COPY_RANGE:
         return False
     length = int.from_bytes(packet[2:4] if packet[0] >> 4 == 4 else packet[4:6], "big")
     return len(packet) == length + (0 if packet[0] >> 4 == 4 else 40)
@@ -179,7 +179,7 @@ class _Messages:
     """In place of recvmmsg: the messages lie in the slots already."""
 
     def __init__(self) -> None:
-        self.buffer, self.base, self.count = bytearray(_SLOTS * netlink.SLOT_SIZE), 0, 0
+        self.buffer, self.base, self.count = bytearray(_SLOTS * nfqueue.SLOT_SIZE), 0, 0
 
     def receive(self, _: int) -> int:
         return self.count
@@ -221,7 +221,7 @@ class Collector:
 
 def _queue() -> Any:
     """A NetlinkQueue without a socket."""
-    queue: Any = object.__new__(netlink.NetlinkQueue)
+    queue: Any = object.__new__(nfqueue.NetlinkQueue)
     queue.queue, queue._descriptor, queue._ids, queue._layouts = 7, -1, [], []
     queue._batch, queue._socket = _Messages(), _Told()
     queue._drop = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True))
@@ -290,13 +290,13 @@ def _message_about(data: bytes) -> list[bytes]:
         return []
     info, hook, indev = data[0] & 7, data[1] % 5, data[2] % 11
     attributes = [
-        nl.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, hook))),
-        nl.attribute(nl.NFQA_IFINDEX_INDEV, indev.to_bytes(4, "big")),
-        nl.attribute(nl.NFQA_SKB_INFO, info.to_bytes(4, "big")),
-        nl.attribute(
+        netlink.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, hook))),
+        netlink.attribute(nl.NFQA_IFINDEX_INDEV, indev.to_bytes(4, "big")),
+        netlink.attribute(nl.NFQA_SKB_INFO, info.to_bytes(4, "big")),
+        netlink.attribute(
             nl.NFQA_PRIORITY, (stamp.MAGIC | int.from_bytes(data[3:6], "big") & 0x1FFFF | _LEAST).to_bytes(4, "big")
         ),
-        nl.attribute(nl.NFQA_PAYLOAD, case.packet[: netlink.COPY_RANGE]),
+        netlink.attribute(nl.NFQA_PAYLOAD, case.packet[: nfqueue.COPY_RANGE]),
     ]
     return [message(*attributes)]
 
@@ -304,7 +304,7 @@ def _message_about(data: bytes) -> list[bytes]:
 def message(*attributes: bytes) -> bytes:
     """A queue message of these attributes."""
     body = bytes(4) + b"".join(attributes)
-    return (16 + len(body)).to_bytes(4, sys.byteorder) + nl.TYPE_PACKET.to_bytes(2, sys.byteorder) + bytes(10) + body
+    return netlink.message(nl.TYPE_PACKET, 0, 0, body)
 
 
 def counted(counters: Counters) -> dict[Reason, int]:
@@ -317,20 +317,20 @@ def deliver(messages: Sequence[bytes]) -> Sequence[Record]:
     """The records of the messages, which lie in the slots of the queue's buffer now."""
     batch = QUEUE._batch
     batch.count = len(messages)
-    if len(QUEUE._layouts) == netlink.LAYOUTS:
+    if len(QUEUE._layouts) == nfqueue.LAYOUTS:
         QUEUE._layouts.clear()  # for new ones to be learnt
     QUEUE._socket.sent.clear()
     for number, message in enumerate(messages):
-        at = number * netlink.SLOT_SIZE + HEADROOM
-        room = netlink.SLOT_SIZE - HEADROOM - 64
+        at = number * nfqueue.SLOT_SIZE + HEADROOM
+        room = nfqueue.SLOT_SIZE - HEADROOM - 64
         batch.buffer[at : at + len(message)] = message
         assert len(message) <= room
         batch.buffer[at + len(message) : at + len(message) + 64] = bytes(64)
     records: Sequence[Record] = QUEUE.receive()
     assert len(records) <= len(messages)
     for start, length, _, _ in records:
-        slot = start // netlink.SLOT_SIZE * netlink.SLOT_SIZE
+        slot = start // nfqueue.SLOT_SIZE * nfqueue.SLOT_SIZE
         assert slot + HEADROOM <= start, "no headroom"
         assert length >= 0
-        assert start + length <= slot + netlink.SLOT_SIZE, "a packet beyond its slot"
+        assert start + length <= slot + nfqueue.SLOT_SIZE, "a packet beyond its slot"
     return records

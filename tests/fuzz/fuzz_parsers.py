@@ -3,6 +3,7 @@
 What is wrong with a file or a text is one `OperatorError`; octets of packets never raise.
 """
 
+import contextlib
 import json
 from io import BytesIO
 from itertools import islice
@@ -17,7 +18,7 @@ from nfxlat.offline.capture import Capture
 from nfxlat.offline.packet import explain_packet
 from nfxlat.offline.translation import DIRECTIONS, Counts, judge
 from nfxlat.outcome import Action
-from nfxlat.wire import btf, fragment, icmp, ipv4, ipv6, nfqueue, stamp, transport
+from nfxlat.wire import btf, fragment, icmp, ipv4, ipv6, netlink, stamp, transport
 from nfxlat.wire.checksum import internet_checksum, is_valid
 from nfxlat.xlat.prefixes import clat4, clat6, native6, terminal4, terminal6, texts
 from nfxlat.xlat.translator import Translator
@@ -139,7 +140,11 @@ def _type_information(data: bytes) -> None:
 
 
 def _answer(data: bytes) -> None:
-    assert isinstance(nfqueue.error(data), int)
+    with contextlib.suppress(netlink.Malformed):
+        for kind, _, _, body in netlink.messages(data):
+            if kind == netlink.NLMSG_ERROR:
+                netlink.errno_of(body)
+            assert len(dict(netlink.attributes(body))) <= len(body) // 4
 
 
 def _priority(data: bytes) -> None:

@@ -22,7 +22,8 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 
 from nfxlat.config import DEFAULT
-from nfxlat.datapath import nfqueue as netlink
+from nfxlat.datapath import nfqueue
+from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -160,11 +161,12 @@ def worker_cases() -> Iterator[tuple[str, bytes]]:
         block = bytes((0, number % 12, 0, number % 5, 3, 1, 4, 176))
         yield name, block + controlled(0, packet)
     packet = bytes(IP(src=A4, dst=B4) / UDP() / b"data")
-    attributes = nl.attribute(nl.NFQA_PACKET_HDR, b"\0\0\0\1\x08\0\0") + nl.attribute(nl.NFQA_MARK, b"\0\0\0\7")
-    attributes += nl.attribute(nl.NFQA_CAP_LEN, b"\0\1\0\0") + nl.attribute(nl.NFQA_PAYLOAD, packet)
-    message = pack("<IHHIIHH", 20 + len(attributes), nl.TYPE_PACKET, 0, 0, 0, 0, 0) + attributes
-    error = pack("<IHHIIi", 36, nl.NLMSG_ERROR, 0, 0, 0, -2) + bytes(16)
-    assert len(message) < netlink.SLOT_SIZE
+    attributes = netlink.attribute(nl.NFQA_PACKET_HDR, b"\0\0\0\1\x08\0\0")
+    attributes += netlink.be32(nl.NFQA_MARK, 7) + netlink.be32(nl.NFQA_CAP_LEN, 1 << 16)
+    attributes += netlink.attribute(nl.NFQA_PAYLOAD, packet)
+    message = netlink.message(nl.TYPE_PACKET, 0, 0, netlink.nfgenmsg(0) + attributes)
+    error = netlink.message(netlink.NLMSG_ERROR, 0, 0, pack("=i", -2) + bytes(16))
+    assert len(message) < nfqueue.SLOT_SIZE
     yield "messages", b"\1\0" + b"".join(len(m).to_bytes(2, "big") + m for m in (message, error, message))
 
 
@@ -248,7 +250,9 @@ def wires() -> Iterator[tuple[str, bytes]]:
     types = pack("=III", 1, 4 << 24 | 2, 16) + pack("=IIIIII", 9, 0, 32, 18, 0, 64)
     header = pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings))
     yield "btf", b"\4" + header + types + strings
-    yield "answer", b"\5" + pack("=IHHIIi", 36, 2, 0, 0, 0, -16)
+    listed = netlink.attribute(1, b"odd") + netlink.nested(2, netlink.u32(3, 4))
+    refusal = netlink.message(netlink.NLMSG_ERROR, 0, 1, pack("=i", -16) + bytes(16))
+    yield "answer", b"\5" + netlink.message(24, 2, 1, listed) + refusal
     yield "stamp", b"\6" + pack("!I", 0x6E6705DC)
     yield "udp", b"\7" + bytes(UDP() / b"data")
 

@@ -16,12 +16,13 @@ from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.superframe import segments
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Reason
+from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.btf import MAGIC, member_offsets
 from nfxlat.xlat.translator import Translator
 
 TRANSLATOR = fuzz_core.TRANSLATORS[0]
-HEADER = nl.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, nl.PREROUTING)))
+HEADER = netlink.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, nl.PREROUTING)))
 FLOWS = {4: IP(src="192.0.2.2", dst="203.0.113.2"), 6: IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202")}
 
 
@@ -51,20 +52,20 @@ def test_a_tcp_data_offset_beyond_the_packet_does_not_end_the_worker(
 ) -> None:
     made, counters = worker(fast, injector)
     packet = bytes(FLOWS[version] / TCP(dataofs=15))
-    fuzz_datapath.deliver([fuzz_datapath.message(HEADER, nl.attribute(nl.NFQA_PAYLOAD, packet))])
+    fuzz_datapath.deliver([fuzz_datapath.message(HEADER, netlink.attribute(nl.NFQA_PAYLOAD, packet))])
     made.batch(fuzz_datapath.QUEUE)
     assert counters.totals[Total.INJECTED] == 1
     assert counters.totals[Total.TCP_PAYLOAD] == 0
 
 
 @pytest.mark.parametrize("hook", [nl.PREROUTING, nl.FORWARD])
-@pytest.mark.parametrize("payload", [(), (nl.attribute(nl.NFQA_PAYLOAD, b""),)])
+@pytest.mark.parametrize("payload", [(), (netlink.attribute(nl.NFQA_PAYLOAD, b""),)])
 def test_a_message_without_a_packet_is_counted_and_dropped(
     payload: tuple[bytes, ...], hook: int, injector: Injector
 ) -> None:
     made, counters = worker(True, injector)
     made._local = {bytes(4)}
-    header = nl.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, hook)))
+    header = netlink.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, hook)))
     fuzz_datapath.deliver([fuzz_datapath.message(header, *payload)])
     assert made.batch(fuzz_datapath.QUEUE) == 1
     counted = fuzz_datapath.counted(counters)
@@ -73,7 +74,7 @@ def test_a_message_without_a_packet_is_counted_and_dropped(
 
 def test_an_attribute_without_length_does_not_stop_the_walk() -> None:
     empty = struct.pack("=HH", 0, 99)
-    message = fuzz_datapath.message(HEADER, empty, nl.attribute(nl.NFQA_PAYLOAD, b"packet"))
+    message = fuzz_datapath.message(HEADER, empty, netlink.attribute(nl.NFQA_PAYLOAD, b"packet"))
     ((start, length, _, kind),) = fuzz_datapath.deliver([message])
     assert bytes(fuzz_datapath.QUEUE.buffer[start : start + length]) == b"packet"
     assert kind.whole

@@ -12,7 +12,7 @@ from pyroute2 import IPRoute
 from setup_node import entered_node, made
 
 from nfxlat.host import addresses, device, netns, routes
-from nfxlat.host.addresses import AddressWatch, local_addresses
+from nfxlat.host.addresses import local_addresses, watch_addresses
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.mtu import egress_mtu
 from nfxlat.lab.netns import Namespace, wait_for
@@ -153,7 +153,7 @@ def test_egress_mtu_is_the_route_s(node: Namespace) -> None:
 
 
 def test_address_watch_wakes_when_an_address_comes(node: Namespace) -> None:
-    with AddressWatch() as watch:
+    with watch_addresses() as watch:
         assert not select.select([watch], [], [], 0)[0]
         node.ip("address add 10.9.5.1/24 dev v4")
         assert select.select([watch], [], [], 5)[0]

@@ -239,8 +239,9 @@ def test_a_queue_with_bypass_leaks_where_nobody_listens(
         else:
             load.run(text % f"ip daddr {PLAIN_HOST6} goto q")
             if not advised:  # xt_NFQUEUE.h: NFQ_FLAG_BYPASS
-                plain, queue_rule = (struct.pack("=HHHxx", 7, 1, flag) for flag in (0, 1))
-                made = compat.queue_rule("ip", "own", "q", 7, "q").replace(plain, queue_rule)
+                plain, bypass = (struct.pack("=HHHxx", 7, 1, flag) for flag in (0, 1))
+                kind, flags, body = compat.queue_rule("ip", "own", "q", 7, "q")
+                made = kind, flags, body.replace(plain, bypass)
                 monkeypatch.setattr(compat, "queue_rule", lambda *_: made)
             compat.insert_queue_rule("ip", "own", "q", 7, "q")
     with bare_lab.plain_ipv4():

@@ -8,11 +8,12 @@ from unittest.mock import patch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nfxlat.datapath import nfqueue as netlink
+from nfxlat.datapath import nfqueue
 from nfxlat.datapath.layout import learn
 from nfxlat.datapath.mmsg import ReceiveBatch
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 
 Message = tuple[bytes, int]  # its octets, and how many more or fewer its length tells
@@ -40,10 +41,10 @@ payload = st.binary(max_size=60)
 
 
 def message(attributes: list[tuple[int, bytes]], packet_id: int, hook: int, data: bytes) -> bytes:
-    body = bytes(4) + nl.attribute(nl.NFQA_PACKET_HDR, struct.pack("!IHB", packet_id, 0x800, hook))
-    body += b"".join(nl.attribute(kind, value) for kind, value in attributes)
+    body = bytes(4) + netlink.attribute(nl.NFQA_PACKET_HDR, struct.pack("!IHB", packet_id, 0x800, hook))
+    body += b"".join(netlink.attribute(kind, value) for kind, value in attributes)
     body += struct.pack("=HH", 4 + len(data), nl.NFQA_PAYLOAD) + data
-    return struct.pack("=IHHII", 16 + len(body), nl.TYPE_PACKET, 0, 0, 0) + body
+    return netlink.message(nl.TYPE_PACKET, 0, 0, body)
 
 
 @st.composite
@@ -62,12 +63,12 @@ def batches(draw: st.DrawFn) -> list[Message]:
 
 class _Batch(ReceiveBatch):
     def __init__(self) -> None:
-        super().__init__(MOST, netlink.SLOT_SIZE, HEADROOM)
+        super().__init__(MOST, nfqueue.SLOT_SIZE, HEADROOM)
         self.waiting: list[Message] = []
 
     def receive(self, descriptor: int) -> int:
         for number, (octets, more) in enumerate(self.waiting):
-            at = number * netlink.SLOT_SIZE + HEADROOM
+            at = number * nfqueue.SLOT_SIZE + HEADROOM
             length = max(nl.HEADER_SIZE, len(octets) + more)
             self.buffer[at : at + len(octets) + 64] = octets + bytes(64)
             self.buffer[at : at + 4] = length.to_bytes(4, sys.byteorder)
@@ -88,11 +89,11 @@ def new_queue() -> Any:
     return queue
 
 
-def read(waiting: list[Message], layouts: int, kinds: int = netlink.KINDS) -> Read:
+def read(waiting: list[Message], layouts: int, kinds: int = nfqueue.KINDS) -> Read:
     """Records and packet ids of a batch, when so many layouts, and kinds of each, may be known."""
     queue = new_queue()
     BATCH.waiting = waiting
-    with patch.object(netlink, "LAYOUTS", layouts), patch.object(netlink, "KINDS", kinds):
+    with patch.object(nfqueue, "LAYOUTS", layouts), patch.object(nfqueue, "KINDS", kinds):
         queue.receive()
         return list(queue.receive()), queue._ids  # once more, now that all are known
 
@@ -103,7 +104,7 @@ SUPERFRAME = [(nl.NFQA_IFINDEX_INDEV, b"\0\0\0\5"), (nl.NFQA_PRIORITY, b"nf\5\xa
 def told(octets: bytes) -> tuple[int, ...]:
     """Packet id, INDEV, SKB_INFO, PRIORITY, octets of payload and whether they are all, read attribute by attribute."""
     numbers, payload, whole = dict.fromkeys(NUMBERS, 0), 0, True
-    for kind, value in nl.attributes(octets[nl.HEADER_SIZE :]):
+    for kind, value in netlink.attributes(octets[nl.HEADER_SIZE :]):
         if kind == nl.NFQA_PACKET_HDR:
             (packet_id,) = struct.unpack_from("!I", value)
         elif kind == nl.NFQA_PAYLOAD:
@@ -118,11 +119,11 @@ def told(octets: bytes) -> tuple[int, ...]:
 @given(batches())
 @example([(message(SUPERFRAME, 7, 0, b"x"), 0), (message(SUPERFRAME, 8, 0, b"yz"), 0)])
 def test_a_known_shape_changes_nothing(waiting: list[Message]) -> None:
-    records, ids = read(waiting, netlink.LAYOUTS)
-    assert (records, ids) == read(waiting, 0) == read(waiting, netlink.LAYOUTS, 1)
+    records, ids = read(waiting, nfqueue.LAYOUTS)
+    assert (records, ids) == read(waiting, 0) == read(waiting, nfqueue.LAYOUTS, 1)
     expected = {octets: told(octets) for octets, more in waiting if not more and octets[4:6] == PACKET}
     for (start, length, priority, kind), packet_id in zip(records, ids, strict=True):
-        octets = waiting[start // netlink.SLOT_SIZE][0]
+        octets = waiting[start // nfqueue.SLOT_SIZE][0]
         if octets in expected:
             found = int.from_bytes(packet_id, "big"), kind.indev, kind.skb_info, priority, length, kind.whole
             assert found == expected.pop(octets)
@@ -132,7 +133,7 @@ def test_a_known_shape_changes_nothing(waiting: list[Message]) -> None:
 def test_one_layout_is_learnt_once() -> None:
     waiting = [(message(SUPERFRAME, number, 0, bytes(number)), 0) for number in range(MOST)]
     with patch("nfxlat.datapath.nfqueue.learn", side_effect=learn) as learning:
-        records, ids = read(waiting, netlink.LAYOUTS)
+        records, ids = read(waiting, nfqueue.LAYOUTS)
     assert learning.call_count == 1
     assert [int.from_bytes(packet_id, "big") for packet_id in ids] == list(range(MOST))
     assert [record[1:] for record in records] == [(n, 0x6E6605A8, Kind(0, 5, 3)) for n in range(MOST)]
@@ -145,4 +146,4 @@ def test_thousands_of_interfaces_grow_no_memory() -> None:
         BATCH.waiting = [(message(attributes, 1, 0, b"x"), 0) for attributes in waiting]
         assert [kind.indev for *_, kind in queue.receive()] == list(range(first, first + MOST))
     (layout,) = queue._layouts
-    assert len(layout.kinds) <= netlink.KINDS < 40 * MOST
+    assert len(layout.kinds) <= nfqueue.KINDS < 40 * MOST

@@ -6,7 +6,7 @@ import pytest
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities
-from nfxlat.host.addresses import AddressWatch, local_addresses
+from nfxlat.host.addresses import local_addresses, watch_addresses
 from nfxlat.host.device import far_interface
 
 
@@ -15,7 +15,7 @@ def test_loopback_is_among_the_local_addresses() -> None:
 
 
 def test_address_watch_drains_without_waiting() -> None:
-    with AddressWatch() as watch:
+    with watch_addresses() as watch:
         assert watch.fileno() >= 0
         watch.drain()
 

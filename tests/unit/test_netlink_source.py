@@ -10,6 +10,7 @@ import pytest
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
+from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 
 
@@ -23,14 +24,13 @@ class Kernel:
 
     def answer(self, message: bytes) -> int:
         self.asked.append(message)
-        if message[6:8] == struct.pack("=H", nl.NLM_F_REQUEST | nl.NLM_F_ACK):
+        if message[6:8] == struct.pack("=H", netlink.NLM_F_REQUEST | netlink.NLM_F_ACK):
             code = self.errors.pop(0) if self.errors else 0
-            self.ours.send(struct.pack("=IHHIIi", 36, nl.NLMSG_ERROR, 0, 0, 0, -code) + message[:16])
+            self.ours.send(netlink.message(netlink.NLMSG_ERROR, 0, 0, struct.pack("=i", -code) + message[:16]))
         return len(message)
 
     def deliver(self, *attributes: bytes, kind: int = nl.TYPE_PACKET) -> None:
-        body = bytes(4) + b"".join(attributes)
-        self.ours.send(struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body)
+        self.ours.send(netlink.message(kind, 0, 0, bytes(4) + b"".join(attributes)))
 
     def verdicts(self) -> list[tuple[str, int, int]]:
         """(single or batch, verdict, id) of all verdicts so far."""
@@ -72,11 +72,11 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
 
 
 def header(packet_id: int, hook: int = nl.PREROUTING) -> bytes:
-    return nl.attribute(nl.NFQA_PACKET_HDR, struct.pack("!IHB", packet_id, 0x800, hook))
+    return netlink.attribute(nl.NFQA_PACKET_HDR, struct.pack("!IHB", packet_id, 0x800, hook))
 
 
 def u32(kind: int, value: int) -> bytes:
-    return nl.attribute(kind, struct.pack("!I", value))
+    return netlink.be32(kind, value)
 
 
 def test_the_queue_is_configured_before_packets_are_asked_for(kernel: Kernel) -> None:
@@ -91,17 +91,17 @@ def test_the_queue_is_configured_before_packets_are_asked_for(kernel: Kernel) ->
 
 def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
     source = NetlinkQueue(9, superframes=False)
-    kernel.deliver(header(5, nl.LOCAL_OUT), nl.attribute(nl.NFQA_PAYLOAD, b"payload"))
+    kernel.deliver(header(5, nl.LOCAL_OUT), netlink.attribute(nl.NFQA_PAYLOAD, b"payload"))
     kernel.deliver(
         header(6),
         u32(nl.NFQA_IFINDEX_INDEV, 4),
         u32(nl.NFQA_MARK, 99),
         u32(nl.NFQA_PRIORITY, 1348),
-        nl.attribute(9, bytes(12)),
+        netlink.attribute(9, bytes(12)),
         u32(nl.NFQA_SKB_INFO, nl.SKB_GSO | nl.SKB_CSUMNOTREADY),
-        nl.attribute(nl.NFQA_PAYLOAD, b"odd"),
+        netlink.attribute(nl.NFQA_PAYLOAD, b"odd"),
     )
-    kernel.deliver(header(7), u32(nl.NFQA_CAP_LEN, 70000), nl.attribute(nl.NFQA_PAYLOAD, b"cut"))
+    kernel.deliver(header(7), u32(nl.NFQA_CAP_LEN, 70000), netlink.attribute(nl.NFQA_PAYLOAD, b"cut"))
     first, second, third = source.receive()
     payloads = [bytes(source.buffer[start : start + length]) for start, length, _, _ in (first, second, third)]
     assert payloads == [b"payload", b"odd", b"cut"]
@@ -114,8 +114,8 @@ def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
 
 def test_messages_that_are_no_packets_are_passed_over(kernel: Kernel) -> None:
     source = NetlinkQueue(9, superframes=False)
-    kernel.deliver(kind=nl.NLMSG_ERROR)
-    kernel.deliver(header(1), nl.attribute(nl.NFQA_PAYLOAD, b"x"))
+    kernel.deliver(kind=netlink.NLMSG_ERROR)
+    kernel.deliver(header(1), netlink.attribute(nl.NFQA_PAYLOAD, b"x"))
     assert len(source.receive()) == 1
     source.conclude([])
     assert kernel.verdicts() == [("batch", nl.NF_DROP, 1)]
@@ -146,7 +146,7 @@ def test_a_batch_verdict_is_flushed_wherever_the_verdict_changes(
 ) -> None:
     source = NetlinkQueue(9, superframes=False)
     for packet_id in range(10, 15):
-        kernel.deliver(header(packet_id), nl.attribute(nl.NFQA_PAYLOAD, b"x"))
+        kernel.deliver(header(packet_id), netlink.attribute(nl.NFQA_PAYLOAD, b"x"))
     assert len(source.receive()) == 5
     source.conclude(accepted)
     source.conclude([])  # there is nothing left to judge

@@ -4,25 +4,17 @@ import struct
 
 import pytest
 
-from nfxlat.nft.kernel import compat, netlink
+from nfxlat.nft.kernel import compat
+from nfxlat.wire import netlink
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while data:
-        length, kind = struct.unpack_from("=HH", data)
-        found[kind & 0x7FFF] = data[4:length]
-        data = data[(length + 3) & ~3 :]
-    return found
+    return dict(netlink.attributes(data))
 
 
-def messages(data: bytes) -> list[tuple[int, int, bytes]]:
-    found = []
-    while data:
-        length, kind, flags, _, _ = struct.unpack_from("=IHHII", data)
-        found.append((kind, flags, data[16:length]))
-        data = data[length:]
-    return found
+def messages(request: netlink.Request) -> list[tuple[int, int, bytes]]:
+    batch = netlink.batch(netlink.NFNL_SUBSYS_NFTABLES, [request])
+    return [(kind, flags, body) for kind, flags, _, body in netlink.messages(batch)]
 
 
 @pytest.mark.parametrize(("family", "number"), [("ip", 2), ("ip6", 10)])
@@ -46,8 +38,3 @@ def test_the_target_is_nfqueue_revision_3_without_bypass() -> None:
     assert target[1] == b"NFQUEUE\0"
     assert target[2] == b"\0\0\0\x03"
     assert target[3] == struct.pack("=HHHH", 0x0102, 1, 0, 0)
-
-
-def test_an_answer_that_is_no_acknowledgement_is_a_bug() -> None:
-    with pytest.raises(RuntimeError, match="message type 3"):
-        netlink.answer(struct.pack("=IHHII", 16, 3, 0, 1, 0))

@@ -3,8 +3,9 @@
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import elements, netlink
+from nfxlat.nft.kernel import elements, nf_tables
 from nfxlat.nft.language.sets import SetName
+from nfxlat.wire import netlink
 
 SET4, SET6 = SetName("ip", "t", "s", 32), SetName("ip6", "t", "s", 128)
 
@@ -14,21 +15,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What would be committed."""
     batches: list[bytes] = []
 
-    def commit(data: bytes) -> int:
-        batches.append(data)
+    def commit(requests: list[netlink.Request]) -> int:
+        batches.append(netlink.batch(netlink.NFNL_SUBSYS_NFTABLES, requests))
         return 0
 
-    monkeypatch.setattr(netlink, "commit", commit)
+    monkeypatch.setattr(nf_tables, "commit", commit)
     return batches
 
 
 def kinds(batch: bytes) -> list[int]:
-    found, at = [], 0
-    while at < len(batch):
-        length, kind, *_ = netlink.HEADER.unpack_from(batch, at)
-        found.append(kind)
-        at += length
-    return found
+    return [kind for kind, *_ in netlink.messages(batch)]
 
 
 def test_one_transaction_removes_before_it_adds_and_leaves_the_rest(sent: list[bytes]) -> None:
@@ -48,11 +44,12 @@ def test_nothing_to_do_sends_nothing(sent: list[bytes]) -> None:
 @pytest.mark.parametrize("count", [1, 900, 901, 5000])
 def test_no_message_has_more_than_an_attribute_can_hold(sent: list[bytes], count: int) -> None:
     elements.change({SET6: []}, {SET6: [(2 * n, 2 * n) for n in range(1, count + 1)]})
-    at = 0
-    while at < len(sent[0]):
-        length, *_ = netlink.HEADER.unpack_from(sent[0], at)
-        assert length < 65536 + 100
-        at += length
+    bodies = [body for kind, _, _, body in netlink.messages(sent[0]) if kind == 0xA0C]
+    assert len(bodies) == -(-count // 900)
+    for body in bodies:
+        kind, elements_ = list(netlink.attributes(body, netlink.NFGENMSG_SIZE))[-1]
+        assert kind == 3
+        assert list(netlink.attributes(elements_))  # none of them is cut off
 
 
 def test_the_last_address_has_no_end_behind_it() -> None:
@@ -71,7 +68,7 @@ def test_what_is_sent_is_read_back(spans: list[tuple[int, int]]) -> None:
 
 
 def test_a_refusal_names_the_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netlink, "commit", lambda data: 2)
+    monkeypatch.setattr(nf_tables, "commit", lambda requests: 2)
     with pytest.raises(OperatorError, match="No such file") as caught:
         elements.change({SET4: []}, {SET4: [(1, 1)]})
     assert caught.value.where == "set ip t s"

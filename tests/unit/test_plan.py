@@ -118,8 +118,7 @@ def test_routes_are_told_as_the_commands_that_make_them() -> None:
 def test_routes_into_the_device_are_ours_and_not_locked() -> None:
     (request,) = kernel_routes._requests([Route("198.51.100.0/24", "lo", 0, 1480)], {"lo": 1})
     assert (request.protocol, request.mtu) == (118, 1480)
-    message = request.message(24, 0, 1)
-    assert message.endswith(b"\x0c\0\x08\0\x08\0\x02\0" + (1480).to_bytes(4, "little"))  # RTAX_MTU, no RTAX_LOCK
+    assert request.body().endswith(b"\x0c\0\x08\0\x08\0\x02\0" + (1480).to_bytes(4, "little"))  # RTAX_MTU, no RTAX_LOCK
 
 
 def test_host_has_its_own_addresses_and_not_those_of_networks_behind_it() -> None:

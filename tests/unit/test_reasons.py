@@ -29,6 +29,7 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
+from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
@@ -94,11 +95,11 @@ def queued(packet: bytes, *, indev: int = 2, info: int = 0, cut: bool = False, a
 
     def meet() -> Reason:
         queue = fuzz_datapath.QUEUE
-        attributes = [nl.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, nl.PREROUTING)))]
-        attributes += [nl.attribute(nl.NFQA_IFINDEX_INDEV, indev.to_bytes(4, "big"))]
-        attributes += [nl.attribute(nl.NFQA_SKB_INFO, info.to_bytes(4, "big"))]
-        attributes += [nl.attribute(nl.NFQA_CAP_LEN, bytes(4))] if cut else []
-        fuzz_datapath.deliver([fuzz_datapath.message(*attributes, nl.attribute(nl.NFQA_PAYLOAD, packet))])
+        attributes = [netlink.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, nl.PREROUTING)))]
+        attributes += [netlink.attribute(nl.NFQA_IFINDEX_INDEV, indev.to_bytes(4, "big"))]
+        attributes += [netlink.attribute(nl.NFQA_SKB_INFO, info.to_bytes(4, "big"))]
+        attributes += [netlink.attribute(nl.NFQA_CAP_LEN, bytes(4))] if cut else []
+        fuzz_datapath.deliver([fuzz_datapath.message(*attributes, netlink.attribute(nl.NFQA_PAYLOAD, packet))])
         translator = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96")))
         counters, collector = Counters(), fuzz_datapath.Collector(queue.buffer)
         worker = Worker(

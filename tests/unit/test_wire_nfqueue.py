@@ -3,19 +3,15 @@
 import struct
 
 from nfxlat.wire import nfqueue as nl
+from nfxlat.wire.netlink import NLM_F_ACK, NLM_F_REQUEST
 
 
 def test_configuration_request_is_laid_out_as_the_kernel_reads_it() -> None:
     message = nl.config(7, nl.config_command(nl.CMD_BIND))
     length, kind, flags, _, _ = struct.unpack_from("=IHHII", message)
-    assert (length, kind, flags) == (len(message), 3 << 8 | 2, nl.NLM_F_REQUEST | nl.NLM_F_ACK)
+    assert (length, kind, flags) == (len(message), 3 << 8 | 2, NLM_F_REQUEST | NLM_F_ACK)
     assert message[16:20] == bytes([0, 0, 0, 7])  # nfgenmsg: the queue number is in network order
     assert message[20:] == struct.pack("=HH", 8, nl.NFQA_CFG_CMD) + bytes([nl.CMD_BIND, 0, 0, 0])
-
-
-def test_attributes_are_padded_to_four_octets() -> None:
-    assert nl.attribute(9, b"abcde") == struct.pack("=HH", 9, 9) + b"abcde\0\0\0"
-    assert nl.attribute(9, b"abcd") == struct.pack("=HH", 8, 9) + b"abcd"
 
 
 def test_copy_mode_is_packet_with_its_range() -> None:
@@ -38,23 +34,3 @@ def test_verdicts_name_the_packet_and_differ_in_type_only() -> None:
     assert single[6:] == batch[6:]
     assert single[-8:] == bytes([0, 0, 0, nl.NF_DROP, 1, 2, 3, 4])
     assert single[nl.VERDICT_ID_AT :] == bytes([1, 2, 3, 4])
-
-
-def test_error_tells_the_errno_and_knows_other_messages() -> None:
-    answer = struct.pack("=IHHII", 36, nl.NLMSG_ERROR, 0, 0, 0) + struct.pack("=i", -16) + bytes(16)
-    assert nl.error(answer) == 16
-    assert nl.error(struct.pack("=IHHII", 36, nl.TYPE_PACKET, 0, 0, 0) + bytes(20)) == -1
-    assert nl.error(b"") == -1
-
-
-def test_attributes_are_taken_apart_and_a_broken_one_ends_them() -> None:
-    two = nl.attribute(9, b"abcde") + nl.attribute(0x8000 | 3, b"xy")
-    assert list(nl.attributes(two)) == [(9, b"abcde"), (3, b"xy")]
-    assert list(nl.attributes(two[:-4])) == [(9, b"abcde")]
-    assert list(nl.attributes(two + b"\2\0\1\0")) == [(9, b"abcde"), (3, b"xy")]
-
-
-def test_a_request_may_go_to_another_subsystem() -> None:
-    message = nl.request(1, 77, (), subsystem=4)
-    assert struct.unpack_from("=H", message, 4)[0] == 4 << 8 | 1
-    assert message[16:20] == bytes([0, 0, 0, 77])

@@ -4,11 +4,12 @@ Each hook has a chain before everything that nfxlat does there (-500) and one be
 marked UDP (`packets.PORT`) and ICMP errors with the name of the place. The kernel reports a packet before it goes on,
 so what has been received at its destination has been reported in full, in the order of its way.
 
-    nlmsghdr  nfgenmsg (family, version, group)  attributes: NFULA_PREFIX, _PAYLOAD, _MARK, _IFINDEX_INDEV, _OUTDEV
+    nfgenmsg (family, version, group)  attributes: NFULA_PREFIX, _PAYLOAD, _MARK, _IFINDEX_INDEV, _OUTDEV
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -18,8 +19,21 @@ from types import TracebackType
 
 from nfxlat.lab.matrix.packets import PORT
 from nfxlat.lab.netns import Namespace
+from nfxlat.netlink.connection import Connection
 from nfxlat.nft.kernel import load
-from nfxlat.wire import nfqueue as nl
+from nfxlat.wire.netlink import (
+    NETLINK_NETFILTER,
+    NFGENMSG_SIZE,
+    NFNL_SUBSYS_ULOG,
+    NLM_F_ACK,
+    NLM_F_REQUEST,
+    NLMSG_OVERRUN,
+    attribute,
+    attributes,
+    be32,
+    message,
+    nfgenmsg,
+)
 
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 EARLY, LATE = -500, 400
@@ -27,8 +41,7 @@ GROUP = 77
 MARK, PRIORITY = 0x77, 0x10002  # what the question about them gives a packet
 TABLE = "observer"
 
-_SUBSYSTEM_ULOG = 4
-_MSG_CONFIG = 1  # NFULNL_MSG_CONFIG
+_TYPE_PACKET, _TYPE_CONFIG = (NFNL_SUBSYS_ULOG << 8 | kind for kind in (0, 1))  # NFULNL_MSG_*
 _CFG_CMD, _CFG_MODE, _CFG_QTHRESH = 1, 2, 5  # NFULA_CFG_*
 _CMD_BIND, _COPY_PACKET = 1, 2
 _COPY_RANGE = 128
@@ -37,8 +50,6 @@ _ERRORS = (
     ("icmp", "destination-unreachable, time-exceeded, parameter-problem"),
     ("icmpv6", "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"),
 )
-_HEADER = struct.Struct("=IHHIIBBH")
-_SO_RCVBUFFORCE = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +106,18 @@ class Observer:
         self._namespace = namespace
         self._names: dict[int, str] = {0: ""}
         with namespace.entered():
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, nl.NETLINK_NETFILTER)
+            self._log = Connection(NETLINK_NETFILTER, receive_buffer=1 << 22)
         try:
-            self._socket.bind((0, 0))
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 22)
-            command = nl.attribute(_CFG_CMD, struct.pack("!B", _CMD_BIND))
-            mode = nl.attribute(_CFG_MODE, struct.pack("!IBx", _COPY_RANGE, _COPY_PACKET))
-            threshold = nl.attribute(_CFG_QTHRESH, struct.pack("!I", 1))  # report each packet at once
-            for settings in ([command], [mode, threshold]):
-                flags = nl.NLM_F_REQUEST | nl.NLM_F_ACK
-                message = nl.request(_MSG_CONFIG, GROUP, settings, flags, subsystem=_SUBSYSTEM_ULOG)
-                self._socket.send(message)
-                if code := nl.error(self._socket.recv(4096)):
+            command = attribute(_CFG_CMD, struct.pack("!B", _CMD_BIND))
+            mode = attribute(_CFG_MODE, struct.pack("!IBx", _COPY_RANGE, _COPY_PACKET))
+            threshold = be32(_CFG_QTHRESH, 1)  # report each packet at once
+            for settings in (command, mode + threshold):
+                body = nfgenmsg(0, GROUP) + settings
+                if code := self._log.request(message(_TYPE_CONFIG, NLM_F_REQUEST | NLM_F_ACK, 0, body)):
                     raise OSError(code, os.strerror(code), "nfnetlink_log")
-            self._socket.setblocking(False)
             namespace.call(load.run, ruleset(), what=TABLE)
         except BaseException:
-            self._socket.close()
+            self._log.close()
             raise
 
     def __enter__(self) -> Observer:
@@ -120,30 +126,20 @@ class Observer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self._log.close()
 
     def drain(self) -> list[Seen]:
         """All reports since the last call."""
-        seen: list[Seen] = []
-        while True:
-            try:
-                data = self._socket.recv(1 << 17)
-            except BlockingIOError:
-                return seen
-            seen += self._parse(data)
+        heard = self._log.drain()
+        if any(kind == NLMSG_OVERRUN for kind, *_ in heard):
+            raise OSError(errno.ENOBUFS, "reports were lost", "nfnetlink_log")
+        return [self._seen(body) for kind, _, _, body in heard if kind == _TYPE_PACKET]
 
-    def _parse(self, data: bytes) -> Iterator[Seen]:
-        at = 0
-        while at + _HEADER.size <= len(data):
-            length, kind, _, _, _, family, _, _ = _HEADER.unpack_from(data, at)
-            if kind == _SUBSYSTEM_ULOG << 8:
-                yield self._seen(family, dict(nl.attributes(data[at + _HEADER.size : at + length])))
-            at += (length + 3) & ~3
-
-    def _seen(self, family: int, values: dict[int, bytes]) -> Seen:
+    def _seen(self, body: bytes) -> Seen:
+        values = dict(attributes(body, NFGENMSG_SIZE))
         hook, place, note = values[_PREFIX].rstrip(b"\0").decode().split(maxsplit=2)
         mark, indev, outdev = (int.from_bytes(values.get(kind, b""), "big") for kind in (_MARK, _INDEV, _OUTDEV))
-        version = 6 if family == socket.AF_INET6 else 4
+        version = 6 if body[0] == socket.AF_INET6 else 4
         return Seen(version, hook, place == "late", note, mark, self._name(indev), self._name(outdev), values[_PAYLOAD])
 
     def _name(self, index: int) -> str:

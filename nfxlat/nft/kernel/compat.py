@@ -2,12 +2,11 @@
 
 libnftables can list such a rule but not load it, so it goes over nfnetlink: one batch with one NFT_MSG_NEWRULE.
 
-    nlmsghdr  nfgenmsg (family, version 0, res_id)  attributes (linux/netfilter/nf_tables.h), nested ones marked *
-                NFTA_RULE_TABLE        name, zero-terminated
-                NFTA_RULE_CHAIN        name
-                NFTA_RULE_EXPRESSIONS* NFTA_LIST_ELEM* { NFTA_EXPR_NAME "target",
-                                         NFTA_EXPR_DATA* { NFTA_TARGET_NAME "NFQUEUE", _REV, _INFO } }
-                NFTA_RULE_USERDATA     nft's comment: type, length, text
+    NFTA_RULE_TABLE        name, zero-terminated                                  nested ones are marked *
+    NFTA_RULE_CHAIN        name
+    NFTA_RULE_EXPRESSIONS* NFTA_LIST_ELEM* { NFTA_EXPR_NAME "target",
+                             NFTA_EXPR_DATA* { NFTA_TARGET_NAME "NFQUEUE", _REV, _INFO } }
+    NFTA_RULE_USERDATA     nft's comment: type, length, text
 
 NFTA_TARGET_INFO is struct xt_NFQ_info_v3 (linux/netfilter/xt_NFQUEUE.h), padded to 8 octets:
 
@@ -20,26 +19,33 @@ import os
 import struct
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import netlink
-from nfxlat.nft.kernel.netlink import attribute, nested, string
-
-NFT_MSG_NEWRULE, NFT_MSG_GETRULE = 6, 7
-
-NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
-NFTA_LIST_ELEM = 1
-NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
-NFTA_TARGET_NAME, NFTA_TARGET_REV, NFTA_TARGET_INFO = 1, 2, 3
-UDATA_COMMENT = 0  # libnftnl/udata.h
+from nfxlat.nft.kernel import nf_tables
+from nfxlat.nft.kernel.nf_tables import (
+    NFT_MSG_GETRULE,
+    NFT_MSG_NEWRULE,
+    NFTA_EXPR_DATA,
+    NFTA_EXPR_NAME,
+    NFTA_LIST_ELEM,
+    NFTA_RULE_CHAIN,
+    NFTA_RULE_EXPRESSIONS,
+    NFTA_RULE_TABLE,
+    NFTA_RULE_USERDATA,
+    NFTA_TARGET_INFO,
+    NFTA_TARGET_NAME,
+    NFTA_TARGET_REV,
+    UDATA_COMMENT,
+)
+from nfxlat.wire.netlink import NLM_F_CREATE, Request, attribute, be32, nested, string
 
 REVISION = 3  # of the NFQUEUE target
 
 
-def queue_rule(family: str, table: str, chain: str, queue: int, comment: str) -> bytes:
-    """The batch that puts `queue num QUEUE` (no bypass) in front of `chain`; it is answered by one acknowledgement."""
+def queue_rule(family: str, table: str, chain: str, queue: int, comment: str) -> Request:
+    """What puts `queue num QUEUE` (no bypass) in front of `chain`."""
     info = struct.pack("=HHHxx", queue, 1, 0)
     target = (
         string(NFTA_TARGET_NAME, "NFQUEUE"),
-        attribute(NFTA_TARGET_REV, struct.pack(">I", REVISION)),
+        be32(NFTA_TARGET_REV, REVISION),
         attribute(NFTA_TARGET_INFO, info),
     )
     expression = nested(NFTA_LIST_ELEM, string(NFTA_EXPR_NAME, "target"), nested(NFTA_EXPR_DATA, *target))
@@ -51,12 +57,12 @@ def queue_rule(family: str, table: str, chain: str, queue: int, comment: str) ->
         + attribute(NFTA_RULE_USERDATA, bytes((UDATA_COMMENT, len(text))) + text)
     )
     # without NLM_F_APPEND: in front of the chain
-    return netlink.batch([(NFT_MSG_NEWRULE, netlink.NLM_F_CREATE, netlink.FAMILIES[family], rule)])
+    return nf_tables.request(NFT_MSG_NEWRULE, NLM_F_CREATE, family, rule)
 
 
 def insert_queue_rule(family: str, table: str, chain: str, queue: int, comment: str) -> None:
     """Put the rule in front of the chain. Raises OperatorError where there is no such chain, or no NFQUEUE target."""
-    errno = netlink.commit(queue_rule(family, table, chain, queue, comment))
+    errno = nf_tables.commit([queue_rule(family, table, chain, queue, comment)])
     if errno:
         raise OperatorError(
             f"the kernel refused the NFQUEUE target: {os.strerror(errno)}",
@@ -72,7 +78,7 @@ def queues(family: str, table: str, chain: str) -> list[int]:
     """
     body = string(NFTA_RULE_TABLE, table) + string(NFTA_RULE_CHAIN, chain)
     found: list[int] = []
-    for _, rule in netlink.dump(NFT_MSG_GETRULE, netlink.FAMILIES[family], body):
+    for _, rule in nf_tables.dump(NFT_MSG_GETRULE, nf_tables.NFPROTO[family], body):
         info = rule.find(string(NFTA_TARGET_NAME, "NFQUEUE"))
         if info >= 0:  # behind the name: the revision, then the target's own structure
             found.append(int(struct.unpack_from("=H", rule, info + 12 + 8 + 4)[0]))

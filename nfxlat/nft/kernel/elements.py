@@ -6,22 +6,32 @@ holds a span as two elements, its start and, with a flag, the address behind its
 """
 
 import os
-import struct
 from collections.abc import Iterable, Iterator
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import netlink
-from nfxlat.nft.kernel.netlink import Message, attribute, attributes, nested, string
+from nfxlat.nft.kernel import nf_tables
+from nfxlat.nft.kernel.nf_tables import (
+    NFT_MSG_DELSETELEM,
+    NFT_MSG_GETSET,
+    NFT_MSG_GETSETELEM,
+    NFT_MSG_NEWSETELEM,
+    NFT_SET_ELEM_INTERVAL_END,
+    NFTA_DATA_VALUE,
+    NFTA_LIST_ELEM,
+    NFTA_SET_ELEM_FLAGS,
+    NFTA_SET_ELEM_KEY,
+    NFTA_SET_ELEM_LIST_ELEMENTS,
+    NFTA_SET_ELEM_LIST_SET,
+    NFTA_SET_ELEM_LIST_TABLE,
+    NFTA_SET_NAME,
+    NFTA_SET_TABLE,
+)
 from nfxlat.nft.language.sets import Contents, SetName
+from nfxlat.wire.netlink import NLM_F_CREATE, Request, attribute, attributes, be32, chosen, nested, string
 from nfxlat.xlat.prefixes import Span
 
-NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
-NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
-NFT_MSG_GETSET, NFTA_SET_TABLE, NFTA_SET_NAME = 10, 1, 2
-NFTA_LIST_ELEM = 1
-NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS = 1, 3
-NFTA_DATA_VALUE = 1
-INTERVAL_END = struct.pack(">I", 1)  # NFT_SET_ELEM_INTERVAL_END
+INTERVAL_END = NFT_SET_ELEM_INTERVAL_END.to_bytes(4, "big")
+_MARK, _VALUE = frozenset((NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS)), frozenset((NFTA_DATA_VALUE,))
 SPANS_A_MESSAGE = 900  # a list of elements is one attribute: 65535 octets at most
 
 
@@ -30,17 +40,17 @@ def change(former: Contents, wanted: Contents) -> int:
 
     Raises OperatorError, and then nothing is changed.
     """
-    removals: list[Message] = []
-    additions: list[Message] = []
+    removals: list[Request] = []
+    additions: list[Request] = []
     count = 0
     for name, spans in wanted.items():
         old, new = set(former[name]), set(spans)
         gone, come = sorted(old - new), sorted(new - old)
         count += len(gone) + len(come)
-        removals += _messages(NFT_MSG_DELSETELEM, 0, name, gone)
-        additions += _messages(NFT_MSG_NEWSETELEM, netlink.NLM_F_CREATE, name, come)
-    if messages := removals + additions:
-        errno = netlink.commit(netlink.batch(messages))
+        removals += _requests(NFT_MSG_DELSETELEM, 0, name, gone)
+        additions += _requests(NFT_MSG_NEWSETELEM, NLM_F_CREATE, name, come)
+    if requests := removals + additions:
+        errno = nf_tables.commit(requests)
         if errno:
             where = f"set {', '.join(map(str, wanted))}"
             raise OperatorError(f"the kernel refused to change elements: {os.strerror(errno)}", where=where)
@@ -53,7 +63,7 @@ def read(name: SetName) -> list[Span] | None:
     body = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
     marks: list[tuple[int, bool, int]] = []  # address, whether it is a start, octets
     found = None
-    for _, answer in netlink.dump(NFT_MSG_GETSETELEM, netlink.FAMILIES[family], body):
+    for _, answer in nf_tables.dump(NFT_MSG_GETSETELEM, nf_tables.NFPROTO[family], body):
         found = True
         for kind, data in attributes(answer):
             if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
@@ -67,18 +77,14 @@ def _exists(name: SetName) -> bool:
     family, table, text, _ = name
     body = string(NFTA_SET_TABLE, table)
     wanted = text.encode() + b"\0"
-    found = netlink.dump(NFT_MSG_GETSET, netlink.FAMILIES[family], body)
+    found = nf_tables.dump(NFT_MSG_GETSET, nf_tables.NFPROTO[family], body)
     return any((NFTA_SET_NAME, wanted) in attributes(answer) for _, answer in found)
 
 
 def _mark(element: bytes) -> tuple[int, bool, int]:
-    address, start = b"", True
-    for kind, data in attributes(element):
-        if kind == NFTA_SET_ELEM_KEY:
-            address = next(value for kind, value in attributes(data) if kind == NFTA_DATA_VALUE)
-        elif kind == NFTA_SET_ELEM_FLAGS:
-            start = data != INTERVAL_END
-    return int.from_bytes(address, "big"), start, len(address)
+    values = chosen(element, _MARK)
+    address = chosen(values.get(NFTA_SET_ELEM_KEY, b""), _VALUE).get(NFTA_DATA_VALUE, b"")
+    return int.from_bytes(address, "big"), values.get(NFTA_SET_ELEM_FLAGS) != INTERVAL_END, len(address)
 
 
 def _spans(marks: Iterable[tuple[int, bool, int]]) -> Iterator[Span]:
@@ -95,23 +101,22 @@ def _spans(marks: Iterable[tuple[int, bool, int]]) -> Iterator[Span]:
         yield first, last
 
 
-def _messages(kind: int, flags: int, name: SetName, spans: list[Span]) -> Iterator[Message]:
+def _requests(kind: int, flags: int, name: SetName, spans: list[Span]) -> Iterator[Request]:
     family, table, text, bits = name
     head = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
     for at in range(0, len(spans), SPANS_A_MESSAGE):
         elements = b"".join(_elements(bits // 8, spans[at : at + SPANS_A_MESSAGE]))
         body = head + nested(NFTA_SET_ELEM_LIST_ELEMENTS, elements)
-        yield kind, flags, netlink.FAMILIES[family], body
+        yield nf_tables.request(kind, flags, family, body)
 
 
 def _elements(octets: int, spans: Iterable[Span]) -> Iterator[bytes]:
     behind = 1 << 8 * octets
-
-    def key(address: int) -> bytes:
-        return nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, address.to_bytes(octets, "big")))
-
-    flags = attribute(NFTA_SET_ELEM_FLAGS, INTERVAL_END)
+    key = nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, bytes(octets)))
+    end = be32(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END)
+    # All elements are alike but for the address, which comes last.
+    first_head, last_head = (nested(NFTA_LIST_ELEM, flags, key)[:-octets] for flags in (b"", end))
     for first, last in spans:
-        yield nested(NFTA_LIST_ELEM, key(first))
+        yield first_head + first.to_bytes(octets, "big")
         if last + 1 < behind:
-            yield nested(NFTA_LIST_ELEM, flags, key(last + 1))
+            yield last_head + (last + 1).to_bytes(octets, "big")

@@ -10,12 +10,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nfxlat.nft.kernel import netlink
-from nfxlat.nft.kernel.compat import (
+from nfxlat.nft.kernel import nf_tables
+from nfxlat.nft.kernel.nf_tables import (
+    NFPROTO_UNSPEC,
+    NFT_MSG_GETCHAIN,
     NFT_MSG_GETRULE,
+    NFTA_CHAIN_HOOK,
+    NFTA_CHAIN_NAME,
+    NFTA_CHAIN_POLICY,
+    NFTA_CHAIN_TABLE,
     NFTA_EXPR_DATA,
     NFTA_EXPR_NAME,
     NFTA_LIST_ELEM,
+    NFTA_QUEUE_NUM,
+    NFTA_QUEUE_TOTAL,
     NFTA_RULE_CHAIN,
     NFTA_RULE_EXPRESSIONS,
     NFTA_RULE_TABLE,
@@ -24,17 +32,13 @@ from nfxlat.nft.kernel.compat import (
     NFTA_TARGET_NAME,
     UDATA_COMMENT,
 )
-from nfxlat.nft.kernel.netlink import attributes, string
+from nfxlat.wire.netlink import attributes, string
 
-NFT_MSG_GETCHAIN = 4
-NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY = 1, 3, 4, 5
-NFTA_QUEUE_NUM, NFTA_QUEUE_TOTAL = 1, 2
-NFPROTO_UNSPEC = 0
 _STATEFUL = (b"counter\0", b"limit\0", b"quota\0", b"last\0", b"connlimit\0")
 
 Identities = Counter[tuple[str, str, str, str]]  # how often each is there: several rules may have the same
 
-_FAMILY_NAMES = {number: name for name, number in netlink.FAMILIES.items()}
+_FAMILY_NAMES = {number: name for name, number in nf_tables.NFPROTO.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,9 @@ class LoadedRule:
 
 def rules(family: str | None = None, table: str | None = None) -> list[LoadedRule]:
     """All rules of a table, or of all tables of all families, in order."""
-    number = NFPROTO_UNSPEC if family is None else netlink.FAMILIES[family]
+    number = NFPROTO_UNSPEC if family is None else nf_tables.NFPROTO[family]
     body = b"" if table is None else string(NFTA_RULE_TABLE, table)
-    return [_rule(kind, data) for kind, data in netlink.dump(NFT_MSG_GETRULE, number, body)]
+    return [_rule(kind, data) for kind, data in nf_tables.dump(NFT_MSG_GETRULE, number, body)]
 
 
 def identities(found: Iterable[LoadedRule]) -> Identities:
@@ -69,7 +73,7 @@ def fingerprint(tables: Iterable[tuple[str, str]]) -> int:
     told: list[object] = []
     for family, table in tables:
         told += [(rule.identity, rule.code) for rule in rules(family, table)]
-        chains = [_chain(data) for _, data in netlink.dump(NFT_MSG_GETCHAIN, netlink.FAMILIES[family])]
+        chains = [_chain(data) for _, data in nf_tables.dump(NFT_MSG_GETCHAIN, nf_tables.NFPROTO[family])]
         told += sorted(chain for chain in chains if chain[0] == table.encode() + b"\0" and chain[2])
     return zlib.crc32(repr(told).encode())
 
