@@ -95,12 +95,12 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
         near = link_of(ipr, name)
         if near is not None and not _is_ours(near):
             raise OperatorError(
-                "a device of that name exists already and is not a domain device",
+                "a device of this name already exists, and is not a domain device",
                 where=name,
-                hint="rename the domain or the device; a TUN of the device model: nfxlat domain del",
+                hint="rename the domain or the device; if it is a TUN of the device model: nfxlat domain del",
             )
         if near is not None and not _is_whole(near, far):
-            report(f"device {name} half-made, made anew")
+            report(f"device {name} was incomplete and is recreated")
             delete_link(ipr, near)
             near = None
         if near is None:
@@ -179,9 +179,9 @@ def _create(ipr: IPRoute, device: DomainDevice) -> None:
     except NetlinkError as error:
         netns.unpin(device.far_namespace)
         raise OperatorError(
-            f"cannot make the device: {os.strerror(error.code)}",
+            f"cannot create the device: {os.strerror(error.code)}",
             where=device.name,
-            hint="it needs CAP_NET_ADMIN and the kernel's veth driver",
+            hint="this needs CAP_NET_ADMIN and the kernel's veth driver",
         ) from None
     finally:
         os.close(descriptor)

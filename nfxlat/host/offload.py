@@ -125,7 +125,7 @@ def write(ethtool: Any, name: str, settings: Mapping[str, str]) -> None:
         ) from None
     refused = [key for key, value in read(ethtool, name).items() if settings.get(key, value) != value]
     if refused:
-        raise OperatorError("the driver does not take it", where=f"{name} {', '.join(refused)}")
+        raise OperatorError("not supported by the driver", where=f"{name} {', '.join(refused)}")
 
 
 def tune(chosen: list[Interface], report: Report) -> None:

@@ -33,7 +33,7 @@ def add(wanted: Sequence[Route], replaceable: Collection[Place] = (), others: Co
     """
     indexes = _indexes()
     if missing := [route for route in wanted if route.device is not None and route.device not in indexes]:
-        raise OperatorError(os.strerror(errno.ENODEV), where=f"route {missing[0]}", hint="set the domain up again")
+        raise OperatorError(os.strerror(errno.ENODEV), where=f"route {missing[0]}", hint="run nfxlat run --setup again")
 
     def flags(route: Route) -> int:
         renew = route.place in replaceable and route not in others
@@ -45,7 +45,7 @@ def add(wanted: Sequence[Route], replaceable: Collection[Place] = (), others: Co
         if code == errno.EEXIST and wanted[index] in others:
             continue
         if code == errno.EEXIST:
-            what, hint = "a route to this prefix is there already", "remove it or give it another metric"
+            what, hint = "there already is a route to this prefix", "remove it, or give it another metric"
         raise OperatorError(what, where=f"route {wanted[index]}", hint=hint)
 
 

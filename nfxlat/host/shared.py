@@ -30,7 +30,7 @@ def _record() -> Iterator[tuple[State, dict[str, Any]]]:
     data = state.found or {"version": VERSION, "settings": {}, "routes": {}}
     try:
         if data.get("version") != VERSION:
-            raise unreadable(state.path, f"it is of version {data.get('version')!r}")
+            raise unreadable(state.path, f"its version is {data.get('version')!r}")
         _forget_the_gone(data)
         yield state, data
     finally:

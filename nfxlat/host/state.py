@@ -40,10 +40,10 @@ def path_of(name: str) -> Path:
 def unreadable(path: Path, why: str) -> OperatorError:
     """What to do about a record that cannot be believed."""
     return OperatorError(
-        f"the record of an earlier set-up cannot be used: {why}",
+        f"cannot read the record of an earlier --setup: {why}",
         where=str(path),
-        hint="take it down with the nfxlat that made it, or by hand (ip route show proto 118, nft list tables, "
-        "sysctl), and delete this file",
+        hint="clean up with the nfxlat that wrote it, or by hand (ip route show proto 118, nft list tables, sysctl), "
+        "and delete this file",
     )
 
 
@@ -79,9 +79,9 @@ class State:
             except OSError:
                 os.close(descriptor)
                 raise OperatorError(
-                    "another nfxlat has set this domain up and is running",
+                    "another nfxlat --setup is running for this domain",
                     where=f"domain.{name}",
-                    hint=f"stop that one, or run without --setup (lock: {self.path})",
+                    hint=f"stop it, or run without --setup (lock: {self.path})",
                 ) from None
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(descriptor).st_ino == self.path.stat().st_ino:

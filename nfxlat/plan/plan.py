@@ -66,7 +66,7 @@ def plan(domain: Domain, role: Role, model: Model, queues: Queues, facts: Facts 
     """The plan of `domain` on the host of `facts`. Raises OperatorError where the role cannot be had with it."""
     if role == "host" and not len(domain.eamt):
         raise OperatorError(
-            "the host role needs this host's own addresses",
+            "the host role needs an EAM for this host's own address",
             where=f"domain.{domain.name}.eam",
             hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
         )

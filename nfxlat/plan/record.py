@@ -62,7 +62,7 @@ def groups(plan: Plan) -> tuple[str, ...]:
 def decode(data: Mapping[str, Any]) -> Record:
     """The inverse of `encode`, of what JSON made of it. Raises Unreadable."""
     if (version := data.get("version")) != VERSION:
-        raise Unreadable(f"it is of version {version!r}, and this nfxlat reads version {VERSION}")
+        raise Unreadable(f"its version is {version!r}, but this nfxlat reads version {VERSION}")
     try:
         record = Record(
             device=_text(data["device"]),

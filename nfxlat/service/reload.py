@@ -55,11 +55,13 @@ class Reload:
     @staticmethod
     def _checked(former: Domain, read: Callable[[], Domain] | None) -> Domain:
         if read is None:
-            raise OperatorError("there is no file to read again", where="SIGHUP", hint="run it with --config FILE")
+            raise OperatorError(
+                "no configuration file to read again", where="SIGHUP", hint="start it with --config FILE"
+            )
         domain = read()
         if domain.name != former.name:
             raise OperatorError(
-                f"the name of a domain, now {domain.name}, is its device's and cannot change while it runs",
+                "a domain cannot be renamed at run time: its device has the same name",
                 where=f"domain.{former.name}",
                 hint="restart",
             )
@@ -80,5 +82,7 @@ class Reload:
                 self._supervisor.discard()
                 use(former)
                 raise
-            self._report(f"reload: what the former domain needed stays: {error}")  # the new one is at work
+            self._report(
+                f"reload: cleaning up after the former configuration failed: {error}"
+            )  # the new one is at work
         return gaps[0]

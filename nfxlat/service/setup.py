@@ -133,9 +133,9 @@ class Setup:
     def _refuse_another(self, name: str) -> None:
         if (other := status.other(name)) is not None:
             raise OperatorError(
-                f"another nfxlat translates for this domain, without --setup (pid {other.pid})",
+                f"another nfxlat translates for this domain without --setup (pid {other.pid})",
                 where=f"domain.{name}",
-                hint="stop that one, or run this one without --setup too",
+                hint="stop it, or leave out --setup here too",
             )
 
     def _left_over(self, state: state.State) -> Record:
@@ -146,7 +146,7 @@ class Setup:
             found = records.decode(state.found)
         except Unreadable as error:
             raise _unreadable(state, error) from None
-        self._report(f"taking over what a run that was killed left ({state.path})")
+        self._report(f"taking over from a killed run ({state.path})")
         return found
 
     def _note(self, record: Record) -> None:
@@ -210,13 +210,13 @@ class Setup:
         try:
             self.rules.load(new)
         except OperatorError as error:
-            self._report(f"the rules cannot be loaded, and what they selected is refused: {error}")
+            self._report(f"cannot load the rules; packets to translated prefixes are rejected: {error}")
 
     def _change_elements(self, former: own_rules.Contents, wanted: own_rules.Contents) -> bool:
         try:
             own_rules.change(former, wanted)
         except OperatorError as error:
-            self._report(f"{error}; loading the rules as a whole")
+            self._report(f"{error}; reloading all rules")
             return False
         return True
 

@@ -141,7 +141,10 @@ def test_one_model_takes_over_what_another_left(bare_lab: Lab, first: tuple[str,
 
 @DEVICE_MODEL
 def test_a_second_process_cannot_have_the_device(lab: Lab, process: TranslatorProcess, tmp_path: Path) -> None:
-    for setup, said in ((False, "siit0: another process translates for it"), (True, "another nfxlat has set this")):
+    for setup, said in (
+        (False, "siit0: another process translates for it"),
+        (True, "another nfxlat --setup is running"),
+    ):
         with pytest.raises(OperatorError, match=said):
             TranslatorProcess(lab.translator, tmp_path, *DEVICE, setup=setup).__enter__()
     assert lab.host4.call(ping, HOST6_EAM4).ok

@@ -151,8 +151,8 @@ def test_rules_but_for_set_elements_stay_the_same_objects(configured: Configured
     [
         (BASE, "203.0.113.2\n", "siit0.eam:1: not a pair of prefixes"),
         (BASE + "colour = 1\n", EAM, "domain.siit0.colour: unknown key"),
-        (BASE.replace("siit0]", "siit1]"), EAM, "cannot change while it runs"),
-        (BASE, EAM + "198.18.7.0/24 2001:db8:c::/120\n", "a route to this prefix is there already"),
+        (BASE.replace("siit0]", "siit1]"), EAM, "cannot be renamed at run time"),
+        (BASE, EAM + "198.18.7.0/24 2001:db8:c::/120\n", "there already is a route to this prefix"),
     ],
     ids=["eam", "key", "name", "route"],
 )
@@ -249,5 +249,5 @@ def test_a_host_s_own_addresses_follow_its_configuration(bare_lab: Lab, tmp_path
         assert lab.translator.call(ping, HOST6_4, "192.0.0.2").ok
         assert "2001:db8:1::64 dev siit0" not in lab.translator.ip("-6 route show")
         write(tmp_path, "", CLAT)
-        assert "the host role needs this host's own addresses" in reload(process)
+        assert "the host role needs an EAM for this host's own address" in reload(process)
         assert lab.translator.call(ping, HOST6_4).ok

@@ -40,7 +40,7 @@ def test_set_up_of_a_domain_that_is_translated_without_one(bare_lab: Lab) -> Non
     with TranslatorProcess(lab.translator, lab.directory, setup=False) as process:
         before = lab.translator.ip("-d link show siit0"), lab.translator.ip("route show table all")
         line = refused(lab, *RUN, "--queue", "9", "--prefix6", "2001:db8:64::/96", "--setup")
-        assert line.startswith("nfxlat: domain.siit0: another nfxlat translates for this domain, without --setup")
+        assert line.startswith("nfxlat: domain.siit0: another nfxlat translates for this domain without --setup")
         assert f"(pid {process.pid})" in line
         assert (lab.translator.ip("-d link show siit0"), lab.translator.ip("route show table all")) == before
         assert process.alive()

@@ -168,7 +168,7 @@ def test_device_is_what_the_model_needs_and_stays_where_it_was_added(model: Mode
 
 
 def test_roles_that_cannot_be_had_are_refused() -> None:
-    with pytest.raises(OperatorError, match="own addresses"):
+    with pytest.raises(OperatorError, match="own address"):
         plan(Domain(prefix6=PREFIX6), "host", "hook", Queues())
     with pytest.raises(OperatorError, match="the device model has no host role"):
         plan(CLAT, "host", "device", Queues())

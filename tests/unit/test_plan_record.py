@@ -42,7 +42,7 @@ def test_a_record_survives_json(record: Record) -> None:
 
 @pytest.mark.parametrize("version", [None, 0, VERSION + 1, str(VERSION)])
 def test_another_version_is_refused(version: object) -> None:
-    with pytest.raises(Unreadable, match=f"of version {version!r}, and this nfxlat reads version {VERSION}"):
+    with pytest.raises(Unreadable, match=f"its version is {version!r}, but this nfxlat reads version {VERSION}"):
         decode({**FULL.encode(), "version": version})
 
 
