@@ -5,19 +5,25 @@ from collections.abc import Collection
 from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.source import Kind
 from nfxlat.datapath.superframe import safe_gso_size, stamp_of
+from nfxlat.wire import ipv4
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD
 
 _CWR = 0x0080
 _RELEVANT = 0xF000 | _CWR  # of TCP's data offset and flags
+_LONGEST_DF0 = DF_THRESHOLD - ipv4.HEADER_LENGTH  # octets behind an IPv4 header
 _CAPACITY = 1024  # one for each gso_size that is in use
 
 Asked = tuple[int, int, int, int, int, Kind]
 """What decides: the result's version, protocol, data offset and CWR of TCP, the most octets behind the IP header of a
 segment, priority, kind."""
-Cut = tuple[int, int, bytes]
-"""Octets of the transport header, octets behind it in a segment (0: the superframe is the core's), frame."""
-_NOT_OURS: Cut = (0, 0, b"")
+Found = tuple[bytes, int, int]
+"""Frame; octets behind the IP header of the largest segment; payload octets of a last segment that goes by itself."""
+Cut = tuple[int, int, Found, bool]
+"""Octets of the transport header, octets behind it in a segment (0: the superframe is the core's), what is found for
+those without such a last segment, whether there may be others."""
+_NOT_OURS: Cut = (0, 0, (b"", 0, 0), False)
 
 
 class Cuts:
@@ -38,18 +44,23 @@ class Cuts:
 
     def find(
         self, version: int, protocol: int, offset_flags: int, limit: int, priority: int, kind: Kind, size: int
-    ) -> tuple[bytes, int] | None:
-        """(frame, largest segment) of a superframe with `size` octets behind its IP header; None: the core's.
+    ) -> Found | None:
+        """(frame, largest segment, tail) for a superframe with `size` octets behind its IP header; None: the core's.
 
-        `limit` and the segment are octets behind the IP header too; `version` is the result's.
+        `limit` and the segment are octets behind the IP header too; `version` is the result's. A tail, 0 for none, are
+        the last octets of payload that have to go by themselves: the kernel would give that segment the DF of the
+        others. The frame is for what is in front of them.
         """
         asked = version, protocol, offset_flags & _RELEVANT if protocol == TCP else 0, limit, priority, kind
-        transport_header, gso_size, octets = self._known.get(asked) or self._decide(asked)
+        transport_header, gso_size, found, may_part = self._known.get(asked) or self._decide(asked)
         if not gso_size or size < transport_header:
             return None
         if size - transport_header <= gso_size:
-            return self._whole[version, protocol], size
-        return octets, transport_header + gso_size
+            return self._whole[version, protocol], size, 0
+        if may_part and (tail := (size - transport_header) % gso_size) and transport_header + tail <= _LONGEST_DF0:
+            frame, segment, _ = found
+            return frame if size - tail > segment else self._whole[version, protocol], segment, tail
+        return found
 
     def _decide(self, asked: Asked) -> Cut:
         """Without a stamp, TCP is cut to a size that no path refuses, and UDP cannot be cut at all."""
@@ -67,7 +78,8 @@ class Cuts:
         if takes:
             ecn = bool(offset_flags & _CWR)
             octets = self._frame.superframe(version, protocol, transport_header, gso_size, ecn=ecn)
-            cut = transport_header, gso_size, octets
+            segment = transport_header + gso_size
+            cut = transport_header, gso_size, (octets, segment, 0), version == 4 and segment > _LONGEST_DF0
         if len(self._known) >= _CAPACITY:
             self._known.clear()
         self._known[asked] = cut

@@ -4,7 +4,7 @@ rewritten in place.
 Rules
 - It takes whole TCP and UDP packets without options, extension headers or fragmentation, and TCP superframes; all
   else is the core's. What it takes comes out as the core would have it, octet for octet (a superframe: after
-  segmentation).
+  segmentation, in which the kernel counts the Identification up).
 - The new header is written in front of the transport header, with the injector's frame before it, of which nothing is
   known here but its octets. The payload is not touched.
 - The IPv4 header checksum is not verified again: the kernel has (ip_rcv_core).
@@ -20,6 +20,7 @@ from nfxlat.datapath.flows import Flows
 from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.source import Record
+from nfxlat.datapath.tails import Tails
 from nfxlat.wire.nfqueue import FORWARD, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification
 from nfxlat.xlat.translator import Translator
@@ -38,7 +39,16 @@ _NEW_IPV6, _NEW_IPV4 = "H2xHBB32s", "BBHHHBBH8s"  # the frame goes before
 class Taken:
     """What the fast path has taken of a batch."""
 
-    __slots__ = ("accepted", "destinations", "messages", "packets4", "payload", "superframe_payload", "superframes")
+    __slots__ = (
+        "accepted",
+        "destinations",
+        "messages",
+        "packets4",
+        "payload",
+        "superframe_payload",
+        "superframes",
+        "tails",
+    )
 
     def __init__(self) -> None:
         self.messages: list[int] = []  # for each packet the address of its frame, and the length of both
@@ -51,6 +61,7 @@ class Taken:
         self.packets4 = 0  # that came as IPv4
         self.payload = self.superframe_payload = 0  # octets behind TCP headers
         self.superframes = 0
+        self.tails = 0  # last segments of superframes that are messages of their own
 
 
 class FastPath:
@@ -79,7 +90,7 @@ class FastPath:
         self._generation = generation
         self._flows = Flows(translator, local, generation)
         self._df0_limit = translator.domain.lowest_ipv6_mtu
-        self._cuts = Cuts(frame)
+        self._cuts, self._tails = Cuts(frame), Tails(frame)
         self._refused = 0 if frame.offloads else SKB_GSO | SKB_CSUMNOTREADY  # the core has to do those
         # The frame in front of a complete packet, what writes a frame and an IP header, and the octets of both.
         self._to4, self._to6 = (
@@ -238,7 +249,17 @@ class FastPath:
                 cut = self._cuts.find(4, protocol, offset_flags, limit, priority, kind, size)
                 if cut is None:
                     break
-                frame, segment = cut
+                frame, segment, tail = cut
+                if tail:  # of another DF than the others: they are done here, and it is what the loop goes on with
+                    tos = word >> 20 & 0xFF if traffic_class is None else traffic_class
+                    messages += (base + at - header, size - tail + header)
+                    taken.destinations.append(destination)
+                    taken.tails += 1
+                    sizes, fields = (size - tail, tail), (tos, ttl, protocol)
+                    field -= at
+                    at, size = self._tails.part(buffer, at, start + length, sizes, fields, frame, flow)
+                    field += at
+                    segment, total, frame = size, size + 20, self._unfinished4[protocol]
                 taken.superframes += 1
                 taken.superframe_payload += payload
             elif (self._mtu_of is not None and total > self._mtu_of(destination)) or (

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 
 HEADROOM = 128  # octets in front of a packet at least: an injector's frame, IPv6 header less IPv4 header 20
 
+TAILROOM = 1500  # octets behind a superframe at least: its last segment with an injector's frame may be put there
+
 
 class Kind(NamedTuple):
     """What a queue says of a packet, and of many others alike (nfnetlink_queue attributes)."""

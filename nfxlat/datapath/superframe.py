@@ -95,14 +95,14 @@ def segments(packet: bytes, stamp: int = 0) -> Iterator[bytes]:
         data = packet[payload + index * gso_size : payload + (index + 1) * gso_size]
         segment = bytearray(packet[:payload] + data)
         if protocol == TCP:
-            _number_tcp(segment, offset, index * gso_size, first=not index, last=index == count - 1)
+            number_tcp(segment, offset, index * gso_size, first=not index, last=index == count - 1)
         else:
             _pack_u16(segment, offset + 4, len(segment) - offset)
         yield _close(segment, protocol, offset, index)
 
 
-def _number_tcp(segment: bytearray, offset: int, distance: int, *, first: bool, last: bool) -> None:
-    """Sequence number and flags of a segment `distance` octets into the superframe's payload."""
+def number_tcp(segment: bytearray, offset: int, distance: int, *, first: bool, last: bool) -> None:
+    """Sequence number and flags of a segment `distance` octets into the superframe's payload. TCP is at `offset`."""
     sequence = int.from_bytes(segment[offset + 4 : offset + 8], "big")
     _pack_u32(segment, offset + 4, (sequence + distance) & 0xFFFFFFFF)
     if not first:

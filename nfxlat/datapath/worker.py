@@ -154,10 +154,11 @@ class Worker:
         totals[_BATCHES] += 1
         totals[_PACKETS] += count
         if fast_packets:
+            totals[_INJECTED] += fast_packets
+            fast_packets -= taken.tails
             counts[_TRANSLATED4] += taken.packets4
             counts[_TRANSLATED6] += fast_packets - taken.packets4
             totals[_FAST] += fast_packets
-            totals[_INJECTED] += fast_packets
         if taken.payload:
             totals[_TCP_PAYLOAD] += taken.payload
         if superframes:

@@ -17,7 +17,7 @@ from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.frame import ethernet
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
 from nfxlat.datapath.ratelimit import TokenBucket
-from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.source import HEADROOM, TAILROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
@@ -25,6 +25,7 @@ from nfxlat.wire import netlink, stamp, vnet
 from nfxlat.wire import nfqueue as nl
 
 _BLOCK = 4
+_BEHIND = TAILROOM + 64
 _UNFINISHED, _GSO, _STAMPED = 1, 2, 4
 _INTERFACE = 2
 _DIRT = b"\xa5"
@@ -59,20 +60,27 @@ def fast_path(data: bytes) -> None:
         if asked & _STAMPED:
             size = int.from_bytes(data[2:4], "big") | _LEAST
             priority = stamp.MAGIC | (stamp.UDP if protocol == 17 else 0) | size
-    buffer = bytearray(_DIRT * HEADROOM + packet + _DIRT * 64)
+    buffer = bytearray(_DIRT * HEADROOM + packet + _DIRT * _BEHIND)
+    end = HEADROOM + len(packet)
     record = HEADROOM, len(packet), priority, Kind(hook, _INTERFACE, info)
     fast, taken = _FAST[case.which, case.hops], Taken()
-    assert fast.run(buffer, 0, [record], 0, taken) == len(taken.destinations)
+    assert fast.run(buffer, 0, [record], 0, taken) == len(taken.destinations) - taken.tails
     if not taken.messages:
-        assert buffer == _DIRT * HEADROOM + packet + _DIRT * 64, "refused, but changed"
+        assert buffer == _DIRT * HEADROOM + packet + _DIRT * _BEHIND, "refused, but changed"
         return
-    begin, length = taken.messages
+    begin, length, *tail = taken.messages
     assert begin >= 0
-    assert begin + length <= HEADROOM + len(packet), "longer than what came in"
-    assert buffer[HEADROOM + len(packet) :] == _DIRT * 64, "written behind the packet"
-    frame = bytes(buffer[begin : begin + length])
+    assert begin + length <= end, "longer than what came in"
+    if tail:
+        assert taken.tails == 1
+        assert tail[0] == end
+        end = sum(tail)
+    assert buffer[end:] == _DIRT * (len(buffer) - end), "written behind the packet"
+    made = bytes(buffer[begin : begin + length])
     trusted = priority if hook == nl.PREROUTING else 0
-    _same_as_core(case._replace(packet=packet), asked, trusted, frame[: vnet.SIZE], frame[FRAME.size :])
+    whole = case._replace(packet=packet)
+    last = bytes(buffer[tail[0] : end]) if tail else b""
+    _same_as_core(whole, asked, trusted, made[: vnet.SIZE], made[FRAME.size :], last[FRAME.size :])
 
 
 def _is_trimmed(packet: bytes) -> bool:
@@ -93,7 +101,7 @@ def _unfinished(packet: bytes, protocol: int, at: int) -> bytes:
     return packet[: at + field] + ((total - 1) % 0xFFFF + 1).to_bytes(2, "big") + packet[at + field + 2 :]
 
 
-def _same_as_core(case: fuzz_core.Case, asked: int, priority: int, header: bytes, made: bytes) -> None:
+def _same_as_core(case: fuzz_core.Case, asked: int, priority: int, header: bytes, made: bytes, last: bytes) -> None:
     """Octet for octet, but for the identification where the kernel finishes the work (decisions/core.md)."""
     translator = fuzz_core.TRANSLATORS[case.which]
     packet, version = case.packet, made[0] >> 4
@@ -106,9 +114,12 @@ def _same_as_core(case: fuzz_core.Case, asked: int, priority: int, header: bytes
         return
     flags, kind, _, gso_size, start, offset = vnet.unpack(header)
     assert (flags, start) == (vnet.NEEDS_CSUM, 34 if version == 4 else 54)
-    if kind:
+    if kind or last:
         assert asked & _GSO, "a superframe out of a packet"
-        _same_segments(case, priority, made, gso_size, offset)
+        if not kind:
+            protocol, at = transport(made)
+            gso_size = len(made) - at - (8 if protocol == 17 else (made[at + 12] >> 4) * 4)
+        _same_segments(case, priority, made, last, gso_size, offset)
         return
     outcome = translator.translate(complete_checksum(packet), case.hops, next_hop_mtu=65535)
     assert outcome.action is Action.TRANSLATED
@@ -116,7 +127,7 @@ def _same_as_core(case: fuzz_core.Case, asked: int, priority: int, header: bytes
     assert _comparable(complete_checksum(made), offset) == _comparable(expected, offset), "unfinished checksum"
 
 
-def _same_segments(case: fuzz_core.Case, priority: int, made: bytes, gso_size: int, offset: int) -> None:
+def _same_segments(case: fuzz_core.Case, priority: int, made: bytes, last: bytes, gso_size: int, offset: int) -> None:
     """The segments of the result are the results of the segments. The segment size is the stamp's or a safe one."""
     translator = fuzz_core.TRANSLATORS[case.which]
     udp = transport(made)[0] == 17
@@ -131,6 +142,8 @@ def _same_segments(case: fuzz_core.Case, priority: int, made: bytes, gso_size: i
         assert outcome.action is Action.TRANSLATED
         expected += outcome.packets
     found = list(segments(made, same))
+    if last:
+        found.append(complete_checksum(last))
     assert [_comparable(p, offset) for p in found] == [_comparable(p, offset) for p in expected], "segments"
 
 
@@ -141,11 +154,11 @@ def _is_in_order(packet: bytes) -> bool:
 
 
 def _comparable(packet: bytes, field: int) -> bytes:
-    """Without identification, DF and header checksum; a transport checksum of 0xffff is 0, which is the same number."""
+    """Without identification and header checksum; a transport checksum of 0xffff is 0, which is the same number."""
     at = 40
     if packet[0] >> 4 == 4:
         at = 20
-        packet = packet[:4] + bytes(3) + packet[7:10] + bytes(2) + packet[12:]
+        packet = packet[:4] + bytes(2) + packet[6:10] + bytes(2) + packet[12:]
     at += field
     return packet[:at] + bytes(2) + packet[at + 2 :] if packet[at : at + 2] == b"\xff\xff" else packet
 

@@ -179,3 +179,23 @@ def test_a_row_of_datagrams_too_large_for_the_path_is_told_to_its_sender(lab: La
             if mtus[-1] < 1400:
                 break
     assert mtus[-1] == 1380
+
+
+@pytest.mark.parametrize("run_arguments", [(), ("--no-fast-path",)], ids=["fast", "core"])
+def test_a_short_last_datagram_from_ipv6_may_be_fragmented_and_the_others_not(
+    lab: Lab, process: TranslatorProcess
+) -> None:
+    """RFC 7915 5.1: up to 1260 octets DF=0, larger DF=1, of each segment."""
+    lab.router4.ip("link set to-h4 gso_max_segs 1")
+    sizes = [1400, 1400, 1400, 1232]
+    with Capture(lab.host4, "to-r4") as capture:
+        with lab.host6.entered():
+            tap = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        with tap:
+            tap.bind((HOST6, 0))
+            control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", sizes[0]))]
+            tap.sendmsg([bytes(sum(sizes))], control, 0, (HOST4_6, 9))
+        capture.wait(lambda packet: packet[9] == 17 and len(packet) == 28 + sizes[-1])
+        seen = [packet for packet in capture.packets if packet[0] >> 4 == 4 and packet[9] == 17]
+    assert [(len(packet) - 28, packet[6] >> 6) for packet in seen] == [(size, int(size > 1232)) for size in sizes]
+    assert process.summary()["totals"]["superframes"] == 1
