@@ -184,7 +184,7 @@ def _print_table(console: Console, result: demo.Result) -> None:
         console.print(
             f"enter:  ip netns exec {names['translator']} bash    (also {', '.join(names.values())})\n"
             f"try:    ip netns exec {names['host4']} ping {HOST6_4}\n"
-            f"nfxlat run: pid {result.kept['pid']}, log {result.kept['log']}\n"
+            f"nfxlat run: pid {result.kept['pid']}, log {result.kept['log']}, domain {result.kept['config']}\n"
             f"remove: nfxlat demo --clean {result.kept['lab']}",
             markup=False,
         )

@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import Any
 
+from nfxlat import config
+from nfxlat.config.keys import KEYS
 from nfxlat.host import capabilities, registry
 from nfxlat.service import domains
 
@@ -14,38 +16,41 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "domain",
-        help="domains by name, which routes can lead into",
-        description="Translation domains of this network namespace, until the machine goes down. "
-        "`nfxlat run --domain NAME` translates.",
+        help="add, show and delete domains by name",
+        description="Translation domains of this network namespace. They last until the machine is rebooted. "
+        "`nfxlat run --domain NAME` translates for one.",
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     add = verbs.add_parser(
         "add",
-        help="check it, keep it, and make its device",
+        help="check a domain, store it and create its device",
         description="nfxlat domain add siit0 prefix6 64:ff9b::/96 eam 192.0.2.1=2001:db8::1 mtu4 1400. The keys are "
-        "those of the configuration file; a list is several values, or the key again. The device is there at once, so "
-        "that routes can lead into it; until `nfxlat run` translates, what they lead there is dropped.",
+        "those of the configuration file, see nfxlat.toml(5); a list is several values, or the key again. The device "
+        "exists at once, so routes can point to it. Packets routed into it are dropped until `nfxlat run` translates.",
     )
     add.add_argument(
-        "--model", choices=("hook", "device", "route"), default="hook", help="that it will run in: device has its own"
+        "--model",
+        choices=("hook", "device", "route"),
+        default="hook",
+        help="the model it will run in (default hook)",
     )
-    add.add_argument("name", metavar="NAME", help="of the domain and of its device")
-    add.add_argument("words", nargs="*", metavar="KEY VALUE", help="prefix6 PREFIX, eam V4=V6 ..., pool4 PREFIX ...")
+    add.add_argument("name", metavar="NAME", help="name of the domain and of its device")
+    add.add_argument("words", nargs="*", metavar="KEY VALUE", help=f"the keys are {', '.join(KEYS)}")
     add.set_defaults(run=_add)
-    show = verbs.add_parser("show", help="list them", description="What has been added, and how it stands with it.")
-    show.add_argument("name", nargs="?", metavar="NAME", help="this one only")
+    show = verbs.add_parser("show", help="show domains", description="Show domains, their devices and translators.")
+    show.add_argument("name", nargs="?", metavar="NAME", help="show this one only")
     show.add_argument("--json", action="store_true", help="one JSON array on stdout")
     show.set_defaults(run=_show)
-    delete = verbs.add_parser("del", help="take it away", description="Take the domain and its device away.")
-    delete.add_argument("name", metavar="NAME", help="of the domain")
+    delete = verbs.add_parser("del", help="delete a domain", description="Delete a domain and its device.")
+    delete.add_argument("name", metavar="NAME", help="name of the domain")
     delete.set_defaults(run=_delete)
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    domain = domains.from_words(arguments.name, arguments.words)
+    domain = config.from_words(arguments.name, arguments.words)
     capabilities.require("CAP_NET_ADMIN", "CAP_SYS_ADMIN", what="nfxlat domain add")
     domains.add(domain, arguments.model, print)
-    print(f"domain {domain.name} added; nfxlat run --domain {domain.name} translates what is routed into it")
+    print(f"domain {domain.name} added; start its translator with nfxlat run --domain {domain.name}")
     return 0
 
 
@@ -68,10 +73,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _lines(one: dict[str, Any]) -> list[str]:
     words, device = one["words"], one["device"]
-    more = [f"... and {len(words) - WORDS_SHOWN} words more"] if len(words) > WORDS_SHOWN else []
+    more = [f"... and {len(words) - WORDS_SHOWN} more words"] if len(words) > WORDS_SHOWN else []
     pids = ", ".join(map(str, one["translators"]))
     return [
         " ".join([one["name"], *words[:WORDS_SHOWN], *more]),
         f"    device {one['name']}: {device['state']}{' (' + device['kind'] + ')' if device['kind'] else ''}",
-        f"    translator: pid {pids}" if pids else "    translator: none, what is routed into the device is dropped",
+        f"    translator: pid {pids}" if pids else "    translator: none; packets routed into the device are dropped",
     ]

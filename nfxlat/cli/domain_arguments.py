@@ -1,50 +1,49 @@
-"""How a command is told its domain: a file, or flags, or neither for the embedded default."""
+"""How a command is told its domain: a file, the name of one that was added, or flags."""
 
 import argparse
 from pathlib import Path
 
 from nfxlat import config
+from nfxlat.config.keys import FLAGS, KEYS
 from nfxlat.errors import OperatorError
 from nfxlat.service import domains
 from nfxlat.xlat.domain import Domain
 
+METAVARS = {"eam": "V4=V6"}
+THREE_WAYS = (
+    "use --config FILE, or --domain NAME for one added by nfxlat domain add, or --prefix6 PREFIX (and --eam, --pool4)"
+)
+
 
 def add_domain_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --config, --domain, --prefix6, --eam and --pool4."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML configuration (default: embedded)")
-    parser.add_argument(
+    group = parser.add_argument_group("domain", "Which domain: one of a file, one that was added, or one of flags.")
+    group.add_argument("--config", type=Path, metavar="FILE", help="TOML configuration, see nfxlat.toml(5)")
+    group.add_argument(
         "--domain",
         metavar="NAME",
-        help="the domain to take (without --config: one of nfxlat domain add), or to make from the flags below",
+        help="with --config: a domain of the file; with flags: the name of the new domain (default siit0); "
+        "alone: a domain added by nfxlat domain add",
     )
-    parser.add_argument("--prefix6", metavar="PREFIX", help="RFC 6052 translation prefix")
-    parser.add_argument("--eam", action="append", default=[], metavar="V4=V6", help="explicit mapping (repeatable)")
-    parser.add_argument("--pool4", action="append", default=[], metavar="PREFIX", help="IPv4 prefix of IPv6 hosts")
+    for key in map(KEYS.__getitem__, FLAGS):
+        metavar, text = METAVARS.get(key.name, "PREFIX"), key.summary
+        if key.many:
+            text += " (may be repeated)"
+            group.add_argument(f"--{key.name}", action="append", default=[], metavar=metavar, help=text)
+        else:
+            group.add_argument(f"--{key.name}", metavar=metavar, help=text)
 
 
 def chosen_domain(options: argparse.Namespace) -> Domain:
     """The domain that the arguments name. Raises OperatorError."""
-    flags = options.prefix6 or options.eam or options.pool4
-    if flags and options.config:
-        raise OperatorError(
-            "a file and --prefix6, --eam or --pool4 at once", where="--config", hint="give the one or the others"
-        )
-    if flags:
-        found = config.from_flags(
-            domain=options.domain or "siit0", prefix6=options.prefix6, eam=options.eam, pool4=options.pool4
-        )
-    elif options.config:
-        found = config.load(options.config)
-    else:
-        added = domains.configuration(options.domain) if options.domain else None
-        found = added or config.default()
+    flags = {name: getattr(options, name) for name in FLAGS}
+    given = [f"--{name}" for name, value in flags.items() if value]
+    if given and options.config:
+        raise OperatorError(f"cannot be used with {given[0]}", where="--config", hint="give a file or flags, not both")
+    if given:
+        return config.from_flags(options.domain or "siit0", **flags).domain()
+    if options.config:
+        return config.load(options.config).domain(options.domain)
     if options.domain:
-        for domain in found.domains:
-            if domain.name == options.domain:
-                return domain
-        names = ", ".join(domain.name for domain in found.domains)
-        raise OperatorError(f"no domain {options.domain!r}", where="--domain", hint=f"there is {names}")
-    if len(found.domains) != 1:
-        names = ", ".join(domain.name for domain in found.domains)
-        raise OperatorError("the file has several domains", where="--config", hint=f"choose with --domain: {names}")
-    return found.domains[0]
+        return domains.added(options.domain)
+    raise OperatorError("no domain given", hint=THREE_WAYS)

@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         verb.add_argument("file", type=Path, metavar="FILE", help="nft input")
         verb.set_defaults(run=function)
         if name != "unload":
-            verb.add_argument("--config", type=Path, metavar="FILE", help="TOML configuration (default: embedded)")
+            verb.add_argument("--config", type=Path, metavar="FILE", help="the domains that rules may name, as TOML")
         if name in ("compile", "load"):
             verb.add_argument(
                 "--queue",
@@ -62,8 +62,8 @@ def _program(arguments: argparse.Namespace) -> Program:
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
         raise OperatorError(f"cannot be read: {what}", where=str(arguments.file)) from None
-    configured = config.load(arguments.config) if arguments.config else config.default()
-    return program(text, str(arguments.file), configured.domains, includes.read)
+    configured = config.load(arguments.config).domains if arguments.config else ()
+    return program(text, str(arguments.file), configured, includes.read)
 
 
 def _queues(arguments: argparse.Namespace, found: Program) -> Queues:

@@ -24,7 +24,7 @@ def text(name: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise OperatorError(os.strerror(error.errno or 0), where=str(path(name)), hint="as root it can") from None
+        raise OperatorError(os.strerror(error.errno or 0), where=str(path(name)), hint="run this as root") from None
     return found if found.startswith(_head()) else None
 
 
@@ -32,7 +32,9 @@ def store(name: str, toml: str) -> None:
     """Add the domain `name`. Raises OperatorError where there is one of that name, or /run is not writable."""
     where = path(name)
     if text(name) is not None:
-        raise OperatorError("the domain exists already", where=f"domain {name}", hint=f"nfxlat domain del {name}")
+        raise OperatorError(
+            "the domain already exists", where=f"domain {name}", hint=f"remove it with nfxlat domain del {name}"
+        )
     try:
         state.RUN.mkdir(mode=0o755, exist_ok=True)
         partial = where.with_name(f".{where.name}.{os.getpid()}")
@@ -43,7 +45,7 @@ def store(name: str, toml: str) -> None:
         finally:
             partial.unlink()
     except OSError as error:
-        raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint="it needs root") from None
+        raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint="run this as root") from None
 
 
 def remove(name: str) -> None:

@@ -110,6 +110,7 @@ def run(options: Options, progress: Progress) -> Result:
                 "namespaces": {role: namespace.name for role, namespace in lab.namespaces.items()},
                 "pid": process.pid,
                 "log": str(process.log),
+                "config": str(process.configuration),
             }
         else:
             summary = process.stop() or summary

@@ -15,12 +15,16 @@ from typing import Any, NoReturn
 
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace, end_processes, wait_for
+from nfxlat.lab.topology import DOMAIN
+
+NAMING = ("--config", "--domain", "--prefix6", "--eam")  # flags that name a domain
 
 
 class TranslatorProcess:
     """`nfxlat run [--queue QUEUE] [--setup] ARGUMENTS`, ready when the `with` block begins and gone when it ends.
 
-    Its output and its summary go to files in `directory`. If it does not get ready: OperatorError with its own reason
+    Its domain is the lab's, unless ARGUMENTS name one; `configuration` is then the file, else None. Its output, its
+    summary and that file are in `directory`. If it does not get ready: OperatorError with its own reason
     where it gives one (exit status 2), else RuntimeError with its output.
     """
 
@@ -30,8 +34,10 @@ class TranslatorProcess:
         self.namespace = namespace
         self.log, self._summary = directory / "run.log", directory / "summary.json"
         self._process: subprocess.Popen[str] | None = None
+        self.configuration = None if set(NAMING) & set(arguments) else directory / "siit0.toml"
+        domain = () if self.configuration is None else ("--config", str(self.configuration))
         self.command = [sys.executable, "-m", "nfxlat", "run", *([] if queue is None else ["--queue", str(queue)])]
-        self.command += ["--summary", str(self._summary), *(["--setup"] if setup else []), *arguments]
+        self.command += ["--summary", str(self._summary), *(["--setup"] if setup else []), *domain, *arguments]
 
     def __enter__(self) -> TranslatorProcess:
         try:
@@ -54,6 +60,8 @@ class TranslatorProcess:
     def start(self, timeout: float = 240.0) -> None:
         """Start it and wait for its word on --ready-fd; emulated and on a busy host that takes minutes."""
         self._summary.unlink(missing_ok=True)
+        if self.configuration is not None:
+            self.configuration.write_text(DOMAIN)
         ours, theirs = os.pipe()
         try:
             with open(self.log, "w") as log:

@@ -36,6 +36,14 @@ DRAWING = """\
               narrow 2001:db8:64::c633:6422  to host4: 198.51.100.34 (prefix6)
   host4 is to host6: 2001:db8:64::c000:202, narrow 2001:db8:64::c000:222"""
 
+DOMAIN = """\
+[domain.siit0]
+prefix6 = "2001:db8:64::/96"
+pool4 = ["198.51.100.0/24"]                  # IPv6 hosts reached through prefix6
+eam = [["203.0.113.2", "2001:db8:2::2"]]     # an IPv6 host with an address of its own choice
+rfc6791-v4 = ["203.0.113.240/28"]            # routers without an IPv4 address, in traceroute
+"""
+
 PREFIX6 = ipaddress.IPv6Network("2001:db8:64::/96")
 MTU, NARROW_MTU = 1500, 1400
 

@@ -75,14 +75,14 @@ class Domain:
     def _check_prefix6(self) -> None:
         if self.prefix6 is None:
             if not len(self.eamt):
-                raise self._fault("", "neither prefix6 nor an EAM, so nothing can be translated", "set prefix6 or eam")
+                raise self._fault("", "nothing can be translated without prefix6 or an EAM", "set prefix6 or eam")
             if self.pool4:
                 raise self._fault("pool4", "pool4 needs prefix6, which is not set", "set prefix6")
             if self.hairpin == "simple":  # RFC 7757 4.2.1: every IPv4 source is mapped by prefix6
                 raise self._fault("hairpin", '"simple" needs prefix6, which is not set', "set prefix6")
             return
         if what := rfc6052.fault(self.prefix6):
-            raise self._fault("prefix6", what, "RFC 6052 2.2")
+            raise self._fault("prefix6", what, "see RFC 6052 2.2")
         for martian, use in MARTIANS6.items():
             if self.prefix6.overlaps(martian):
                 raise self._fault(
@@ -123,13 +123,13 @@ class Domain:
             ("mtu6", self.mtu6, MIN_MTU6),
         ):
             if value is not None and not lowest <= value <= MAX_MTU:
-                raise self._fault(key, f"{value} is not between {lowest} and {MAX_MTU}")
+                raise self._fault(key, f"{value} is out of range", f"{lowest} to {MAX_MTU}")
         plateaus = self.mtu_plateaus
         if not plateaus:
             raise self._fault("mtu-plateaus", "is empty", "leave it out to use the plateaus of RFC 1191 7.1")
         for index, plateau in enumerate(plateaus):
             if not MIN_MTU4 <= plateau <= MAX_MTU:
-                raise self._fault(f"mtu-plateaus[{index}]", f"{plateau} is not between {MIN_MTU4} and {MAX_MTU}")
+                raise self._fault(f"mtu-plateaus[{index}]", f"{plateau} is out of range", f"{MIN_MTU4} to {MAX_MTU}")
             if index and plateau >= plateaus[index - 1]:
                 raise self._fault(
                     f"mtu-plateaus[{index}]",
@@ -144,7 +144,7 @@ class Domain:
             ("hairpin", self.hairpin, get_args(Hairpin)),
         ):
             if value not in choices:
-                raise self._fault(key, f"invalid value {value!r}", f"use {', '.join(choices)}")
+                raise self._fault(key, f"invalid value {value!r}", f"use {', '.join(choices[:-1])} or {choices[-1]}")
         octet = self.traffic_class
         if octet not in ("copy", "zero") and (not isinstance(octet, int) or not 0 <= octet <= 255):
             raise self._fault("traffic-class", f"invalid value {octet!r}", "use copy, zero, or 0 to 255")

@@ -21,8 +21,8 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Raw
 
-from nfxlat.config import DEFAULT
 from nfxlat.datapath import nfqueue
+from nfxlat.lab.topology import DOMAIN
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 
@@ -227,7 +227,7 @@ traffic-class = 16
 
 
 def configurations() -> Iterator[tuple[str, bytes]]:
-    yield "default", DEFAULT.encode()
+    yield "default", DOMAIN.encode()
     yield (
         "every-key",
         CONFIGURATION.encode() + b"\x00203.0.113.0/24 2001:db8:7::/120 # comment\n203.0.114.1 2001:db8:8::\n",

@@ -74,7 +74,7 @@ def test_a_domain_is_added_shown_run_and_deleted(bare_lab: Lab, model: str) -> N
         assert lab.host4.call(ping, HOST6_4).ok
         assert lab.host6.call(ping, HOST4_6, HOST6).ok
         assert json.loads(domain(where, "show", "--json")[0])[0]["translators"] == [process.pid]
-        assert f"stop it first (pid {process.pid})" in refused(where, "del", "red")
+        assert f"a translator is running for it (pid {process.pid}); stop it first" in refused(where, "del", "red")
         process.stop()
     assert state_of(where) == added  # the device stays, and with it the operator's routes
     assert domain(where, "del", "red")[-1] == "domain red deleted"
@@ -114,16 +114,18 @@ def test_routes_into_a_domain_nobody_translates_for_fail_closed(bare_lab: Lab, m
 def test_what_cannot_be_is_one_line(bare_lab: Lab) -> None:
     where = bare_lab.translator
     domain(where, "add", "red", *WORDS)
-    assert "domain red: the domain exists already; nfxlat domain del red" in refused(where, "add", "red", *WORDS)
+    assert "domain red: the domain already exists; remove it with nfxlat domain del red" in refused(
+        where, "add", "red", *WORDS
+    )
     assert "prefix6" in refused(where, "add", "blue", "prefix6", "64:ff9b::/95")
-    assert "no such domain has been added; there is red" in refused(where, "del", "blue")
-    assert "no such domain has been added; there is red" in refused(where, "show", "blue")
+    assert "no such domain; the domains added are red" in refused(where, "del", "blue")
+    assert "no such domain; the domains added are red" in refused(where, "show", "blue")
     assert "not a domain device" in refused(where, "add", "to-r4", *WORDS)
     assert "not a TUN of the device model" in refused(where, "add", "--model", "device", "to-r4", *WORDS)
 
 
 def test_a_domain_that_runs_without_having_been_added_cannot_be_added(lab: Lab) -> None:
-    assert "a translator runs for it" in refused(lab.translator, "add", "siit0", *WORDS)
+    assert "a translator is running for it" in refused(lab.translator, "add", "siit0", *WORDS)
 
 
 def test_the_other_models_device_is_told_from_its_own(bare_lab: Lab) -> None:

@@ -11,12 +11,14 @@ from nfxlat import config
 from nfxlat.cli import main
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace
+from nfxlat.lab.topology import DOMAIN
 from nfxlat.nft.kernel import compat, load, ruleset
 from nfxlat.nft.language.compile import compile_rules, owner_of
 from nfxlat.nft.language.program import program
 from nfxlat.queues import Queues
 
 pytestmark = pytest.mark.netns
+DOMAINS = config.parse(DOMAIN, "lab").domains
 
 ROUTER = """\
 define pool = { 198.51.100.0/24, 203.0.113.2 }
@@ -68,6 +70,13 @@ def write(directory: Path, text: str, name: str = "mine.nft") -> str:
     return str(file)
 
 
+def load_rules(file: str, *arguments: str) -> int:
+    """`nfxlat rules load` of the file, for the lab's domain; its exit status."""
+    toml = Path(file).with_name("siit0.toml")
+    toml.write_text(DOMAIN)
+    return main(["rules", "load", file, "--config", str(toml), *arguments])
+
+
 @pytest.mark.parametrize("text", [ROUTER, INET, COMMANDS], ids=["block", "inet", "commands"])
 def test_what_load_loads_unload_removes_and_nothing_else(
     node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
@@ -75,7 +84,7 @@ def test_what_load_loads_unload_removes_and_nothing_else(
     load.run('table ip other { chain c { type filter hook input priority 0; accept comment "not ours"; }; }')
     before = load.run("list ruleset")
     file = write(tmp_path, text)
-    assert main(["rules", "load", file]) == 0
+    assert load_rules(file) == 0
     tables = load.run("list tables").splitlines()
     assert {"table ip xlat_siit0", "table ip6 xlat_siit0", "table ip other"} < set(tables)
     assert sum(" mine" in table for table in tables) == len({line for line in tables if " mine" in line}) > 0
@@ -87,8 +96,8 @@ def test_what_load_loads_unload_removes_and_nothing_else(
 @pytest.mark.parametrize("text", [ROUTER, INET, COMMANDS], ids=["block", "inet", "commands"])
 def test_every_queue_chain_queues_first_and_then_drops(node: Namespace, tmp_path: Path, text: str) -> None:
     file = write(tmp_path, text)
-    assert main(["rules", "load", file, "--queue", "20"]) == 0
-    compiled = compile_rules(program(text, file, config.default().domains), queues=Queues(20))
+    assert load_rules(file, "--queue", "20") == 0
+    compiled = compile_rules(program(text, file, DOMAINS), queues=Queues(20))
     assert len(compiled.queue_chains) >= 4
     assert {chain.queue for chain in compiled.queue_chains} == {20, 21}
     for chain in compiled.queue_chains:
@@ -107,12 +116,12 @@ def listed(family: str, table: str, chain: str) -> list[str]:
 
 def test_loading_again_takes_the_place_of_the_former(node: Namespace, tmp_path: Path) -> None:
     file = write(tmp_path, ROUTER)
-    assert main(["rules", "load", file]) == 0
+    assert load_rules(file) == 0
     first = load.run("list ruleset")
-    assert main(["rules", "load", file]) == 0
+    assert load_rules(file) == 0
     assert load.run("list ruleset") == first
     write(tmp_path, COMMANDS)
-    assert main(["rules", "load", file]) == 0
+    assert load_rules(file) == 0
     assert "bystander" not in load.run("list tables")
     assert main(["rules", "unload", file]) == 0
     assert load.run("list ruleset") == ""
@@ -124,11 +133,11 @@ def test_a_table_of_somebody_else_is_not_added_to(
     load.run("table ip mine { chain theirs { }; }")
     before = load.run("list ruleset")
     file = write(tmp_path, ROUTER)
-    assert main(["rules", "load", file]) == 2
+    assert load_rules(file) == 2
     assert "table ip mine: the table exists already" in capsys.readouterr().err
     assert load.run("list ruleset") == before
     write(tmp_path, "table ip mine\ndelete table ip mine\n" + ROUTER)
-    assert main(["rules", "load", file]) == 0
+    assert load_rules(file) == 0
     assert "theirs" not in load.run("list ruleset")
 
 
@@ -138,12 +147,12 @@ def test_a_complaint_of_nft_names_the_line_of_the_file_and_changes_nothing(
 ) -> None:
     file = write(tmp_path, ROUTER)
     if former:
-        assert main(["rules", "load", file]) == 0
+        assert load_rules(file) == 0
     before = load.run("list ruleset")
     broken = ROUTER.replace("table ip bystander {", "table ip bystander {\n\tset { }")
     line = broken.splitlines().index("\tset { }") + 1
     write(tmp_path, broken)
-    assert main(["rules", "load", file]) == 2
+    assert load_rules(file) == 2
     assert f"{file}:{line}: syntax error" in capsys.readouterr().err
     assert load.run("list ruleset") == before
 
@@ -159,7 +168,7 @@ def test_a_load_that_cannot_open_its_queues_leaves_nothing(
             raise OperatorError("no target")
 
     monkeypatch.setattr(compat, "insert_queue_rule", refuse)
-    compiled = compile_rules(program(ROUTER, "x", config.default().domains), native=False)
+    compiled = compile_rules(program(ROUTER, "x", DOMAINS), native=False)
     with pytest.raises(OperatorError, match="no target"):
         ruleset.install(compiled, "x")
     assert len(calls) == 3
@@ -170,7 +179,7 @@ def test_included_files_are_found_beside_the_file(node: Namespace, tmp_path: Pat
     write(tmp_path, "define pool = { 198.51.100.0/24 }\n", "addresses.nft")
     file = write(tmp_path, ROUTER.replace(ROUTER.splitlines()[0], 'include "addresses.nft"'))
     assert os.getcwd() != str(tmp_path)
-    assert main(["rules", "load", file]) == 0
+    assert load_rules(file) == 0
     assert "198.51.100.0/24" in load.run("list chain ip mine prerouting")
 
 

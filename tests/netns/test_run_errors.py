@@ -11,6 +11,7 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6_EAM4, Lab
 
 RUN = [sys.executable, "-m", "nfxlat", "run"]
+SIIT0 = ("--prefix6", "2001:db8:64::/96", "--pool4", "198.51.100.0/24")
 
 
 def refused(lab: Lab, *command: str) -> str:
@@ -31,7 +32,7 @@ def test_a_queue_that_another_process_holds(lab: Lab, process: TranslatorProcess
 
 
 def test_the_second_queue_being_held_gives_the_first_back(lab: Lab) -> None:
-    assert refused(lab, *RUN, "--queue", "6", "--setup").startswith("nfxlat: queue 7: held by another process")
+    assert refused(lab, *RUN, *SIIT0, "--queue", "6", "--setup").startswith("nfxlat: queue 7: held by another process")
     assert " 6 " not in lab.translator.run(["cat", "/proc/net/netfilter/nfnetlink_queue"]).stdout
 
 
@@ -53,13 +54,13 @@ def test_set_up_of_a_domain_that_is_translated_without_one(bare_lab: Lab) -> Non
 @pytest.mark.parametrize("source", ["netlink", "netfilterqueue"])
 def test_a_missing_capability(shared_bare_lab: Lab, source: str, arguments: tuple[str, ...]) -> None:
     without = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--"]
-    assert "CAP_NET_ADMIN" in refused(shared_bare_lab, *without, *RUN, "--source", source, *arguments)
+    assert "CAP_NET_ADMIN" in refused(shared_bare_lab, *without, *RUN, *SIIT0, "--source", source, *arguments)
 
 
 def test_a_missing_raw_capability(shared_bare_lab: Lab) -> None:
     without = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", "--"]
-    assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN, "--inject", "ip")
-    assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN)
+    assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN, *SIIT0, "--inject", "ip")
+    assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN, *SIIT0)
 
 
 def test_an_unknown_configuration_key_is_named_with_its_path(shared_bare_lab: Lab, tmp_path: Path) -> None:
@@ -77,7 +78,9 @@ def test_an_unknown_configuration_key_is_named_with_its_path(shared_bare_lab: La
         (("--config", "/dev/null", "--prefix6", "::/96"), "--config"),
         (("--prefix6", "2001:db8::/95"), "prefix6"),
         (("--prefix6", "2001:db8::/96", "--eam", "192.0.2.1"), "192.0.2.1"),
-        (("--domain", "elsewhere"), "elsewhere"),
+        ((), "no domain given"),
+        (("--setup",), "no domain given"),
+        (("--domain", "elsewhere"), "domain elsewhere: no such domain"),
         (("--queue", "65535"), "--queue"),
         (("--icmp-rate", "-1"), "--icmp-rate"),
         (("--busy-poll", "-1"), "--busy-poll"),
@@ -88,7 +91,7 @@ def test_an_unknown_configuration_key_is_named_with_its_path(shared_bare_lab: La
         (("--model", "route", "--role", "host"), "--role"),
         (("--role", "host", "--prefix6", "2001:db8::/96", "--setup"), "eam"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=lambda value: " ".join(value) or "none" if isinstance(value, tuple) else "",
 )
 def test_arguments_that_make_no_sense(shared_bare_lab: Lab, arguments: tuple[str, ...], told: str) -> None:
     assert told in refused(shared_bare_lab, *RUN, *arguments)

@@ -12,15 +12,18 @@ from nfxlat.cli import main
 SYN = "4528002c303940004006a3dfc6336407cb0071509c4101bb11223344000000006002faf054470000020405b4"
 
 
-def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["explain", *arguments]) == 0
+LAB = ("--config", str(Path(__file__).parents[2] / "rules/xlat/router.toml"))  # the example's domain is the lab's
+
+
+def explained(capsys: pytest.CaptureFixture[str], *arguments: str, domain: tuple[str, ...] = LAB) -> str:
+    assert main(["explain", *domain, *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     return out
 
 
-def as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    return json.loads(explained(capsys, "--json", *arguments))
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, domain: tuple[str, ...] = LAB) -> Any:
+    return json.loads(explained(capsys, "--json", *arguments, domain=domain))
 
 
 def test_address_by_prefix6(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,8 +73,32 @@ def test_address_as_the_source_of_an_icmp_error(capsys: pytest.CaptureFixture[st
 def test_domain_by_file_and_by_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "nfxlat.toml"
     config.write_text('[domain.siit0]\nprefix6 = "2001:db8:100::/40"\n')
-    assert as_json(capsys, "--config", str(config), "192.0.2.33")["out"] == "2001:db8:1c0:2:21::"
-    assert as_json(capsys, "--prefix6", "2001:db8::/32", "192.0.2.33")["out"] == "2001:db8:c000:221::"
+    by_file, by_flags = ("--config", str(config)), ("--prefix6", "2001:db8::/32")
+    assert as_json(capsys, "192.0.2.33", domain=by_file)["out"] == "2001:db8:1c0:2:21::"
+    assert as_json(capsys, "192.0.2.33", domain=by_flags)["out"] == "2001:db8:c000:221::"
+
+
+@pytest.mark.parametrize("words", [["explain", "192.0.2.33"], ["translate", "in.pcap"], ["run"], ["run", "--setup"]])
+def test_without_a_domain_the_three_ways_to_name_one_are_told(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("nfxlat: no domain given; use --config FILE")
+    assert all(way in err for way in ("--config FILE", "--domain NAME", "nfxlat domain add", "--prefix6 PREFIX"))
+
+
+def test_a_domain_is_told_in_one_way_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *LAB, "--eam", "192.0.2.2=2001:db8::2", "192.0.2.33"]) == 2
+    assert "--config: cannot be used with --eam; give a file or flags, not both" in capsys.readouterr().err
+
+
+def test_a_name_alone_is_that_of_an_added_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--domain", "nowhere0", "192.0.2.33"]) == 2
+    assert "domain nowhere0: no such domain" in capsys.readouterr().err
+    assert main(["explain", *LAB, "--domain", "nowhere0", "192.0.2.33"]) == 2
+    assert "router.toml: there is no domain 'nowhere0'; it has siit0" in capsys.readouterr().err
 
 
 def test_packet_as_hex(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +152,7 @@ def test_packets_of_a_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("what", ["999.1.1.1", "192.0.2.0/24", "nonsense", "", "450", "2001:db8::1::2", "none.pcap"])
 def test_what_is_neither_address_nor_packet_is_a_mistake(capsys: pytest.CaptureFixture[str], what: str) -> None:
-    assert main(["explain", what]) == 2
+    assert main(["explain", *LAB, what]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -133,11 +160,11 @@ def test_what_is_neither_address_nor_packet_is_a_mistake(capsys: pytest.CaptureF
 
 
 def test_hop_limit_of_an_icmp_error_is_an_octet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "--icmp-source", "256", "192.0.2.1"]) == 2
+    assert main(["explain", *LAB, "--icmp-source", "256", "192.0.2.1"]) == 2
     assert "--icmp-source: invalid TTL 256; 0 to 255" in capsys.readouterr().err
 
 
 def test_file_that_is_no_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.pcap").write_bytes(b"junk")
-    assert main(["explain", str(tmp_path / "in.pcap")]) == 2
+    assert main(["explain", *LAB, str(tmp_path / "in.pcap")]) == 2
     assert "not a capture; give a pcap or pcapng file" in capsys.readouterr().err

@@ -43,6 +43,9 @@ PACKETS = [
 ]
 
 
+LAB = ("--config", str(Path(__file__).parents[2] / "rules/xlat/router.toml"))  # the example's domain is the lab's
+
+
 def write(path: Path, frames: list[bytes], link_type: int = 101) -> str:
     with path.open("wb") as file:
         writer = dpkt.pcap.Writer(file, 65535, link_type)
@@ -58,14 +61,14 @@ def read(path: Path) -> tuple[int, list[tuple[float, bytes]]]:
 
 
 def translated(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
-    assert main(["translate", "--json", *arguments]) == 0
+    assert main(["translate", *LAB, "--json", *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     return [json.loads(line) for line in out.splitlines()]
 
 
 def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["translate", *arguments]) == 2
+    assert main(["translate", *LAB, *arguments]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     return err
@@ -172,7 +175,7 @@ def test_stdin(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 
 def test_table_of_outcomes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["translate", write(tmp_path / "in.pcap", PACKETS + PACKETS[:1])]) == 0
+    assert main(["translate", *LAB, write(tmp_path / "in.pcap", PACKETS + PACKETS[:1])]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [tuple(cell.strip() for cell in line.strip("│").split("│")) for line in lines if line.startswith("│")]
     assert rows[0][:4] == ("2", "4to6", "translated", "translated")
@@ -183,7 +186,7 @@ def test_table_of_outcomes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_verbose_has_a_line_a_packet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["translate", "-v", write(tmp_path / "in.pcap", PACKETS)]) == 0
+    assert main(["translate", *LAB, "-v", write(tmp_path / "in.pcap", PACKETS)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
         "     1  192.0.2.2 port 1000 > 203.0.113.2 port 2000 UDP, 32 octets: translated",
@@ -211,7 +214,7 @@ def test_packets_that_were_not_captured_whole(tmp_path: Path, capsys: pytest.Cap
     second = 24 + 16 + len(PACKETS[0])
     octets[second + 8 : second + 12] = (len(PACKETS[0]) - 4).to_bytes(4, "little")
     Path(path).write_bytes(octets[:-4])
-    assert main(["translate", "--json", path]) == 0
+    assert main(["translate", *LAB, "--json", path]) == 0
     out, err = capsys.readouterr()
     found = [json.loads(line) for line in out.splitlines()]
     assert [(row["action"], row["reason"]) for row in found] == [("translated", "translated"), ("dropped", "truncated")]
@@ -242,7 +245,7 @@ def test_progress_on_a_terminal_only_for_large_captures(
     monkeypatch.delenv("NO_COLOR", raising=False)
     large, small = (write(tmp_path / name, PACKETS[:number]) for name, number in (("large", 6), ("small", 1)))
     for path, shown in ((large, True), (small, False)):
-        assert main(["translate", "--json", path]) == 0
+        assert main(["translate", *LAB, "--json", path]) == 0
         out, err = capsys.readouterr()
         assert all(json.loads(line) for line in out.splitlines())
         assert ("packets" in err) is shown

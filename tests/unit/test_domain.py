@@ -32,7 +32,7 @@ def test_defaults() -> None:
 
 
 def test_domain_that_can_translate_nothing_is_refused() -> None:
-    assert "neither prefix6 nor an EAM" in refused("domain.siit0", prefix6=None)
+    assert "without prefix6 or an EAM" in refused("domain.siit0", prefix6=None)
 
 
 def test_eam_alone_is_enough() -> None:
@@ -134,7 +134,7 @@ def test_mtu_bounds(field: str, key: str, lowest: int) -> None:
     for value in (lowest, 65535):
         assert getattr(Domain(prefix6=PREFIX6, **{field: value}), field) == value  # type: ignore[arg-type]
     for value in (lowest - 1, 65536):
-        assert f"{value} is not between {lowest} and 65535" in refused(f"domain.siit0.{key}", **{field: value})
+        assert f"{value} is out of range; {lowest} to 65535" in refused(f"domain.siit0.{key}", **{field: value})
 
 
 def test_mtus_may_be_unknown() -> None:
@@ -161,13 +161,13 @@ def test_plateaus_descend_within_bounds(plateaus: tuple[int, ...], key: str) -> 
 @pytest.mark.parametrize(
     ("field", "key", "choices"),
     [
-        ("udp_zero_checksum", "udp-zero-checksum", "drop, compute, forward"),
-        ("well_known_prefix", "well-known-prefix", "strict, lax"),
-        ("hairpin", "hairpin", "intrinsic, simple, off"),
+        ("udp_zero_checksum", "udp-zero-checksum", "drop, compute or forward"),
+        ("well_known_prefix", "well-known-prefix", "strict or lax"),
+        ("hairpin", "hairpin", "intrinsic, simple or off"),
     ],
 )
 def test_choices(field: str, key: str, choices: str) -> None:
-    for choice in choices.split(", "):
+    for choice in choices.replace(" or ", ", ").split(", "):
         assert getattr(Domain(prefix6=PREFIX6, **{field: choice}), field) == choice  # type: ignore[arg-type]
     assert f"use {choices}" in refused(f"domain.siit0.{key}", **{field: "on"})
 

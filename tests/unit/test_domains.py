@@ -5,14 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nfxlat import config
+from nfxlat.config import from_words, in_words, render
 from nfxlat.errors import OperatorError
-from nfxlat.service import domains
-from nfxlat.service.domains import from_words, in_words
-
-
-def test_every_key_of_the_configuration_is_a_word() -> None:
-    assert set(config._KEYS) | {"eam", "eam-file"} == domains.KEYS
 
 
 def test_words_say_what_toml_says() -> None:
@@ -25,7 +19,7 @@ def test_words_say_what_toml_says() -> None:
     assert domain.pool4 == (IPv4Network("198.51.100.0/25"), IPv4Network("198.51.100.128/25"))
     assert (domain.traffic_class, domain.hairpin, domain.mtu_plateaus) == (8, "off", (1500, 1280))
     assert len(domain.eamt) == 2
-    assert from_words("blue", list(in_words(config.render(domain)))) == domain
+    assert from_words("blue", list(in_words(render(domain)))) == domain
 
 
 def test_an_eam_file_is_read_where_the_command_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,15 +31,15 @@ def test_an_eam_file_is_read_where_the_command_is_given(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("name", "words", "where", "what"),
     [
-        ("siit0", "", "domain.siit0", "neither prefix6 nor an EAM"),
-        ("siit0", "prefix6", "domain siit0", "prefix6 what?"),
-        ("siit0", "prefix6 64:ff9b::/96 pool4 mtu4 1400", "domain siit0", "pool4 what?"),
-        ("siit0", "prefix6 64:ff9b::/95", "domain.siit0.prefix6", "95"),
-        ("siit0", "prefix6 64:ff9b::/96 prefix6 64:ff9b::/96", "domain siit0", "prefix6 twice"),
-        ("siit0", "prefix6 64:ff9b::/96 mtu4 many", "domain.siit0.mtu4", "integer"),
-        ("siit0", "prefix6 64:ff9b::/96 prefx 1", "domain.siit0.prefx", "unknown key"),
+        ("siit0", "", "domain siit0", "nothing can be translated without prefix6 or an EAM"),
+        ("siit0", "prefix6", "domain siit0", "prefix6 needs a value"),
+        ("siit0", "prefix6 64:ff9b::/96 pool4 mtu4 1400", "domain siit0", "pool4 needs a value"),
+        ("siit0", "prefix6 64:ff9b::/95", "domain siit0: prefix6", "95"),
+        ("siit0", "prefix6 64:ff9b::/96 prefix6 64:ff9b::/96", "domain siit0", "prefix6 is given twice"),
+        ("siit0", "prefix6 64:ff9b::/96 mtu4 many", "domain siit0: mtu4", "'many' is not a number"),
+        ("siit0", "prefix6 64:ff9b::/96 prefx 1", "domain siit0: prefx", "unknown key"),
         ("siit0", "eam 192.0.2.1", "domain siit0: eam", "is not V4=V6"),
-        ("siit0", "eam 192.0.2.1=2001:db8::g", "domain.siit0.eam[0]", "is not an IPv6 prefix"),
+        ("siit0", "eam 192.0.2.1=2001:db8::g", "domain siit0: eam[0]", "is not an IPv6 prefix"),
         ("siit0", "eam-file /nonexistent.eam", "/nonexistent.eam", "cannot be read"),
         ("lo", "prefix6 64:ff9b::/96", "domain", "cannot be a domain name"),
         ('a"b', "prefix6 64:ff9b::/96", "domain", "cannot be a domain name"),

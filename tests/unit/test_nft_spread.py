@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from nfxlat.config import default
+from nfxlat import config
+from nfxlat.lab import topology
 from nfxlat.nft.language import templates
 from nfxlat.nft.language.spread import chain_of, spread
 
-DOMAIN = default().domains[0]
+DOMAIN = config.parse(topology.DOMAIN, "lab").domain()
 
 
 @pytest.mark.parametrize("role", ["router", "host"])

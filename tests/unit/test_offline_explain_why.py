@@ -4,6 +4,7 @@ import pytest
 from explained import EAM4, EAM6, SYN, TOML, UDP, A, P, error4, error6, lines, told, v4, v6
 
 from nfxlat import config
+from nfxlat.lab import topology
 from nfxlat.offline.packet import explain_packet
 from nfxlat.offline.summary import brief
 from nfxlat.outcome import Action, Outcome, Reason
@@ -182,7 +183,7 @@ def test_silence_is_explained() -> None:
 
 
 def test_frame_without_ip() -> None:
-    translator = Translator(config.default().domain())
+    translator = Translator(config.parse(topology.DOMAIN, "lab").domain())
     found = explain_packet(translator.addresses, None, None, Outcome(Action.PASSED, Reason.NOT_IP))
     assert found.lines(2)[0] == "packet 2  not an IP packet"
     assert found.as_json(2)["fields"] == []

@@ -60,8 +60,9 @@ def _of_name(statement: Xlat, configured: Sequence[Domain]) -> Domain | Unresolv
     name = statement.operand.text
     found = next((domain for domain in configured if domain.name == name), None)
     if found is None:
-        known = ", ".join(domain.name for domain in configured) or "none"
-        return Unresolved("unknown", (f"no domain {name!r} in the configuration",), f"it has {known}; check --config")
+        known = ", ".join(domain.name for domain in configured)
+        remedy = f"it has {known}; check --config" if known else "name the file that has it with --config FILE"
+        return Unresolved("unknown", (f"no domain {name!r} in the configuration",), remedy)
     if statement.mappings:
         fault = f"the domain {name} has its own mappings; `with` is for a bare prefix"
         return Unresolved("unknown", (fault,), f"xlat {statement.direction} {name}, and eam in the configuration")
