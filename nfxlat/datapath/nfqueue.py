@@ -45,7 +45,7 @@ class NetlinkQueue:
             raise OperatorError(
                 f"the kernel has no netfilter netlink ({os.strerror(error.errno or 0)})",
                 where=f"queue {queue}",
-                hint="a kernel with CONFIG_NETFILTER_NETLINK_QUEUE is needed",
+                hint="use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
             ) from error
         try:
             self._configure(superframes, maxlen, receive_buffer)
@@ -79,7 +79,7 @@ class NetlinkQueue:
         holder = _holder(self.queue)
         if code == errno.EBUSY or (code == errno.EPERM and holder):  # EPERM: the queue is of another port id
             raise OperatorError(
-                f"held by another process{holder}", where=where, hint="stop it, or give another --queue"
+                f"held by another process{holder}", where=where, hint="stop it, or choose another --queue"
             )
         if code == errno.EPERM:
             raise OperatorError("not permitted", where=where, hint="run as root or with CAP_NET_ADMIN")

@@ -67,7 +67,7 @@ def insert_queue_rule(family: str, table: str, chain: str, queue: int, comment: 
         raise OperatorError(
             f"the kernel refused the NFQUEUE target: {os.strerror(errno)}",
             where=f"rules {family} {table} {chain}",
-            hint="it needs nft_queue, or nft_compat and xt_NFQUEUE (CONFIG_NETFILTER_XT_TARGET_NFQUEUE)",
+            hint="this needs nft_queue, or nft_compat and xt_NFQUEUE (CONFIG_NETFILTER_XT_TARGET_NFQUEUE)",
         )
 
 

@@ -21,7 +21,7 @@ def _bindings() -> Any:
         raise OperatorError(
             "the Python bindings of nftables are not installed",
             where="nft",
-            hint="install the package python3-nftables (and let the virtual environment see the system's packages)",
+            hint="install python3-nftables, and create the virtual environment with --system-site-packages",
         ) from None
     return nftables.Nftables()
 
