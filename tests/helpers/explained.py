@@ -3,10 +3,12 @@
 from ipaddress import ip_address
 from struct import pack
 
+from packets import raw4, raw6
+
 from nfxlat import config
 from nfxlat.offline.packet import PacketExplanation, explain_packet
-from nfxlat.wire import icmp, ipv4, ipv6
-from nfxlat.wire.checksum import internet_checksum, word_sum
+from nfxlat.wire import icmp
+from nfxlat.wire.checksum import word_sum
 from nfxlat.xlat.translator import Translator
 
 TOML = """
@@ -22,18 +24,7 @@ UDP = pack("!HHHH", 1000, 2000, 12, 0x1234) + b"data"
 def v4(
     source: str, destination: str, protocol: int, payload: bytes, *, word: int = 0, ttl: int = 64, options: bytes = b""
 ) -> bytes:
-    addresses = ip_address(source).packed + ip_address(destination).packed
-    length = 20 + len(options) + len(payload)
-    header = bytearray(ipv4.build(0, length, 0x3039, word, ttl, protocol, addresses) + options)
-    header[0] = 0x45 + len(options) // 4
-    header[10:12] = b"\0\0"
-    header[10:12] = internet_checksum(bytes(header)).to_bytes(2, "big")
-    return bytes(header) + payload
-
-
-def v6(source: str, destination: str, next_header: int, payload: bytes, *, hop_limit: int = 64) -> bytes:
-    addresses = ip_address(source).packed + ip_address(destination).packed
-    return ipv6.build(0, len(payload), next_header, hop_limit, addresses) + payload
+    return raw4(source, destination, protocol, payload, identification=0x3039, word=word, ttl=ttl, options=options)
 
 
 def error4(source: str, destination: str, icmp_type: int, code: int, rest: int, quote: bytes) -> bytes:
@@ -42,7 +33,7 @@ def error4(source: str, destination: str, icmp_type: int, code: int, rest: int, 
 
 def error6(source: str, destination: str, icmp_type: int, code: int, rest: int, quote: bytes) -> bytes:
     addresses = word_sum(ip_address(source).packed + ip_address(destination).packed)
-    return v6(source, destination, 58, icmp.build6(icmp_type, code, rest, quote, addresses))
+    return raw6(source, destination, 58, icmp.build6(icmp_type, code, rest, quote, addresses))
 
 
 def told(packet: bytes, toml: str = TOML, hops: int = 1) -> PacketExplanation:

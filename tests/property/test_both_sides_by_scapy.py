@@ -11,6 +11,7 @@ import dpkt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packets import only
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -27,7 +28,6 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Raw
 
-from nfxlat.outcome import Action, Outcome
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 from nfxlat.xlat.translator import Translator
@@ -73,12 +73,6 @@ transports = st.one_of(
 protocols = st.sampled_from([4, 41, 47, 50, 51, 88, 89, 103, 112, 132, 255])
 
 
-def one(outcome: Outcome) -> bytes:
-    assert outcome.action is Action.TRANSLATED, outcome
-    (packet,) = outcome.packets
-    return packet
-
-
 def same4(found: bytes, expected: Any, *, any_identification: bool) -> None:
     """The identification is the translator's own where there was none; scapy sums up around it."""
     if any_identification:
@@ -106,7 +100,7 @@ def test_4_to_6(addresses: Both, layers: list[Any], tos: int, ttl: int, identifi
     flags = "DF" if df else 0
     old = IP(src=addresses.src4, dst=addresses.dst4, tos=tos, ttl=ttl, id=identification, flags=flags) / layers[0]
     new = IPv6(src=addresses.src6, dst=addresses.dst6, tc=tos, hlim=ttl - 1) / layers[1]
-    same6(one(T.translate(bytes(old))), new)
+    same6(only(T.translate(bytes(old))), new)
 
 
 extensions = st.lists(
@@ -124,7 +118,7 @@ def test_6_to_4(
         old = old / extension()
     df = len(layers[0]) + 20 > 1260
     new = IP(src=addresses.src4, dst=addresses.dst4, tos=tc, ttl=hlim - 1, id=0, flags="DF" if df else 0) / layers[0]
-    same4(one(T.translate(bytes(old / layers[1]))), new, any_identification=not df)
+    same4(only(T.translate(bytes(old / layers[1]))), new, any_identification=not df)
 
 
 @FEW
@@ -132,7 +126,7 @@ def test_6_to_4(
 def test_other_protocols_4_to_6(addresses: Both, protocol: int, payload: bytes) -> None:
     old = IP(src=addresses.src4, dst=addresses.dst4, proto=protocol, flags="DF") / Raw(payload)
     new = IPv6(src=addresses.src6, dst=addresses.dst6, nh=protocol, hlim=63) / Raw(payload)
-    same6(one(T.translate(bytes(old))), new)
+    same6(only(T.translate(bytes(old))), new)
 
 
 @FEW
@@ -141,7 +135,7 @@ def test_other_protocols_6_to_4(addresses: Both, protocol: int, payload: bytes) 
     old = IPv6(src=addresses.src6, dst=addresses.dst6, nh=protocol) / Raw(payload)
     flags = "DF" if len(payload) > 1240 else 0
     new = IP(src=addresses.src4, dst=addresses.dst4, proto=protocol, ttl=63, id=0, flags=flags) / Raw(payload)
-    same4(one(T.translate(bytes(old))), new, any_identification=not flags)
+    same4(only(T.translate(bytes(old))), new, any_identification=not flags)
 
 
 # A datagram that its sender cut: the checksum in the first piece spans all of them.
@@ -175,9 +169,9 @@ def test_fragments(layer: Any, number: int, cut: int, direction: int, addresses:
         extension = IPv6ExtHdrFragment(nh=protocol, offset=start // 8, m=more, id=number | high)
         piece6 = IPv6(src=addresses.src6, dst=addresses.dst6, hlim=hop[1]) / extension / Raw(whole6[start:end])
         if direction == 4:
-            same6(one(T.translate(bytes(piece4))), piece6)
+            same6(only(T.translate(bytes(piece4))), piece6)
         else:
-            same4(one(T.translate(bytes(piece6))), piece4, any_identification=False)
+            same4(only(T.translate(bytes(piece6))), piece4, any_identification=False)
 
 
 ERRORS4TO6 = [
@@ -198,7 +192,8 @@ ERRORS6TO4 = [
     (ICMPv6ParamProblem(code=0, ptr=7), ICMP(type=12, code=0, ptr=8)),
     (ICMPv6ParamProblem(code=1, ptr=40), ICMP(type=3, code=2)),
 ]
-quoted = st.integers(8, 500)  # octets behind the IP header of the packet in the error
+# octets behind the IP header of the packet in the error; half of TCP's checksum (17) cannot be updated, and stays
+quoted = st.one_of(st.integers(8, 16), st.integers(18, 500))
 inner_ttls = st.integers(0, 255)
 
 
@@ -215,7 +210,7 @@ def test_errors_4_to_6(case: Any, addresses: Both, layers: list[Any], most: int,
     inner6 = bytes(IPv6(src=addresses.dst6, dst=addresses.src6, hlim=ttl, tc=7) / layers[1])[: 40 + most]
     old = IP(src=addresses.src4, dst=addresses.dst4) / case[0] / Raw(inner4)
     new = IPv6(src=addresses.src6, dst=addresses.dst6, hlim=63) / case[1] / Raw(inner6)
-    same6(one(T.translate(bytes(old))), new)
+    same6(only(T.translate(bytes(old))), new)
 
 
 @pytest.mark.parametrize("case", ERRORS6TO4, ids=ident)
@@ -227,4 +222,4 @@ def test_errors_6_to_4(case: Any, addresses: Both, layers: list[Any], most: int,
     inner4 = bytes(IP(src=addresses.dst4, dst=addresses.src4, ttl=ttl, tos=7, id=0, flags=flags) / layers[0])
     old = IPv6(src=addresses.src6, dst=addresses.dst6) / case[0] / Raw(inner6)
     new = IP(src=addresses.src4, dst=addresses.dst4, ttl=63) / case[1] / Raw(inner4[: 20 + most])
-    same4(one(T.translate(bytes(old))), new, any_identification=True)
+    same4(only(T.translate(bytes(old))), new, any_identification=True)

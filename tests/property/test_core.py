@@ -10,7 +10,8 @@ from typing import Any
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
+from packets import PREFIX6, P, pseudo6, transport_is_valid, with_checksum
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
     IPv6,
@@ -18,7 +19,6 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
     IPv6ExtHdrRouting,
-    in6_chksum,
 )
 from scapy.packet import Raw
 from scapy.utils import checksum as scapy_checksum
@@ -30,7 +30,6 @@ from nfxlat.xlat.eamt import Eamt
 from nfxlat.xlat.special import martian4, martian6
 from nfxlat.xlat.translator import Translator
 
-P = "2001:db8:64::"
 EAMT = Eamt(
     [
         (IPv4Network("203.0.113.2"), IPv6Network("2001:db8:2::2")),
@@ -40,7 +39,7 @@ EAMT = Eamt(
 
 
 def domain(**keys: Any) -> Domain:
-    return replace(Domain(prefix6=IPv6Network("2001:db8:64::/96"), eamt=EAMT), **keys)
+    return replace(Domain(prefix6=PREFIX6, eamt=EAMT), **keys)
 
 
 PLAIN = Translator(domain())
@@ -100,7 +99,7 @@ def ipv4_packets(draw: Callable[..., Any], depth: int = 1) -> Any:
     kind4 = bytes((draw(st.sampled_from([3, 11, 12, 4])), draw(st.integers(0, 16)), 0, 0))
     message = kind4 + bytes((draw(st.integers(0, 24)), length)) + draw(st.integers(0, 65535)).to_bytes(2, "big") + body
     header.proto = 1
-    return header / Raw(message[:2] + scapy_checksum(message).to_bytes(2, "big") + message[4:])
+    return header / Raw(with_checksum(message))
 
 
 @st.composite
@@ -134,10 +133,9 @@ def ipv6_packets(draw: Callable[..., Any], depth: int = 1) -> Any:
     first, code = draw(st.sampled_from([1, 2, 3, 4, 100])), draw(st.integers(0, 6))
     rest = bytes((length, 0, 0, 0)) if first in (1, 3) else draw(st.integers(0, 2000)).to_bytes(4, "big")
     message = bytes((first, code, 0, 0)) + rest + body
-    value = in6_chksum(58, IPv6(src=header.src, dst=header.dst), message)
     last = stack.lastlayer()
     last.nh = 58
-    return stack / Raw(message[:2] + value.to_bytes(2, "big") + message[4:])
+    return stack / Raw(with_checksum(message, pseudo6(header.src, header.dst, len(message), 58)))
 
 
 packets = st.one_of(ipv4_packets(), ipv6_packets()).map(bytes)
@@ -160,25 +158,6 @@ def damaged(draw: Callable[..., Any]) -> bytes:
 
 def is_whole4(packet: bytes) -> bool:
     return not int.from_bytes(packet[6:8], "big") & 0x3FFF
-
-
-def transport_is_valid(packet: bytes) -> bool | None:
-    """Whether scapy finds the transport checksum of an unfragmented packet right; None if there is none to judge."""
-    if packet[0] >> 4 == 4:
-        header, protocol, payload = IP(packet[:20]), packet[9], packet[20:]
-        if not is_whole4(packet):
-            return None
-        if protocol == 1:
-            return bool(scapy_checksum(payload) == 0)
-        judge = in4_chksum
-    else:
-        header, protocol, payload = IPv6(packet[:40]), packet[6], packet[40:]
-        if protocol == 58:
-            return bool(in6_chksum(58, header, payload) == 0)
-        judge = in6_chksum
-    if protocol == 17 and payload[6:8] == b"\0\0":
-        return None
-    return judge(protocol, header, payload) == 0 if protocol in (6, 17) else None
 
 
 def is_well_formed(packet: bytes) -> bool:

@@ -3,19 +3,20 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from struct import pack, unpack_from
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from packets import pseudo6, raw4, raw6, with_checksum
 
 from nfxlat import config
 from nfxlat.offline.mapping import UNEXPLAINED
 from nfxlat.offline.packet import PacketExplanation, explain_packet
 from nfxlat.outcome import Action, Reason
 from nfxlat.wire import ipv4
-from nfxlat.wire.checksum import internet_checksum, word_sum
+from nfxlat.wire.checksum import internet_checksum
 from nfxlat.xlat.translator import Translator
 
 DOMAINS = [
@@ -131,38 +132,6 @@ def decoded(packet: bytes) -> Decoded:
     return Decoded(fields, protocol, offset, headers, transport)
 
 
-def packet4(
-    source: str,
-    destination: str,
-    protocol: int,
-    payload: bytes,
-    tos: int,
-    number: int,
-    word: int,
-    ttl: int,
-    options: bytes,
-) -> bytes:
-    length = 20 + len(options) + len(payload)
-    addresses = IPv4Address(source).packed + IPv4Address(destination).packed
-    header = (
-        pack("!BBHHHBBH", 0x45 + len(options) // 4, tos, length, number, word, ttl, protocol, 0) + addresses + options
-    )
-    return header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:] + payload
-
-
-def packet6(
-    source: str, destination: str, protocol: int, payload: bytes, traffic_class: int, flow: int, hops: int
-) -> bytes:
-    first = 6 << 28 | traffic_class << 20 | flow
-    addresses = IPv6Address(source).packed + IPv6Address(destination).packed
-    return pack("!IHBB", first, len(payload), protocol, hops) + addresses + payload
-
-
-def icmp_message(octets: bytes, pseudo: int) -> bytes:
-    body = octets[:2] + b"\0\0" + octets[4:]
-    return octets[:2] + internet_checksum(body, pseudo).to_bytes(2, "big") + octets[4:]
-
-
 octet = st.integers(0, 255)
 data = st.one_of(
     st.binary(min_size=20, max_size=60), st.integers(1180, 1500).map(lambda n: bytes(i & 255 for i in range(n)))
@@ -175,14 +144,24 @@ def plain4(draw: st.DrawFn, addresses: list[str]) -> bytes:
     source, destination = draw(st.sampled_from(addresses)), draw(st.sampled_from(addresses))
     payload, protocol = draw(data), draw(protocols)
     if draw(st.booleans()):
-        protocol, payload = 1, icmp_message(bytes([8, draw(octet)]) + payload, 0)
+        protocol, payload = 1, with_checksum(bytes([8, draw(octet), 0, 0]) + payload)
     elif draw(st.booleans()):
         payload = payload[:6] + b"\0\0" + payload[8:]
     word = draw(st.sampled_from([0, 0x4000, 0x2000, 0x2010, 0x0010]))
     if word & 0x2000:
         payload = payload[: len(payload) & ~7]
     options = draw(st.sampled_from([b"", b"", b"\x01\x01\x01\0", b"\x94\x04\0\0"]))
-    return packet4(source, destination, protocol, payload, draw(octet), draw(octet) * 257, word, draw(octet), options)
+    return raw4(
+        source,
+        destination,
+        protocol,
+        payload,
+        tos=draw(octet),
+        identification=draw(octet) * 257,
+        word=word,
+        ttl=draw(octet),
+        options=options,
+    )
 
 
 @st.composite
@@ -190,8 +169,8 @@ def plain6(draw: st.DrawFn, addresses: list[str]) -> bytes:
     source, destination = draw(st.sampled_from(addresses)), draw(st.sampled_from(addresses))
     payload, protocol = draw(data), draw(protocols)
     if draw(st.booleans()):
-        pseudo = word_sum(ip_address(source).packed + ip_address(destination).packed) + len(payload) + 2 + 58
-        protocol, payload = 58, icmp_message(bytes([129, draw(octet)]) + payload, pseudo)
+        pseudo = pseudo6(source, destination, len(payload) + 4, 58)
+        protocol, payload = 58, with_checksum(bytes([129, draw(octet), 0, 0]) + payload, pseudo)
     word = draw(st.sampled_from([None, None, 0, 1, 0x81, 0x80]))
     if word is not None:
         if word & 1:
@@ -201,7 +180,7 @@ def plain6(draw: st.DrawFn, addresses: list[str]) -> bytes:
         if draw(st.integers(0, 4)) == 0:
             payload, protocol = bytes([protocol]) + extension + payload, number
     flow = draw(st.sampled_from([0, 0xABCDE]))
-    return packet6(source, destination, protocol, payload, draw(octet), flow, draw(octet))
+    return raw6(source, destination, protocol, payload, traffic_class=draw(octet), flow=flow, hop_limit=draw(octet))
 
 
 @st.composite
@@ -215,8 +194,8 @@ def error4(draw: st.DrawFn, addresses: list[str]) -> bytes:
     if draw(st.booleans()):
         quote = quote[:128].ljust(128, b"\0") + b"\x20\0\0\0\0\x08\x01\x01\x03\xe8\x11\x01"
         rest |= 32 << 16
-    message = icmp_message(bytes([*kind, 0, 0]) + rest.to_bytes(4, "big") + quote, 0)
-    return packet4(router, host, 1, message, 0xC0, 7, 0, 60, b"")
+    message = with_checksum(bytes([*kind, 0, 0]) + rest.to_bytes(4, "big") + quote)
+    return raw4(router, host, 1, message, tos=0xC0, identification=7, ttl=60)
 
 
 @st.composite
@@ -229,8 +208,7 @@ def error6(draw: st.DrawFn, addresses: list[str]) -> bytes:
         quote = quote[:128].ljust(128, b"\0") + b"\x20\0\0\0\0\x08\x01\x01\x03\xe8\x11\x01"
         rest |= 16 << 24
     octets = bytes([*kind, 0, 0]) + rest.to_bytes(4, "big") + quote
-    pseudo = word_sum(ip_address(router).packed + ip_address(host).packed) + len(octets) + 58
-    return packet6(router, host, 58, icmp_message(octets, pseudo), 0, 0, 60)
+    return raw6(router, host, 58, with_checksum(octets, pseudo6(router, host, len(octets), 58)), hop_limit=60)
 
 
 def cases(*kinds: tuple[Callable[[list[str]], st.SearchStrategy[bytes]], list[list[str]]]) -> Any:

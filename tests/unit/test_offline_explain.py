@@ -3,7 +3,8 @@
 from struct import pack
 
 import pytest
-from explained import EAM4, EAM6, SYN, TOML, UDP, A, B, P, error4, error6, lines, told, v4, v6
+from explained import EAM4, EAM6, SYN, TOML, UDP, A, B, P, error4, error6, lines, told, v4
+from packets import raw6
 
 from nfxlat.wire import fragment, icmp
 
@@ -37,14 +38,14 @@ def test_tcp_to_ipv6_field_by_field() -> None:
 
 
 def test_df_by_the_length_of_the_ipv4_packet() -> None:
-    long, short = (v6(EAM6, P + A, 17, UDP + bytes(more)) for more in (1240, 1228))
+    long, short = (raw6(EAM6, P + A, 17, UDP + bytes(more)) for more in (1240, 1228))
     assert "df 1: DF is set because 1272 > 1260 (RFC 7915 5.1)" in lines(long)
     assert "df 0: DF is not set because 1260 <= 1260: routers may fragment it (RFC 7915 5.1)" in lines(short)
     assert "identification 0x0000: zero: a packet with DF set needs none (RFC 6864 4.1)" in lines(long)
 
 
 def test_hops_zero_keeps_the_hop_limit() -> None:
-    packet = v6(EAM6, P + A, 17, UDP, hop_limit=1)
+    packet = raw6(EAM6, P + A, 17, UDP, hop_limit=1)
     assert "hop_limit 1 -> ttl 1: kept: forwarding takes the hop off (RFC 7915 5.1)" in lines(packet, hops=0)
 
 
@@ -52,7 +53,7 @@ def test_dropped_options_and_extension_headers_are_named() -> None:
     options = v4(A, EAM4, 17, UDP, options=b"\x94\x04\0\0")
     assert "options 94 04 00 00 -> removed: IPv4 options are not translated (RFC 7915 4.1)" in lines(options)
     assert "total_length 36 -> payload_length 12: 36 - 24 of IPv4 header (RFC 7915 4.1)" in lines(options)
-    extension = lines(v6(EAM6, P + A, 60, b"\x11\0\x01\x04\0\0\0\0" + UDP))
+    extension = lines(raw6(EAM6, P + A, 60, b"\x11\0\x01\x04\0\0\0\0" + UDP))
     assert (
         "destination_options 11 00 01 04 00 00 00 00 -> removed: extension headers are not translated (RFC 7915 5.1)"
         in (extension)
@@ -82,7 +83,7 @@ def test_fragments_of_ipv6_lose_it() -> None:
         "fragment.offset 2 -> fragment_offset 2: copied (RFC 7915 5.1.1)",
         "df 0: a fragment may be fragmented again (RFC 7915 5.1.1)",
         "payload_length 28 -> total_length 40: 28 - 8 of extension headers + 20 of IPv4 header (RFC 7915 5.1)",
-    } <= set(lines(v6(EAM6, P + A, 44, header + bytes(20))))
+    } <= set(lines(raw6(EAM6, P + A, 44, header + bytes(20))))
 
 
 def test_fragments_made_here_differ_in_few_fields() -> None:
@@ -131,7 +132,7 @@ def test_neutral_addresses_keep_the_checksum() -> None:
     assert "udp.checksum 0x1234: kept: old and new addresses have the same sum (RFC 6052 4.1)" in found
 
 
-QUOTE6 = v6(P + A, P + B, 17, pack("!HHHH", 53124, 5060, 1460, 0x024F) + bytes(1452))[:104]
+QUOTE6 = raw6(P + A, P + B, 17, pack("!HHHH", 53124, 5060, 1460, 0x024F) + bytes(1452))[:104]
 
 
 def test_packet_too_big_with_its_mtu_quote_and_node_identification() -> None:
@@ -211,13 +212,13 @@ def test_pointer_and_extension() -> None:
 
 
 def test_quote_cut_to_the_size_of_an_icmp_error() -> None:
-    found = lines(error6(P + B, P + A, 1, 4, 0, v6(P + A, P + B, 17, UDP + bytes(1000))))
+    found = lines(error6(P + B, P + A, 1, 4, 0, raw6(P + A, P + B, 17, UDP + bytes(1000))))
     assert any("octets are cut off the end to keep the error small (RFC 1812 4.3.2.3)" in line for line in found)
 
 
 def test_hairpin_tells_both_mappings() -> None:
     toml = 'prefix6 = "2001:db8:64::/96"\neam = [["192.0.2.1", "2001:db8:a::1"], ["192.0.2.2", "2001:db8:a::2"]]'
-    found = lines(v6("2001:db8:a::1", P + "192.0.2.2", 17, UDP), toml)
+    found = lines(raw6("2001:db8:a::1", P + "192.0.2.2", 17, UDP), toml)
     assert (
         "source 2001:db8:a::1 -> 2001:db8:64::c000:201: 2001:db8:a::1 maps to 192.0.2.1, and that to "
         "2001:db8:64::c000:201 by 2001:db8:64::/96 (RFC 7757 4.2.2)" in found
@@ -239,16 +240,16 @@ def test_simple_hairpin_maps_sources_by_prefix6() -> None:
 
 def test_the_way_round_of_simple_hairpinning_leaves_traces() -> None:
     toml = TOML + 'hairpin = "simple"\naddress6 = "2001:db8::1"'
-    router = error6("2001:db8:fe::1", P + EAM4, 3, 0, 0, v6(P + EAM4, EAM6, 17, UDP))
+    router = error6("2001:db8:fe::1", P + EAM4, 3, 0, 0, raw6(P + EAM4, EAM6, 17, UDP))
     assert (
         "source 2001:db8:fe::1 -> 2001:db8:64::c000:8: 2001:db8:fe::1 maps to 192.0.0.8, and that to "
         "2001:db8:64::c000:8 by 2001:db8:64::/96 (RFC 7757 4.2.2)"
     ) in lines(router, toml)
-    piece = v6(EAM6, P + EAM4, 44, bytes.fromhex("11000009abcd1234") + bytes(8))
+    piece = raw6(EAM6, P + EAM4, 44, bytes.fromhex("11000009abcd1234") + bytes(8))
     assert (
         "fragment.identification 0xabcd1234 -> 0x00001234: the low 16 bits, which is all that IPv4 carries"
     ) in lines(piece, toml)
-    late = v6(EAM6, P + EAM4, 17, UDP, hop_limit=2)
+    late = raw6(EAM6, P + EAM4, 17, UDP, hop_limit=2)
     assert "hop_limit is 2, and each of the two passes of the hairpin takes one hop off" in lines(late, toml)
 
 

@@ -1,7 +1,8 @@
 """What `nfxlat explain` says about packets that are not translated, and about answers of its own."""
 
 import pytest
-from explained import EAM4, EAM6, SYN, TOML, UDP, A, P, error4, error6, lines, told, v4, v6
+from explained import EAM4, EAM6, SYN, TOML, UDP, A, P, error4, error6, lines, told, v4
+from packets import raw6
 
 from nfxlat import config
 from nfxlat.lab import topology
@@ -25,17 +26,22 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
         (b"\x44" + SYN[1:], Reason.TRUNCATED, [], "ihl 4 is less than 5"),
         (SYN[:10] + b"\0\0" + SYN[12:], Reason.HEADER_CHECKSUM, [], "header_checksum is 0x0000, should be 0xa3df"),
         (
-            v6(EAM6, "2001:db8:9::1", 6, b""),
+            raw6(EAM6, "2001:db8:9::1", 6, b""),
             Reason.NOT_OURS,
             ["destination"],
             "neither 2001:db8:64::/96 nor an EAM covers",
         ),
-        (v6(EAM6, "ff02::1", 58, b""), Reason.NOT_OURS, ["destination"], "ff00::/8 (multicast)"),
+        (raw6(EAM6, "ff02::1", 58, b""), Reason.NOT_OURS, ["destination"], "ff00::/8 (multicast)"),
         (v4("127.0.0.1", A, 17, UDP), Reason.MARTIAN_SOURCE, ["source"], "127.0.0.0/8 (loopback)"),
         (v4(A, "224.0.0.1", 17, UDP), Reason.MARTIAN_DESTINATION, ["destination"], "224.0.0.0/4 (multicast)"),
         (v4("10.1.1.1", A, 17, UDP), Reason.DENYLISTED, ["source"], "10.1.1.1 is in 10.0.0.0/8 of denylist4"),
         (v4(A, "10.1.1.1", 17, UDP), Reason.DENYLISTED, ["destination"], "10.1.1.1 is in 10.0.0.0/8 of denylist4"),
-        (v6("2001:db8:9::1", P + A, 17, UDP), Reason.NO_MAPPING_SOURCE, ["source"], "nor an EAM covers 2001:db8:9::1"),
+        (
+            raw6("2001:db8:9::1", P + A, 17, UDP),
+            Reason.NO_MAPPING_SOURCE,
+            ["source"],
+            "nor an EAM covers 2001:db8:9::1",
+        ),
         (v4(A, EAM4, 17, UDP, ttl=1), Reason.HOP_LIMIT_EXCEEDED, [], "ttl is 1, and one hop is taken off here"),
         (
             v4(A, EAM4, 17, UDP + bytes(1460), word=0x4000),
@@ -50,14 +56,14 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
             "options 83 07 04 01 02 03 04 00",
         ),
         (v4(A, EAM4, 17, UDP, options=b"\x94\1\0\0"), Reason.BAD_OPTIONS, [], "options 94 01 00 00"),
-        (v6(EAM6, P + A, 43, ROUTING + UDP), Reason.ROUTING_HEADER, [], "Segments Left is 1"),
+        (raw6(EAM6, P + A, 43, ROUTING + UDP), Reason.ROUTING_HEADER, [], "Segments Left is 1"),
         (
-            v6(EAM6, P + A, 44, fragment.build(51, 0, False, 1) + bytes(8)),
+            raw6(EAM6, P + A, 44, fragment.build(51, 0, False, 1) + bytes(8)),
             Reason.EXTENSION_AFTER_FRAGMENT,
             [],
             "the Fragment Header leads to AH",
         ),
-        (v6(EAM6, P + A, 60, b"\x11\xff" + bytes(6)), Reason.BAD_EXTENSION, [], "leads to octet 40 of 48"),
+        (raw6(EAM6, P + A, 60, b"\x11\xff" + bytes(6)), Reason.BAD_EXTENSION, [], "leads to octet 40 of 48"),
         (v4(A, EAM4, 17, UDP[:10], word=0x2000), Reason.BAD_FRAGMENT, [], "offset 0, 10 octets, more follow"),
         (v4(A, EAM4, 17, UDP[:4]), Reason.BAD_TRANSPORT, [], "4 octets of UDP"),
         (v4(A, EAM4, 1, bytes(8), word=1), Reason.FRAGMENTED_ICMP, [], "offset 8, 8 octets, the last"),
@@ -65,7 +71,7 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
         (v4(A, EAM4, 43, UDP), Reason.FORBIDDEN_PROTOCOL, [], "protocol 43 is Routing"),
         (v4(A, EAM4, 1, b"\x0b\0" + bytes(6)), Reason.ICMP_CHECKSUM, [], "ICMP checksum is 0x0000, should be 0xf4ff"),
         (
-            v6(EAM6, P + A, 58, b"\x01\0" + bytes(6)),
+            raw6(EAM6, P + A, 58, b"\x01\0" + bytes(6)),
             Reason.ICMP_CHECKSUM,
             [],
             "ICMPv6 checksum is 0x0000, should be 0x",
@@ -105,7 +111,7 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
             "127.0.0.0/8 (loopback)",
         ),
         (
-            error6(EAM6, P + A, 3, 0, 0, v6(P + A, "2001:db8:9::1", 17, UDP)),
+            error6(EAM6, P + A, 3, 0, 0, raw6(P + A, "2001:db8:9::1", 17, UDP)),
             Reason.INNER_NO_MAPPING,
             ["quoted destination"],
             "nor an EAM covers 2001:db8:9::1",
@@ -133,7 +139,7 @@ def test_well_known_prefix() -> None:
 
 
 def test_hairpin_off() -> None:
-    found = told(v6(EAM6, P + EAM4, 17, UDP), TOML + 'hairpin = "off"')
+    found = told(raw6(EAM6, P + EAM4, 17, UDP), TOML + 'hairpin = "off"')
     assert found.outcome.reason is Reason.HAIRPIN_OFF
     assert "2001:db8:64::cb00:7102 maps to an IPv4 address that an EAM covers" in found.why
 
@@ -154,12 +160,12 @@ def test_own_error_tells_source_mtu_and_quote() -> None:
     ("packet", "toml", "words"),
     [
         (
-            v6(EAM6, P + A, 17, UDP + bytes(1460)),
+            raw6(EAM6, P + A, 17, UDP + bytes(1460)),
             "mtu4 = 1400",
             "1400 of the next hop + 20, the difference of the headers",
         ),
-        (v6(EAM6, P + A, 17, UDP + bytes(1460)), "mtu4 = 576", "never below 1280, which every IPv6 link carries"),
-        (v6(EAM6, P + EAM4, 17, UDP + bytes(1460)), "mtu6 = 1400", "1400 of the next hop"),
+        (raw6(EAM6, P + A, 17, UDP + bytes(1460)), "mtu4 = 576", "never below 1280, which every IPv6 link carries"),
+        (raw6(EAM6, P + EAM4, 17, UDP + bytes(1460)), "mtu6 = 1400", "1400 of the next hop"),
         (
             v4(A, EAM4, 17, UDP + bytes(1468), word=0x6000),
             "",
@@ -172,7 +178,7 @@ def test_mtu_of_own_errors(packet: bytes, toml: str, words: str) -> None:
 
 
 def test_pointer_of_own_error() -> None:
-    found = lines(v6(EAM6, P + A, 43, ROUTING + UDP))
+    found = lines(raw6(EAM6, P + A, 43, ROUTING + UDP))
     assert "icmpv6.pointer 43: the offending octet, counted from the start of the IPv6 header (RFC 7915 5.1)" in found
 
 

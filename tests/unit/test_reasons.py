@@ -11,6 +11,7 @@ from typing import Any
 
 import fuzz_datapath
 import pytest
+from packets import A4, A6, B4, B6, T, ipv4, ipv6, translator
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -31,25 +32,12 @@ from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
-from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
-from nfxlat.xlat.translator import Translator
 
-P = "2001:db8:64::"
-A4, B4 = "198.51.100.7", "203.0.113.80"
-A6, B6 = P + A4, P + B4
 HOSTS = Eamt([(IPv4Network(A4), IPv6Network("2001:db8:a::7")), (IPv4Network(B4), IPv6Network("2001:db8:b::80"))])
 DEVICE = 9
 
 Met = Callable[[], Reason]
-
-
-def ipv4(layer: Any = None, **fields: Any) -> bytes:
-    return bytes(IP(**({"src": A4, "dst": B4} | fields)) / (UDP() / b"data" if layer is None else layer))
-
-
-def ipv6(layer: Any = None, **fields: Any) -> bytes:
-    return bytes(IPv6(**({"src": A6, "dst": B6} | fields)) / (UDP() / b"data" if layer is None else layer))
 
 
 def error4(quote: bytes, icmp_type: int = 11) -> bytes:
@@ -61,7 +49,7 @@ def core(action: Action, packet: bytes, **keys: Any) -> Met:
     """What the core says of the packet in a domain with these keys."""
 
     def meet() -> Reason:
-        outcome = Translator(Domain(**({"prefix6": IPv6Network("2001:db8:64::/96")} | keys))).translate(packet)
+        outcome = translator(**keys).translate(packet)
         assert outcome.action is action
         assert bool(outcome.packets) == (action in (Action.TRANSLATED, Action.REJECTED))
         return outcome.reason
@@ -83,7 +71,7 @@ def dropped(packet: bytes, **keys: Any) -> Met:
 
 def unreachable(reason: Reason) -> Met:
     def meet() -> Reason:
-        outcome = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96"))).unreachable(ipv4(), reason)
+        outcome = translator().unreachable(ipv4(), reason)
         assert outcome.action is Action.REJECTED
         return outcome.reason
 
@@ -100,11 +88,10 @@ def queued(packet: bytes, *, indev: int = 2, info: int = 0, cut: bool = False, a
         attributes += [netlink.attribute(nl.NFQA_SKB_INFO, info.to_bytes(4, "big"))]
         attributes += [netlink.attribute(nl.NFQA_CAP_LEN, bytes(4))] if cut else []
         fuzz_datapath.deliver([fuzz_datapath.message(*attributes, netlink.attribute(nl.NFQA_PAYLOAD, packet))])
-        translator = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96")))
         counters, collector = Counters(), fuzz_datapath.Collector(queue.buffer)
         worker = Worker(
             [],
-            translator,
+            T,
             Injectors(collector, collector, False),
             counters,
             fast=None,
@@ -189,7 +176,7 @@ MET: dict[Reason, Met] = {
 # 4.1-14: RFC 7915 lets such an error pass, and the core does; the data path lets no illegal address through
 def test_the_data_path_drops_an_icmp_error_with_an_illegal_source() -> None:
     packet = ipv4(ICMP(type=11) / Raw(QUOTE4), src="127.0.0.1")
-    outcome = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96"))).translate(packet)
+    outcome = translator().translate(packet)
     assert outcome.action is Action.TRANSLATED
     assert queued(packet)() is Reason.MARTIAN_SOURCE
 
@@ -216,7 +203,7 @@ def test_no_row_without_a_reason() -> None:
     ],
 )
 def test_a_rejection_that_must_not_be_told_keeps_its_reason(packet: bytes, reason: Reason) -> None:
-    outcome = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96"))).translate(packet)
+    outcome = translator().translate(packet)
     assert outcome == (Action.DROPPED, reason, ())
 
 

@@ -1,13 +1,10 @@
 """Worked examples, octet for octet: computed by hand, so they judge the core from outside."""
 
-from ipaddress import IPv6Network
+from packets import T, only
 
-from nfxlat.outcome import Action, Reason
+from nfxlat.outcome import Reason
 from nfxlat.wire.checksum import internet_checksum
-from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.translator import Translator
 
-TRANSLATOR = Translator(Domain(prefix6=IPv6Network("2001:db8:64::/96")))
 P = "20010db8 00640000 00000000 "
 A, B = P + "c6336407 ", P + "cb007150 "  # 198.51.100.7, 203.0.113.80
 
@@ -17,10 +14,7 @@ def octets(*parts: str) -> bytes:
 
 
 def translated(packet: bytes) -> bytes:
-    outcome = TRANSLATOR.translate(packet)
-    assert outcome.action is Action.TRANSLATED
-    (result,) = outcome.packets
-    return result
+    return only(T.translate(packet))
 
 
 # 4.1-05 to 4.1-12, 4.5-01
@@ -106,7 +100,7 @@ def test_df_0_is_cut_to_1280() -> None:
     header = octets("450005dc 30390000 40110000 c6336407 cb007150")
     checksum = internet_checksum(header).to_bytes(2, "big")
     packet = header[:10] + checksum + header[12:] + octets("00350035 05c81234") + bytes(1472)
-    outcome = TRANSLATOR.translate(packet)
+    outcome = T.translate(packet)
     assert outcome.reason is Reason.FRAGMENTED
     first, second = outcome.packets
     assert first[:40] == octets("60000000 04d82c3f", A, B)

@@ -3,11 +3,13 @@
 A 2001:db8:a::7 = 198.51.100.7        B 2001:db8:b::8 = 198.51.100.8        prefix6 P = 2001:db8:64::/96
 """
 
-from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
+import packets
 import pytest
+from packets import P, ip6, only, transport_is_valid
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -23,36 +25,28 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 
 from nfxlat.outcome import Action, Outcome, Reason
-from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 from nfxlat.xlat.translator import Translator
 
-P = "2001:db8:64::"
 A6, B6, A4, B4 = "2001:db8:a::7", "2001:db8:b::8", "198.51.100.7", "198.51.100.8"
 PA, PB = P + "c633:6407", P + "c633:6408"
 EAMT = Eamt([(IPv4Network(A4), IPv6Network(A6)), (IPv4Network(B4), IPv6Network(B6))])
 
 
-def translator(**keys: Any) -> Translator:
-    return Translator(replace(Domain(prefix6=IPv6Network("2001:db8:64::/96"), eamt=EAMT), **keys))
-
-
+translator = partial(packets.translator, eamt=EAMT)
 T = translator()
 
 
 def ipv6(layer: Any, src: str = A6, dst: str = PB, **fields: Any) -> bytes:
-    return bytes(IPv6(src=src, dst=dst, **fields) / layer)
+    return packets.ipv6(layer, src=src, dst=dst, **fields)
 
 
 def hairpinned(packet: bytes, each: Translator = T) -> IPv6:
     outcome = each.translate(packet)
     assert (outcome.action, outcome.reason) == (Action.TRANSLATED, Reason.HAIRPINNED), outcome
-    (result,) = outcome.packets
-    header = IPv6(result)
-    assert header.plen == len(result) - 40
-    if header.nh != 44:
-        assert in6_chksum(header.nh, IPv6(src=header.src, dst=header.dst), result[40:]) == 0
-    return header
+    result = only(outcome)
+    assert transport_is_valid(result) in (True, None)
+    return ip6(result)
 
 
 # Set A, S1: one hop for both passes

@@ -3,7 +3,7 @@
 from ipaddress import IPv6Network
 
 import pytest
-from icmp_messages import T, dropped, icmp4, icmp6, message4, message6, quote4, quote6
+from packets import T, dropped, icmp4, icmp6, message4, message6, quote4, quote6
 from scapy.layers.inet6 import IPv6ExtHdrFragment
 from scapy.packet import Raw
 

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
-from icmp_messages import A4, B4, BARE6, R4, T, dropped, icmp4, icmp6, message4, message6, quote4, quote6, translator
+from packets import A4, B4, BARE6, R4, T, dropped, icmp4, icmp6, message4, message6, quote4, quote6, translator
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.utils import checksum as scapy_checksum

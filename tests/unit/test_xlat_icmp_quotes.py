@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import pytest
-from icmp_messages import (
+from packets import (
     A4,
     A6,
     B4,

@@ -4,31 +4,21 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import pytest
+from packets import A4, A6, B4, B6, P, T, dropped, translator
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6ND_NS, IPv6
 
-from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason
+from nfxlat.outcome import NOT_OURS, Action, Reason
 from nfxlat.wire.checksum import update, word_sum
 from nfxlat.xlat import template
-from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 from nfxlat.xlat.template import Template
-from nfxlat.xlat.translator import Translator
-
-P = "2001:db8:64::"
-A4, B4 = "198.51.100.7", "203.0.113.80"
-A6, B6 = P + A4, P + B4
-
-
-def translator(**keys: Any) -> Translator:
-    return Translator(Domain(**({"prefix6": IPv6Network("2001:db8:64::/96")} | keys)))
 
 
 def eamt(*pairs: tuple[str, str]) -> Eamt:
     return Eamt([(IPv4Network(a), IPv6Network(b)) for a, b in pairs])
 
 
-T = translator()
 HOSTS = eamt((A4, "2001:db8:a::7"), (B4, "2001:db8:b::80"))
 ONLY_EAM = translator(prefix6=None, eamt=HOSTS)
 
@@ -47,10 +37,6 @@ def error4(src: str, dst: str = A4) -> bytes:
 
 def error6(src: str, dst: str = A6) -> bytes:
     return ipv6(src, dst, ICMPv6DestUnreach(code=4) / IPv6(src=A6, dst=B6) / UDP())
-
-
-def dropped(reason: Reason) -> Outcome:
-    return Outcome(Action.DROPPED, reason)
 
 
 MARTIANS4 = ["0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.0.1", "169.254.1.1", "224.0.0.1", "239.1.1.1", "240.0.0.1"]

@@ -1,46 +1,25 @@
 """IPv4 to IPv6: header, options, fragments, sizes, transports (RFC 7915 4, 4.1, 4.5)."""
 
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+import packets
 import pytest
+from packets import A4, B4, P, one6, summary, translator
 from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, in6_chksum
 from scapy.packet import Raw
 
 from nfxlat.outcome import Action, Outcome, Reason
-from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
-from nfxlat.xlat.translator import Translator
 
-A, B = "198.51.100.7", "203.0.113.80"
-P = "2001:db8:64::"
-PREFIX6 = IPv6Network("2001:db8:64::/96")
-
-
-def translator(**keys: Any) -> Translator:
-    return Translator(Domain(**({"prefix6": PREFIX6} | keys)))
-
-
-def ipv4(layer: Any, **fields: Any) -> bytes:
-    return bytes(IP(**({"src": A, "dst": B, "flags": "DF"} | fields)) / layer)
-
-
-def one(outcome: Outcome) -> IPv6:
-    assert outcome.action is Action.TRANSLATED, outcome
-    (packet,) = outcome.packets
-    parsed = IPv6(packet)
-    assert parsed.plen == len(packet) - 40
-    return parsed
-
-
-def summary(outcome: Outcome) -> tuple[Action, Reason]:
-    return outcome.action, outcome.reason
+ipv4 = partial(packets.ipv4, flags="DF")
 
 
 # 4.1-05, 4.1-06, 4.1-08 to 4.1-12
 def test_header_fields() -> None:
-    packet = one(translator().translate(ipv4(UDP() / b"data", tos=0xB9, ttl=17)))
+    packet = one6(translator().translate(ipv4(UDP() / b"data", tos=0xB9, ttl=17)))
     assert (packet.version, packet.tc, packet.fl, packet.plen, packet.nh, packet.hlim) == (6, 0xB9, 0, 12, 17, 16)
     assert (packet.src, packet.dst) == (P + "c633:6407", P + "cb00:7150")
 
@@ -48,7 +27,7 @@ def test_header_fields() -> None:
 # 4.1-07
 @pytest.mark.parametrize(("option", "result"), [("copy", 0xB9), ("zero", 0), (7, 7)])
 def test_traffic_class_option(option: str | int, result: int) -> None:
-    assert one(translator(traffic_class=option).translate(ipv4(UDP(), tos=0xB9))).tc == result
+    assert one6(translator(traffic_class=option).translate(ipv4(UDP(), tos=0xB9))).tc == result
 
 
 # 4.1-11
@@ -59,19 +38,19 @@ def test_ttl_that_runs_out_is_rejected(ttl: int) -> None:
 
 
 def test_hops_0_leaves_the_ttl_and_its_check_to_forwarding() -> None:
-    assert [one(translator().translate(ipv4(UDP(), ttl=n), hops=0)).hlim for n in (0, 1, 255)] == [0, 1, 255]
+    assert [one6(translator().translate(ipv4(UDP(), ttl=n), hops=0)).hlim for n in (0, 1, 255)] == [0, 1, 255]
 
 
 # 4.1-15
 def test_options_are_ignored_and_vanish() -> None:
-    packet = one(translator().translate(ipv4(UDP() / b"data", options=b"\x94\x04\0\0")))
+    packet = one6(translator().translate(ipv4(UDP() / b"data", options=b"\x94\x04\0\0")))
     assert (packet.plen, packet.nh) == (12, 17)
     assert bytes(packet.payload)[8:] == b"data"
 
 
 # 4.1-16
 def test_expired_source_route_is_translated() -> None:
-    assert one(translator().translate(ipv4(UDP(), options=b"\x83\x07\x08\xc0\0\x02\x01\0"))).plen == 8
+    assert one6(translator().translate(ipv4(UDP(), options=b"\x83\x07\x08\xc0\0\x02\x01\0"))).plen == 8
 
 
 # 4.1-16, 4.1-17
@@ -112,13 +91,13 @@ def test_ethernet_padding_is_trimmed() -> None:
 
 # 4.0-05
 def test_small_df_0_packet_gets_no_fragment_header() -> None:
-    packet = one(translator().translate(ipv4(UDP() / bytes(1200), flags=0, id=5)))
+    packet = one6(translator().translate(ipv4(UDP() / bytes(1200), flags=0, id=5)))
     assert packet.nh == 17
 
 
 # 4.0-02, 4.1-18 to 4.1-22
 def test_fragment_gets_a_fragment_header() -> None:
-    packet = one(translator().translate(ipv4(Raw(bytes(16)), proto=17, flags="MF", frag=185, id=0x3039)))
+    packet = one6(translator().translate(ipv4(Raw(bytes(16)), proto=17, flags="MF", frag=185, id=0x3039)))
     assert (packet.nh, packet.plen) == (44, 24)
     header = packet[IPv6ExtHdrFragment]
     assert (header.nh, header.offset, header.m, header.id, header.res1, header.res2) == (17, 185, 1, 0x3039, 0, 0)
@@ -128,10 +107,10 @@ def test_fragment_gets_a_fragment_header() -> None:
 # 4.5-01, 1.16
 def test_first_fragment_has_its_checksum_updated_and_later_ones_keep_their_data() -> None:
     whole = ipv4(UDP(sport=1, dport=2) / bytes(range(56)), flags=0, id=9)
-    expected = bytes(one(translator().translate(whole)).payload)
-    first = IP(src=A, dst=B, proto=17, flags="MF", id=9) / Raw(whole[20:52])
-    later = IP(src=A, dst=B, proto=17, flags=0, id=9, frag=4) / Raw(whole[52:])
-    data = [bytes(one(translator().translate(bytes(p)))[IPv6ExtHdrFragment].payload) for p in (first, later)]
+    expected = bytes(one6(translator().translate(whole)).payload)
+    first = IP(src=A4, dst=B4, proto=17, flags="MF", id=9) / Raw(whole[20:52])
+    later = IP(src=A4, dst=B4, proto=17, flags=0, id=9, frag=4) / Raw(whole[52:])
+    data = [bytes(one6(translator().translate(bytes(p)))[IPv6ExtHdrFragment].payload) for p in (first, later)]
     assert b"".join(data) == expected
 
 
@@ -224,24 +203,24 @@ def test_a_next_hop_mtu_below_1280_is_taken_for_1280() -> None:
 def test_valid_checksums_stay_valid_and_wrong_ones_wrong(layer: Any, damage: int) -> None:
     packet = bytearray(ipv4(layer))
     packet[-1] ^= damage
-    result = one(translator().translate(bytes(packet)))
+    result = one6(translator().translate(bytes(packet)))
     assert bool(in6_chksum(result.nh, result, bytes(result.payload))) is bool(damage)
 
 
 # 4.5-06, 4.5-A2
 @pytest.mark.parametrize(("protocol", "length"), [(33, 12), (136, 8)])
 def test_dccp_and_udp_lite_checksums_are_updated(protocol: int, length: int) -> None:
-    header = IP(src=A, dst=B, proto=protocol)
+    header = IP(src=A4, dst=B4, proto=protocol)
     payload = bytes(range(1, 7)) + bytes(2) + bytes(length - 8) + b"data"
     payload = payload[:6] + in4_chksum(protocol, header, payload).to_bytes(2, "big") + payload[8:]
-    result = one(translator().translate(ipv4(Raw(payload), proto=protocol)))
+    result = one6(translator().translate(ipv4(Raw(payload), proto=protocol)))
     assert in6_chksum(protocol, result, bytes(result)[40:]) == 0
 
 
 # 4.5-07, 4.1-10
 @pytest.mark.parametrize("protocol", [4, 41, 47, 50, 51, 59, 132, 135, 253])
 def test_other_protocols_pass_with_their_payload(protocol: int) -> None:
-    result = one(translator().translate(ipv4(Raw(b"anything"), proto=protocol)))
+    result = one6(translator().translate(ipv4(Raw(b"anything"), proto=protocol)))
     assert result.nh == protocol
     assert bytes(result)[40:] == b"anything"
 
@@ -287,7 +266,7 @@ def test_absent_udp_checksum_is_dropped_by_default() -> None:
 def test_absent_udp_checksum_is_computed() -> None:
     outcome = translator(udp_zero_checksum="compute").translate(ipv4(ZERO))
     assert outcome.reason is Reason.UDP_CHECKSUM_COMPUTED
-    result = one(outcome)
+    result = one6(outcome)
     assert result[UDP].chksum
     assert in6_chksum(17, result, bytes(result.payload)) == 0
 
@@ -304,7 +283,7 @@ def test_absent_udp_checksum_is_forwarded() -> None:
         packet = ipv4(UDP(chksum=0) / bytes(8), **fields)
         outcome = translator(udp_zero_checksum="forward").translate(packet)
         assert outcome.reason is Reason.UDP_CHECKSUM_FORWARDED
-        assert one(outcome)[UDP].chksum == 0
+        assert one6(outcome)[UDP].chksum == 0
 
 
 # 4.5-05
@@ -316,7 +295,7 @@ def test_first_fragment_without_udp_checksum_is_dropped(mode: str) -> None:
 
 # 4.5-A1
 def test_later_fragment_is_not_taken_for_a_udp_header() -> None:
-    assert one(translator().translate(ipv4(Raw(bytes(8)), proto=17, flags=0, frag=1))).nh == 44
+    assert one6(translator().translate(ipv4(Raw(bytes(8)), proto=17, flags=0, frag=1))).nh == 44
 
 
 # 1.2-03
@@ -346,6 +325,6 @@ def test_same_packet_same_outcome() -> None:
 # 4.1-12, E-05, E-06: each address by its own mapping
 def test_source_by_eam_and_destination_by_prefix() -> None:
     eamt = Eamt([(IPv4Network("198.51.100.0/24"), IPv6Network("2001:db8:a::/120"))])
-    packet = one(translator(eamt=eamt).translate(ipv4(UDP() / b"data")))
+    packet = one6(translator(eamt=eamt).translate(ipv4(UDP() / b"data")))
     assert (packet.src, packet.dst) == ("2001:db8:a::7", P + "cb00:7150")
     assert in6_chksum(17, packet, bytes(packet.payload)) == 0

@@ -1,9 +1,9 @@
 """IPv6 to IPv4: header, extension headers, Fragment Header, sizes, transports (RFC 7915 5, 5.1, 5.1.1, 5.5)."""
 
-from ipaddress import IPv6Network
 from typing import Any
 
 import pytest
+from packets import A6, B6, ip4, ipv6, one4, summary, translator
 from scapy.layers.inet import IP, TCP, UDP, in4_chksum
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
@@ -20,41 +20,12 @@ from scapy.packet import Raw
 from scapy.utils import checksum as scapy_checksum
 
 from nfxlat.outcome import Action, Outcome, Reason
-from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.fragmentation4 import identification
-from nfxlat.xlat.translator import Translator
-
-P = "2001:db8:64::"
-A, B = P + "198.51.100.7", P + "203.0.113.80"
-
-
-def translator(**keys: Any) -> Translator:
-    return Translator(Domain(**({"prefix6": IPv6Network("2001:db8:64::/96")} | keys)))
-
-
-def ipv6(layer: Any, **fields: Any) -> bytes:
-    return bytes(IPv6(**({"src": A, "dst": B} | fields)) / layer)
-
-
-def parse(packet: bytes) -> IP:
-    parsed = IP(packet)
-    assert (parsed.ihl, parsed.len, scapy_checksum(packet[:20])) == (5, len(packet), 0)
-    return parsed
-
-
-def one(outcome: Outcome) -> IP:
-    assert outcome.action is Action.TRANSLATED, outcome
-    (packet,) = outcome.packets
-    return parse(packet)
-
-
-def summary(outcome: Outcome) -> tuple[Action, Reason]:
-    return outcome.action, outcome.reason
 
 
 # 5.1-01, 5.1-02, 5.1-04, 5.1-07 to 5.1-10, 5.1-15
 def test_header_fields() -> None:
-    packet = one(translator().translate(ipv6(UDP() / b"data", tc=0xB9, fl=0x12345, hlim=17)))
+    packet = one4(translator().translate(ipv6(UDP() / b"data", tc=0xB9, fl=0x12345, hlim=17)))
     assert (packet.version, packet.tos, packet.len, packet.ttl, packet.proto) == (4, 0xB9, 32, 16, 17)
     assert (packet.src, packet.dst) == ("198.51.100.7", "203.0.113.80")
     assert not packet.options
@@ -63,7 +34,7 @@ def test_header_fields() -> None:
 # 5.1-03
 @pytest.mark.parametrize(("option", "result"), [("copy", 0xB9), ("zero", 0), (7, 7)])
 def test_traffic_class_option(option: str | int, result: int) -> None:
-    assert one(translator(traffic_class=option).translate(ipv6(UDP(), tc=0xB9))).tos == result
+    assert one4(translator(traffic_class=option).translate(ipv6(UDP(), tc=0xB9))).tos == result
 
 
 # 5.1-07
@@ -74,7 +45,7 @@ def test_hop_limit_that_runs_out_is_rejected(hop_limit: int) -> None:
 
 
 def test_hops_0_leaves_the_hop_limit_and_its_check_to_forwarding() -> None:
-    assert [one(translator().translate(ipv6(UDP(), hlim=n), hops=0)).ttl for n in (0, 1, 255)] == [0, 1, 255]
+    assert [one4(translator().translate(ipv6(UDP(), hlim=n), hops=0)).ttl for n in (0, 1, 255)] == [0, 1, 255]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +71,7 @@ def test_ethernet_padding_is_trimmed() -> None:
 # 5.1-04, 5.1-08, 5.1-12
 def test_extension_headers_are_skipped() -> None:
     headers = IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / IPv6ExtHdrRouting(segleft=0)
-    packet = one(translator().translate(ipv6(headers / UDP(sport=7) / b"data")))
+    packet = one4(translator().translate(ipv6(headers / UDP(sport=7) / b"data")))
     assert (packet.proto, packet.len, packet[UDP].sport) == (17, 32, 7)
     assert in4_chksum(17, packet, bytes(packet.payload)) == 0
 
@@ -117,20 +88,20 @@ def test_segments_left_are_rejected_with_an_absolute_pointer(before: Any, pointe
 
 # 5.1-A3: No Next Header
 def test_no_next_header_is_copied() -> None:
-    assert one(translator().translate(ipv6(b"ignored", nh=59))).proto == 59
+    assert one4(translator().translate(ipv6(b"ignored", nh=59))).proto == 59
 
 
 # 5.0-03, 5.1-06, 5.1-A6
 @pytest.mark.parametrize(("total_length", "df"), [(28, 0), (1260, 0), (1261, 1), (1500, 1)])
 def test_df_follows_the_1260_rule(total_length: int, df: int) -> None:
-    packet = one(translator().translate(ipv6(UDP() / bytes(total_length - 28))))
+    packet = one4(translator().translate(ipv6(UDP() / bytes(total_length - 28))))
     assert (packet.len, int(packet.flags.DF), packet.frag) == (total_length, df, 0)
     assert bool(packet.id) is not bool(df)
 
 
 # 5.1-05
 def test_identification_depends_on_the_transport_header_and_is_never_zero() -> None:
-    a, b = (one(translator().translate(ipv6(TCP(seq=n)))).id for n in (1, 2))
+    a, b = (one4(translator().translate(ipv6(TCP(seq=n)))).id for n in (1, 2))
     assert a != b
     assert identification(6, bytes(12) + b"a") == identification(6, bytes(12) + b"b")
     assert identification(17, bytes(8) + b"a") == identification(17, bytes(8) + b"b")
@@ -143,7 +114,7 @@ def test_identification_depends_on_the_transport_header_and_is_never_zero() -> N
 # 5.1.1-02 to 5.1.1-06
 def test_fragment_header_becomes_the_fragment_fields() -> None:
     header = IPv6ExtHdrFragment(nh=17, offset=185, m=1, id=0xABCD3039)
-    packet = one(translator().translate(ipv6(IPv6ExtHdrDestOpt() / header / Raw(bytes(1400)))))
+    packet = one4(translator().translate(ipv6(IPv6ExtHdrDestOpt() / header / Raw(bytes(1400)))))
     assert (packet.id, packet.frag, str(packet.flags), packet.proto, packet.len) == (0x3039, 185, "MF", 17, 1420)
     assert bytes(packet.payload) == bytes(1400)
 
@@ -151,7 +122,7 @@ def test_fragment_header_becomes_the_fragment_fields() -> None:
 # 5.1.1-A1
 def test_atomic_fragment_is_a_whole_packet_with_df_0() -> None:
     layer = ICMPv6EchoRequest(id=1, seq=2, data=bytes(1300))
-    packet = one(translator().translate(ipv6(IPv6ExtHdrFragment(id=0x10007) / layer)))
+    packet = one4(translator().translate(ipv6(IPv6ExtHdrFragment(id=0x10007) / layer)))
     assert (packet.id, packet.frag, int(packet.flags), packet.proto) == (7, 0, 0, 1)
     assert scapy_checksum(bytes(packet.payload)) == 0
 
@@ -159,10 +130,10 @@ def test_atomic_fragment_is_a_whole_packet_with_df_0() -> None:
 # 1.16, 5.1.1-A4
 def test_first_fragment_has_its_checksum_updated_and_later_ones_keep_their_data() -> None:
     whole = ipv6(UDP(sport=1, dport=2) / bytes(range(56)))
-    expected = bytes(one(translator().translate(whole)).payload)
+    expected = bytes(one4(translator().translate(whole)).payload)
     first = ipv6(IPv6ExtHdrFragment(nh=17, m=1) / Raw(whole[40:72]))
     later = ipv6(IPv6ExtHdrFragment(nh=17, offset=4) / Raw(whole[72:]))
-    assert b"".join(bytes(one(translator().translate(p)).payload) for p in (first, later)) == expected
+    assert b"".join(bytes(one4(translator().translate(p)).payload) for p in (first, later)) == expected
 
 
 @pytest.mark.parametrize("fields", [{"m": 1, "offset": 1}, {"offset": 8191}, {"offset": 8189}])
@@ -194,7 +165,7 @@ def test_fragmented_icmpv6_is_dropped(fields: dict[str, Any], icmp_type: int) ->
 def test_valid_checksums_stay_valid_and_wrong_ones_wrong(layer: Any, damage: int) -> None:
     packet = bytearray(ipv6(layer))
     packet[-1] ^= damage
-    result = one(translator().translate(bytes(packet)))
+    result = one4(translator().translate(bytes(packet)))
     assert bool(in4_chksum(result.proto, result, bytes(result.payload))) is bool(damage)
 
 
@@ -202,8 +173,8 @@ def test_valid_checksums_stay_valid_and_wrong_ones_wrong(layer: Any, damage: int
 @pytest.mark.parametrize(("protocol", "length"), [(33, 12), (136, 8)])
 def test_dccp_and_udp_lite_checksums_are_updated(protocol: int, length: int) -> None:
     payload = bytes(range(1, 7)) + bytes(2) + bytes(length - 8) + b"data"
-    payload = payload[:6] + in6_chksum(protocol, IPv6(src=A, dst=B), payload).to_bytes(2, "big") + payload[8:]
-    result = one(translator().translate(ipv6(Raw(payload), nh=protocol)))
+    payload = payload[:6] + in6_chksum(protocol, IPv6(src=A6, dst=B6), payload).to_bytes(2, "big") + payload[8:]
+    result = one4(translator().translate(ipv6(Raw(payload), nh=protocol)))
     assert in4_chksum(protocol, result, bytes(result)[20:]) == 0
 
 
@@ -211,13 +182,13 @@ def test_dccp_and_udp_lite_checksums_are_updated(protocol: int, length: int) -> 
 def test_absent_udp_checksum_stays_absent() -> None:
     packet = bytearray(ipv6(UDP() / b"data"))
     packet[46:48] = bytes(2)
-    assert one(translator().translate(bytes(packet)))[UDP].chksum == 0
+    assert one4(translator().translate(bytes(packet)))[UDP].chksum == 0
 
 
 # 5.5-02
 @pytest.mark.parametrize("protocol", [2, 4, 41, 47, 50, 51, 132, 135, 253])
 def test_other_protocols_pass_with_their_payload(protocol: int) -> None:
-    result = one(translator().translate(ipv6(Raw(b"anything"), nh=protocol)))
+    result = one4(translator().translate(ipv6(Raw(b"anything"), nh=protocol)))
     assert result.proto == protocol
     assert bytes(result)[20:] == b"anything"
 
@@ -256,7 +227,7 @@ def test_too_big_for_the_next_hop_is_rejected(mtu4: int, size: int, mtu: int) ->
     outcome = translator(mtu4=mtu4).translate(udp(size))
     assert summary(outcome) == (Action.REJECTED, Reason.PACKET_TOO_BIG)
     assert IPv6(outcome.packets[0])[ICMPv6PacketTooBig].mtu == mtu
-    assert one(translator(mtu4=mtu4).translate(udp(mtu4 + 20))).len == mtu4
+    assert one4(translator(mtu4=mtu4).translate(udp(mtu4 + 20))).len == mtu4
 
 
 # M-02, 5.1.1-A2
@@ -272,12 +243,12 @@ def test_too_big_fragment_is_rejected_with_its_header_counted() -> None:
 def test_what_no_ipv4_packet_can_hold_is_too_big() -> None:
     outcome = translator(mtu4=None).translate(udp(40 + 65516))
     assert summary(outcome) == (Action.REJECTED, Reason.PACKET_TOO_BIG)
-    assert one(translator(mtu4=None).translate(udp(40 + 65515))).len == 65535
+    assert one4(translator(mtu4=None).translate(udp(40 + 65515))).len == 65535
 
 
 def reassembled(packets: tuple[bytes, ...], mtu: int) -> tuple[IP, bytes]:
     data = b""
-    parsed = [parse(packet) for packet in packets]
+    parsed = [ip4(packet) for packet in packets]
     for piece in parsed:
         assert piece.len <= mtu
         assert (piece.frag * 8, int(piece.flags.DF)) == (len(data) + parsed[0].frag * 8, 0)
@@ -290,7 +261,7 @@ def reassembled(packets: tuple[bytes, ...], mtu: int) -> tuple[IP, bytes]:
 # 5.0-04, 5.1.1-07, and the black hole below 1260
 @pytest.mark.parametrize("keys", [{"next_hop_mtu": 576}, {"path_mtu4": 576}, {"path_mtu4": 576, "next_hop_mtu": 65535}])
 def test_up_to_1280_octets_are_fragmented_for_a_narrow_way(keys: dict[str, int]) -> None:
-    whole = one(translator().translate(udp(1280)))
+    whole = one4(translator().translate(udp(1280)))
     outcome = translator().translate(udp(1280), **keys)
     assert outcome.reason is Reason.FRAGMENTED
     last, data = reassembled(outcome.packets, 576)
@@ -305,7 +276,7 @@ def test_fragment_is_fragmented_again_and_keeps_its_place() -> None:
     outcome = translator().translate(packet, path_mtu4=576)
     last, data = reassembled(outcome.packets, 576)
     assert data == bytes(range(200)) * 6
-    assert (last.flags.MF, last.id, parse(outcome.packets[0]).frag) == (True, 5, 10)
+    assert (last.flags.MF, last.id, ip4(outcome.packets[0]).frag) == (True, 5, 10)
 
 
 # 5.0-02: the floor of Packet Too Big is within the sender's reach
