@@ -14,7 +14,7 @@ from nfxlat.nft.kernel import includes, ruleset
 from nfxlat.nft.language.compile import compile_rules, owner_of, queues_of
 from nfxlat.nft.language.notes import run_options
 from nfxlat.nft.language.program import Program, program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.queues import DEFAULT_QUEUE, Queues, checked
 from nfxlat.service.live_check import check_live
 

@@ -21,7 +21,7 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, ROUTER4, ROUTER6, TRANSLATOR, Lab
 from nfxlat.lab.transfer import ServerProcess, download
 from nfxlat.nft.kernel import load as nft
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 
 DEVICE, ROUTE = ("--model", "device"), ("--model", "route")
 BOTH = pytest.mark.parametrize("run_arguments", [DEVICE, ROUTE], ids=["device", "route"])

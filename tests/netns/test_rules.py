@@ -23,6 +23,7 @@ from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.lab.netns import Namespace, link
 from nfxlat.nft.kernel import load
 from nfxlat.nft.language import templates
+from nfxlat.nft.shipped import RULES
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 from nfxlat.wire.stamp import INJECTED_MARK
@@ -257,7 +258,7 @@ def test_what_nfxlat_sends_by_raw_socket_is_not_intercepted_again_and_loses_its_
         assert not select.select([plain], [], [], 0)[0]
 
 
-@pytest.mark.parametrize("file", sorted(templates.RULES.glob("*.nft")), ids=lambda path: path.name)
+@pytest.mark.parametrize("file", sorted(RULES.glob("*.nft")), ids=lambda path: path.name)
 def test_templates_load_as_they_are(file: Path) -> None:
     with Namespace("load") as namespace, namespace.entered():
         load.run(file.read_text())

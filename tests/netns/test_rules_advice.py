@@ -35,7 +35,7 @@ from nfxlat.lab.topology import (
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import compat, load, ruleset
 from nfxlat.nft.language.program import program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns

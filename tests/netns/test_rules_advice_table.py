@@ -41,7 +41,7 @@ from nfxlat.lab.topology import (
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns

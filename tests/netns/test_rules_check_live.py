@@ -17,7 +17,7 @@ from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import load
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.service.doctor import examine
 from nfxlat.service.live_check import check_live
 

@@ -14,7 +14,7 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
 from nfxlat.lab.topology import HOST6_4, Lab
 from nfxlat.nft.language.program import program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 
 TOML = RULES / "xlat" / "router.toml"
 FILES = [file for file in sorted((Path(__file__).parents[1] / "hostile").glob("*.nft")) if "refused" not in file.stem]

@@ -28,7 +28,7 @@ from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUT
 from nfxlat.lab.transfer import ServerProcess, download
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns

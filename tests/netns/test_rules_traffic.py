@@ -32,7 +32,7 @@ from nfxlat.lab.topology import (
     Lab,
 )
 from nfxlat.lab.transfer import ServerProcess, download
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 
 pytestmark = pytest.mark.netns
 

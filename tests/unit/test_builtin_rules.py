@@ -8,7 +8,7 @@ import pytest
 
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
-from nfxlat.nft.language.builtin import compile_builtin, owner, text
+from nfxlat.nft.language.builtin import compile_builtin, contents, owner, tables, text
 from nfxlat.nft.language.compile import Compiled
 from nfxlat.nft.language.program import program
 from nfxlat.queues import Queues
@@ -104,3 +104,12 @@ def test_queue_chains_tell_their_queues() -> None:
     assert found["ip", "xlat_to_siit0_plain"] == 20
     assert found["ip6", "xlat_from_siit0_tcp_1"] == 23
     assert len(found) == 8
+
+
+@EACH
+def test_contents_are_those_of_what_is_compiled(role: Role, model: Model) -> None:
+    some = domain("203.0.113.2")
+    result = compiled(role, model, some)
+    assert contents(some, role, model) == result.sets
+    assert set(tables("siit0")) == set(result.tables)
+    assert bool(result.sets) == (model != "device")

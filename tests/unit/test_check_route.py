@@ -6,7 +6,7 @@ import pytest
 
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

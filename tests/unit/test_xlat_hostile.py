@@ -13,7 +13,7 @@ from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import includes
 from nfxlat.nft.language.program import program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 
 DOMAINS = config.load(RULES / "xlat" / "router.toml").domains
 HOSTILE = Path(__file__).parents[1] / "hostile"

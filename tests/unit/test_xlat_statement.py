@@ -6,7 +6,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.nft.language.prefix6 import meant_prefix6, prefix6_faults
 from nfxlat.nft.language.scan import scan
 from nfxlat.nft.language.statement import Xlat, statements
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 
 BLOCK = """\
 table ip t {

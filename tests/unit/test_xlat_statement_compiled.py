@@ -9,7 +9,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.nft.language.compile import Compiled, compile_rules, owner_of
 from nfxlat.nft.language.emit import WHY
 from nfxlat.nft.language.program import program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 

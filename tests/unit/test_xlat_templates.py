@@ -9,7 +9,7 @@ from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
-from nfxlat.nft.language.templates import RULES
+from nfxlat.nft.shipped import RULES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted((RULES / "xlat").glob("*.nft"))

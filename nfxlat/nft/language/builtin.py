@@ -5,13 +5,15 @@ there are, and mappings change without a chain being touched. All goes into the 
 one a family (`chains.home_table`).
 """
 
+from nfxlat.nft.language import chains
+from nfxlat.nft.language.additions import additions
 from nfxlat.nft.language.chains import ERRORS, REJECT, home_table
 from nfxlat.nft.language.compile import Compiled, compile_rules
-from nfxlat.nft.language.program import program
-from nfxlat.nft.language.sets import set_name
+from nfxlat.nft.language.program import Program, program
+from nfxlat.nft.language.sets import Contents, set_name
 from nfxlat.nft.language.statement import TAKES
 from nfxlat.queues import Queues
-from nfxlat.terms import Model, Role
+from nfxlat.terms import FAMILIES, Family, Model, Role
 from nfxlat.xlat.domain import Domain
 
 Table = dict[str, list[str]]  # what stands behind `type filter hook`: the rules
@@ -23,12 +25,25 @@ OWN = "output priority -450"
 def text(name: str, role: Role, model: Model) -> str:
     """The program of the domain `name`. Only the hook model has several roles: router and host."""
     tables = {"hook": _host if role == "host" else _router, "route": _route, "device": _device}[model](name)
-    return "\n".join(_table(family, f"nfxlat_{name}", rules) for family, rules in tables.items())
+    return "\n".join(_table(family, home_table(name), rules) for family, rules in tables.items())
 
 
 def owner(name: str) -> str:
     """The name of the chain that marks the tables of the domain `name`."""
     return f"nfxlat_domain_{name}"
+
+
+def tables(name: str) -> tuple[tuple[Family, str], ...]:
+    """(family, name) of those of the domain `name`."""
+    return tuple((family, home_table(name)) for family in FAMILIES)
+
+
+def contents(domain: Domain, role: Role, model: Model) -> Contents:
+    """What the sets of the domain's rules hold."""
+    found = _program(domain, role, model)
+    return additions(
+        found, {domain.name: role}, {domain.name: Queues()}, chains.owner_chain(owner(domain.name), "")
+    ).contents
 
 
 def compile_builtin(
@@ -39,7 +54,7 @@ def compile_builtin(
     Not `native`: with queue chains that only drop, for the compat target to open.
     """
     return compile_rules(
-        program(text(domain.name, role, model), f"rules {home_table(domain)}", (domain,)),
+        _program(domain, role, model),
         native=native,
         explain=explain,
         queues=queues,
@@ -49,6 +64,10 @@ def compile_builtin(
         replace=True,
         notes=False,
     )
+
+
+def _program(domain: Domain, role: Role, model: Model) -> Program:
+    return program(text(domain.name, role, model), f"rules {home_table(domain.name)}", (domain,))
 
 
 def _router(name: str) -> dict[str, Table]:

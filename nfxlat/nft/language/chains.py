@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nfxlat.nft.language.emit import Chain, Queued, Rule
+from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.sets import set_name
 from nfxlat.nft.language.statement import TAKES
 from nfxlat.queues import Queues
@@ -76,9 +77,15 @@ def own_table(domain: Domain) -> str:
     return f"xlat_{domain.name}"
 
 
-def home_table(domain: Domain) -> str:
-    """Where a file has it, all that the domain needs goes there; and it is where `--setup` has its rules."""
-    return f"nfxlat_{domain.name}"
+def home_table(name: str) -> str:
+    """Where a file has it, all that the domain `name` needs goes there; and it is where `--setup` has its rules."""
+    return f"nfxlat_{name}"
+
+
+def home(program: Program, domain: Domain, ip: str) -> tuple[str, str] | None:
+    """The file's own table for all that the domain needs in the family, if it has one."""
+    table = program.source.tables.get((ip, home_table(domain.name)))
+    return table.key if table is not None and table.blocks else None
 
 
 def queue_chains(family: str, table: str, domain: Domain, direction: str, queues: Queues) -> list[QueueChain]:

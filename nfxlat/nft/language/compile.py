@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nfxlat.nft.language import chains
-from nfxlat.nft.language.additions import Addition, Additions
+from nfxlat.nft.language.additions import Addition, Additions, additions
 from nfxlat.nft.language.chains import QueueChain
 from nfxlat.nft.language.emit import Rule, Style, item_lines, replaced
 from nfxlat.nft.language.meaning import Unresolved
@@ -87,20 +87,20 @@ def compile_rules(
     roles: dict[str, Role] = {name: role or program.role(domain) for name, domain in program.domains.items()}
     owner = owner or owner_of(source.name)
     mark = chains.owner_chain(owner, origin or f"nfxlat rules load {Path(source.name).name}")
-    additions = Additions.of(program, roles, numbers, mark)
+    added = additions(program, roles, numbers, mark)
     told = host_notes(program, roles, numbers) if notes else {}
-    text, origins = _rendered(program, additions, Style(closed=not native, explain=explain), told, replace)
+    text, origins = _rendered(program, added, Style(closed=not native, explain=explain), told, replace)
     comparable = not (source.removes or source.includes)
     return Compiled(
         text,
         origins,
         not native,
-        tuple(additions.queue_chains),
+        added.queue_chains,
         owner,
-        (*source.tables, *((table.family, table.name) for _, table in additions.tables)),
+        (*source.tables, *((table.family, table.name) for _, table in added.tables)),
         source.removes or replace,
-        additions.contents,
-        _rendered(program, additions, Style(elements=False), {}, replace)[0] if comparable else "",
+        added.contents,
+        _rendered(program, added, Style(elements=False), {}, replace)[0] if comparable else "",
     )
 
 
@@ -118,27 +118,27 @@ Edit = tuple[int, int, str]  # put this text in the place of these characters
 
 
 def _rendered(
-    program: Program, additions: Additions, style: Style, notes: Mapping[str, Sequence[str]], replace: bool
+    program: Program, added: Additions, style: Style, notes: Mapping[str, Sequence[str]], replace: bool
 ) -> tuple[str, tuple[int, ...]]:
     source = program.source
     edits = [(s.at.start, s.end, f"jump {chains.guard_chain(d, s.direction)}") for s, d in program.uses()]
     if replace:
         edits.append((0, 0, "".join(f"{line}\n" for key in source.tables for line in replaced(*key))))
-    edits += [_head(source.text, at, rule, style) for at, rule in additions.heads]
-    edits += [_insertion(source, addition, style) for addition in additions.inserted]
+    edits += [_head(source.text, at, rule, style) for at, rule in added.heads]
+    edits += [_insertion(source, addition, style) for addition in added.inserted]
     text, origins = _edited(source.text, edits)
-    tail = "".join(f"{line}\n" for line in _tail(additions, style, notes))
+    tail = "".join(f"{line}\n" for line in _tail(program, added, style, notes))
     if tail and not text.endswith("\n"):
         text += "\n"
     return text + tail, (*origins, *[0] * tail.count("\n"))
 
 
-def _tail(additions: Additions, style: Style, notes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _tail(program: Program, added: Additions, style: Style, notes: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The domains' own tables, and what the host needs as comments."""
-    for name in additions.domains:
+    for name in program.domains:
         if name in notes:
             yield from ("", *(f"# {line}" for line in notes[name]))
-        for owner, table in additions.tables:
+        for owner, table in added.tables:
             if owner == name:
                 yield from ("", *table.lines(style))
 

@@ -6,7 +6,7 @@
 - `native`    the destination is one of the host's own, inside neither pool4 nor link scope
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 
 from nfxlat.nft.language.program import Program, Statement
@@ -21,9 +21,11 @@ Headed = set[tuple[str, str, str]]  # family, table, chain
 
 
 def implied(
-    program: Program, statements: Iterable[Statement], domain: Domain, role: Role, headed: Headed
+    program: Program, statements: Sequence[Statement], domain: Domain, role: Role, headed: Headed
 ) -> frozenset[str]:
     """The guards that all of the statements do without; `headed` chains begin with what lets those packets off."""
+    if not statements:
+        return frozenset()
     return frozenset.intersection(*(_of(program, statement, domain, role, headed) for statement in statements))
 
 

@@ -7,16 +7,14 @@ themselves go, so that several templates make one input and one transaction.
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from nfxlat.nft.language.sets import SetName
 from nfxlat.nft.language.spread import spread
+from nfxlat.nft.shipped import RULES
 from nfxlat.wire.stamp import INJECTED_MARK
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
-
-RULES = Path(__file__).resolve().parents[2] / "rules"  # in a checkout a link to the rules/ at its top
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "router": ("router4", "router6"),
