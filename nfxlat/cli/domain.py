@@ -32,7 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--model",
         choices=("hook", "device", "route"),
         default="hook",
-        help="the model it will run in (default hook)",
+        help="the model it will run in (default: hook)",
     )
     add.add_argument("name", metavar="NAME", help="name of the domain and of its device")
     add.add_argument("words", nargs="*", metavar="KEY VALUE", help=f"the keys are {', '.join(KEYS)}")

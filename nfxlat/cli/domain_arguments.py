@@ -22,7 +22,7 @@ def add_domain_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--domain",
         metavar="NAME",
-        help="with --config: a domain of the file; with flags: the name of the new domain (default siit0); "
+        help="with --config: a domain of the file; with flags: the name of the new domain (default: siit0); "
         "alone: a domain added by nfxlat domain add",
     )
     for key in map(KEYS.__getitem__, FLAGS):

@@ -101,9 +101,9 @@ _DECLARED: Final = (
         "prefix6",
         "prefix6",
         kinds.PREFIX6,
-        "The IPv6 prefix that stands for all of IPv4. An IPv4 address is embedded in it: 192.0.2.1 becomes "
-        "2001:db8:64::192.0.2.1. Its length is 32, 40, 48, 56, 64 or 96. Use a prefix of your own that is routed to "
-        "this node, or the well-known prefix 64:ff9b::/96. Without prefix6 only addresses with an EAM are translated.",
+        "The IPv6 prefix that stands for all of IPv4: 192.0.2.1 becomes 2001:db8:64::192.0.2.1. Its length is 32, "
+        "40, 48, 56, 64 or 96. Use a prefix of your own that is routed to this node, or the well-known prefix "
+        "64:ff9b::/96. Without prefix6 only addresses with an EAM are translated.",
         "2001:db8:64::/96",
         "RFC 6052 2.2",
     ),
@@ -111,9 +111,9 @@ _DECLARED: Final = (
         "eam",
         "eamt",
         kinds.PAIR,
-        "Explicit address mappings, each an IPv4 prefix and the IPv6 prefix that it becomes. The longest match wins, "
-        "and a mapping goes before prefix6. The IPv6 part behind its prefix must be at least as long as the IPv4 part "
-        "behind its own. On the command line a mapping is written V4=V6.",
+        "Explicit address mappings: pairs of an IPv4 prefix and the IPv6 prefix that it becomes. The longest match "
+        "wins, and mappings take precedence over prefix6. The IPv6 suffix must be at least as long as the IPv4 "
+        "suffix. On the command line a mapping is written V4=V6.",
         [["192.0.2.2", "2001:db8::2"], ["192.0.2.128/25", "2001:db8:1::80/121"]],
         "RFC 7757 3",
         many=True,
@@ -122,8 +122,8 @@ _DECLARED: Final = (
         "pool4",
         "pool4",
         kinds.PREFIX4,
-        "IPv4 prefixes that stand for IPv6 hosts through prefix6. Rules and routes are made for them: what is sent to "
-        "198.51.100.7 reaches the IPv6 host 2001:db8:64::198.51.100.7. Needs prefix6.",
+        "IPv4 prefixes that stand for IPv6 hosts through prefix6. Rules and routes are made for them: packets to "
+        "198.51.100.7 reach the IPv6 host 2001:db8:64::198.51.100.7. Needs prefix6.",
         ["198.51.100.0/24"],
         "RFC 7915 6, RFC 6052 2.4",
         many=True,
@@ -132,9 +132,9 @@ _DECLARED: Final = (
         "eam-file",
         "eamt",
         kinds.FILE,
-        "A file with more explicit address mappings. One mapping a line, an IPv4 prefix, white space, an IPv6 prefix; "
-        "# begins a comment. A relative name starts from the folder of the configuration file. A million lines are "
-        "normal. What eam says is added to it.",
+        "A file with explicit address mappings, in addition to eam. One mapping per line: an IPv4 prefix, white "
+        "space and an IPv6 prefix; # starts a comment. A relative name starts from the directory of the "
+        "configuration file. A million lines are fine.",
         "siit0.eam",
         "RFC 7757 3",
     ),
@@ -143,7 +143,7 @@ _DECLARED: Final = (
         "denylist4",
         kinds.PREFIX4,
         "IPv4 prefixes that are never translated, in either direction. A packet is dropped if one of its IPv4 "
-        "addresses, before or after translation, lies in one of them.",
+        "addresses, before or after translation, is in one of them.",
         ["10.0.0.0/8"],
         "RFC 7915 6",
         many=True,
@@ -152,8 +152,8 @@ _DECLARED: Final = (
         "address4",
         "address4",
         kinds.ADDRESS4,
-        "The IPv4 source address of ICMP errors that the translator itself sends. Where it is left out, nfxlat run "
-        "takes an address of this node; offline, and where the node has none, it is 192.0.0.8.",
+        "The IPv4 source address of ICMP errors that the translator itself sends. If it is left out, nfxlat run "
+        "uses an address of this node; offline, or if the node has none, it is 192.0.0.8.",
         "192.0.2.1",
         "RFC 6791 4, RFC 7600 4.8",
     ),
@@ -161,8 +161,8 @@ _DECLARED: Final = (
         "address6",
         "address6",
         kinds.ADDRESS6,
-        "The IPv6 source address of ICMPv6 errors that the translator itself sends. Where it is left out, nfxlat run "
-        "takes an address of this node; offline, and where the node has none, it is 192.0.0.8 inside prefix6.",
+        "The IPv6 source address of ICMPv6 errors that the translator itself sends. If it is left out, nfxlat run "
+        "uses an address of this node; offline, or if the node has none, it is 192.0.0.8 inside prefix6.",
         "2001:db8::1",
         "RFC 4443 2.2",
     ),
@@ -170,8 +170,9 @@ _DECLARED: Final = (
         "rfc6791-v4",
         "rfc6791_v4",
         kinds.PREFIX4,
-        "The IPv4 addresses that IPv6 routers without a mapping get in ICMP errors. They show in an IPv4 traceroute; "
-        "the router's IPv6 address goes along in an ICMP extension. Without the pool all such routers are 192.0.0.8.",
+        "IPv4 addresses that replace those of IPv6 routers without a mapping in ICMP errors. They appear in an "
+        "IPv4 traceroute; an ICMP extension carries the router's IPv6 address. Without the pool all such routers "
+        "appear as 192.0.0.8.",
         ["203.0.113.8/32"],
         "RFC 6791 3",
         many=True,
@@ -180,8 +181,8 @@ _DECLARED: Final = (
         "rfc6791-v6",
         "rfc6791_v6",
         kinds.PREFIX6,
-        "The IPv6 addresses that IPv4 routers without a mapping get in ICMPv6 errors. It is the mirror of rfc6791-v4, "
-        "for domains without prefix6. Without the pool such errors are dropped.",
+        "IPv6 addresses that replace those of IPv4 routers without a mapping in ICMPv6 errors. The mirror of "
+        "rfc6791-v4, for domains without prefix6. Without the pool such errors are dropped.",
         ["2001:db8:6791::/96"],
         "the mirror of RFC 6791 3",
         many=True,
@@ -190,8 +191,8 @@ _DECLARED: Final = (
         "lowest-ipv6-mtu",
         "lowest_ipv6_mtu",
         kinds.NUMBER,
-        "The smallest path MTU on the IPv6 side. IPv4 packets without DF are cut into IPv6 fragments of at most this "
-        "size. Raise it only where every IPv6 path is known to take more. At least 1280, at most 65535.",
+        "The smallest path MTU on the IPv6 side. IPv4 packets without DF become IPv6 fragments of at most this "
+        "size. Raise it only if every IPv6 path is known to carry more. At least 1280, at most 65535.",
         1400,
         "RFC 7915 4.1",
         unit="octets, of the whole IPv6 packet",
@@ -200,8 +201,8 @@ _DECLARED: Final = (
         "mtu4",
         "mtu4",
         kinds.NUMBER,
-        "The MTU to assume on the IPv4 side. Offline commands take it for that of the next hop. nfxlat run asks the "
-        "kernel for the next hop's, and takes this one for its own routes where it finds none. At least 68, at most "
+        "The MTU to assume on the IPv4 side. Offline commands use it as the MTU of the next hop. nfxlat run asks "
+        "the kernel instead, and uses this one for its own routes where the kernel has none. At least 68, at most "
         "65535.",
         1400,
         "RFC 7915 5.2",
@@ -211,9 +212,9 @@ _DECLARED: Final = (
         "mtu6",
         "mtu6",
         kinds.NUMBER,
-        "The MTU to assume on the IPv6 side. Offline commands take it for that of the next hop. nfxlat run asks the "
-        "kernel for the next hop's, and takes this one for its own routes where it finds none. At least 1280, at most "
-        "65535.",
+        "The MTU to assume on the IPv6 side. Offline commands use it as the MTU of the next hop. nfxlat run asks "
+        "the kernel instead, and uses this one for its own routes where the kernel has none. At least 1280, at "
+        "most 65535.",
         1480,
         "RFC 7915 4.2",
         unit="octets, of the whole IPv6 packet",
@@ -222,8 +223,9 @@ _DECLARED: Final = (
         "mtu-plateaus",
         "mtu_plateaus",
         kinds.NUMBER,
-        "The MTUs to guess from where an IPv4 router says Fragmentation Needed without an MTU. The largest one below "
-        "the length of the packet in question is told to the IPv6 sender. Each from 68 to 65535, in descending order.",
+        "The MTUs to choose from when an IPv4 router sends Fragmentation Needed without an MTU. The largest one "
+        "below the length of the quoted packet is reported to the IPv6 sender. Each from 68 to 65535, in "
+        "descending order.",
         [1492, 1006, 576],
         "RFC 7915 4.2, RFC 1191 7.1",
         many=True,
@@ -233,20 +235,20 @@ _DECLARED: Final = (
         "udp-zero-checksum",
         "udp_zero_checksum",
         kinds.WORD,
-        "What becomes of IPv4 UDP datagrams without a checksum, which IPv6 does not allow.",
+        "What to do with IPv4 UDP datagrams without a checksum, which IPv6 does not allow.",
         "compute",
         "RFC 7915 4.5",
         choices=(
             ("drop", "drop them"),
-            ("compute", "compute the checksum; fragments are dropped, since none of them holds the whole datagram"),
-            ("forward", "translate them as they are, for tunnels whose receivers take them (RFC 6936)"),
+            ("compute", "compute the checksum; fragments are dropped, since none of them contains the whole datagram"),
+            ("forward", "translate them as they are, for tunnels whose receivers accept them (RFC 6936)"),
         ),
     ),
     Key(
         "well-known-prefix",
         "well_known_prefix",
         kinds.WORD,
-        "Whether 64:ff9b::/96 as prefix6 may stand for IPv4 addresses that are not global.",
+        "Whether 64:ff9b::/96 as prefix6 may carry IPv4 addresses that are not global.",
         "lax",
         "RFC 6052 3.1",
         choices=(
@@ -262,20 +264,20 @@ _DECLARED: Final = (
         "simple",
         "RFC 7757 4.2",
         choices=(
-            ("intrinsic", "translated in one pass, which leaves the packet IPv6 all the way"),
-            ("simple", "translated to IPv4 and back, two hops; needs prefix6"),
-            ("off", "not at all: such packets are dropped"),
+            ("intrinsic", "in one pass: the packet stays IPv6"),
+            ("simple", "to IPv4 and back, in two passes that take off a hop each; needs prefix6"),
+            ("off", "such packets are dropped"),
         ),
     ),
     Key(
         "traffic-class",
         "traffic_class",
         kinds.WORD_OR_NUMBER,
-        "What is written into Traffic Class and TOS, all eight bits, DSCP and ECN.",
+        "What to write into Traffic Class and TOS: all eight bits, DSCP and ECN.",
         184,
         "RFC 7915 4.1, 5.1",
         choices=(
-            ("copy", "what the packet had in the other family"),
+            ("copy", "the value in the other family"),
             ("zero", "0"),
             ("0 to 255", "this number"),
         ),

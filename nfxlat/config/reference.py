@@ -13,8 +13,8 @@ from nfxlat.config.keys import KEYS, Key, toml
 
 WIDTH: Final = 100
 _INTRODUCTION: Final = (
-    "The configuration of nfxlat(1) is TOML. Each table [domain.NAME] is one translation domain. NAME is that of its "
-    "network device too: 1 to 15 letters, digits, - and _. A domain needs prefix6 or a mapping, from eam or eam-file; "
+    "The configuration of nfxlat(1) is TOML. Each table [domain.NAME] is one translation domain. NAME also names its "
+    "network device: 1 to 15 letters, digits, - and _. A domain needs prefix6 or a mapping, from eam or eam-file; "
     "every other key is optional. An unknown key is an error."
 )
 _USE: Final = (

@@ -24,7 +24,7 @@ def text(name: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise OperatorError(os.strerror(error.errno or 0), where=str(path(name)), hint="run this as root") from None
+        raise OperatorError(os.strerror(error.errno or 0), where=str(path(name)), hint="run as root") from None
     return found if found.startswith(_head()) else None
 
 
@@ -45,7 +45,7 @@ def store(name: str, toml: str) -> None:
         finally:
             partial.unlink()
     except OSError as error:
-        raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint="run this as root") from None
+        raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint="run as root") from None
 
 
 def remove(name: str) -> None:
