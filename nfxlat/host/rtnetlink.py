@@ -9,20 +9,22 @@ One after the other through pyroute2, 100,000 prefixes with two routes each take
 """
 
 import os
+import socket
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.connection import Connection
-from nfxlat.wire.netlink import NETLINK_ROUTE, attribute, chosen, u32
+from nfxlat.wire.netlink import ATTRIBUTE, NETLINK_ROUTE, attribute, chosen, u32
 
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS = 1, 4, 6, 7, 8
+RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 6, 7, 8, 15
 RTAX_MTU = 2
 RTN_UNICAST, RTN_UNREACHABLE, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE = 1, 7, 253, 0
 RT_TABLE_MAIN = 254
+KINDS = 256  # of routes that are remembered while they are listed
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _LENGTH_AT, _TABLE_AT, _PROTOCOL_AT = 1, 4, 5
@@ -72,15 +74,38 @@ def routes(family: int, protocol: int) -> list[tuple[bytes, int, int]]:
     Raises OperatorError where the kernel refuses to list them.
     """
 
+    try:
+        with Connection(NETLINK_ROUTE) as connection:
+            return connection.dump(RTM_GETROUTE, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), _reader(family, protocol))
+    except OSError as error:
+        raise OperatorError(f"cannot be listed: {os.strerror(error.errno or 0)}", where="routes") from None
+
+
+def _reader(family: int, protocol: int) -> Callable[[bytes], tuple[bytes, int, int] | None]:
+    """Reads a route as `routes` tells it; None if it is another's. Most are alike but for their destination, which then
+    has its place, and what lies behind it is read once."""
+    octets = 4 if family == socket.AF_INET else 16
+    head = u32(RTA_TABLE, RT_TABLE_MAIN) + ATTRIBUTE.pack(4 + octets, RTA_DST)
+    start = _RTMSG.size + len(head)
+    end = start + octets
+    metrics: dict[bytes, int] = {}  # by what lies behind the destination
+
     def read(body: bytes) -> tuple[bytes, int, int] | None:
         if body[_PROTOCOL_AT] != protocol or body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family:
             return None
-        values = chosen(body, _PLACE, _RTMSG.size)
-        metric = int.from_bytes(values.get(RTA_PRIORITY, b""), sys.byteorder)
-        return values.get(RTA_DST, b""), body[_LENGTH_AT], metric
+        if body[_RTMSG.size : start] != head:
+            values = chosen(body, _PLACE, _RTMSG.size)
+            return values.get(RTA_DST, b""), body[_LENGTH_AT], _metric(values)
+        rest = body[end:]
+        metric = metrics.get(rest)
+        if metric is None:
+            if len(metrics) >= KINDS:
+                metrics.clear()
+            metric = metrics[rest] = _metric(chosen(rest, _PLACE))
+        return body[start:end], body[_LENGTH_AT], metric
 
-    try:
-        with Connection(NETLINK_ROUTE) as connection:
-            return connection.dump(RTM_GETROUTE, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), read)
-    except OSError as error:
-        raise OperatorError(f"cannot be listed: {os.strerror(error.errno or 0)}", where="routes") from None
+    return read
+
+
+def _metric(values: Mapping[int, bytes]) -> int:
+    return int.from_bytes(values.get(RTA_PRIORITY, b""), sys.byteorder)

@@ -10,7 +10,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.routes import FAMILIES
-from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
+from nfxlat.host.rtnetlink import RT_TABLE_MAIN, RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.others import flowtables, stateful, untracked_nat
@@ -24,7 +24,6 @@ from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 PREFIXES_JUDGED = 64  # of each family and domain; a large EAMT has a route for each entry
-TABLE_MAIN = 254  # linux/rtnetlink.h
 DEFAULT4 = IPv4Network("0.0.0.0/0")
 
 Network = IPv4Network | IPv6Network
@@ -71,7 +70,7 @@ def _routes() -> list[_Route]:
     with IPRoute() as ipr:
         for family in FAMILIES.values():
             for message in ipr.route("dump", family=family):
-                if (message.get_attr("RTA_TABLE") or message["table"]) != TABLE_MAIN:
+                if (message.get_attr("RTA_TABLE") or message["table"]) != RT_TABLE_MAIN:
                     continue
                 default = "0.0.0.0" if family == FAMILIES[4] else "::"
                 network = ip_network(f"{message.get_attr('RTA_DST') or default}/{message['dst_len']}")

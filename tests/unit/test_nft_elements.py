@@ -61,10 +61,29 @@ def test_the_last_address_has_no_end_behind_it() -> None:
 @pytest.mark.parametrize("spans", [[(1, 5), (7, 7)], [((1 << 32) - 4, (1 << 32) - 1)], []])
 def test_what_is_sent_is_read_back(spans: list[tuple[int, int]]) -> None:
     listed = b"".join(elements._elements(4, spans))
-    marks = [elements._mark(data) for _, data in netlink.attributes(listed)]
+    marks = list(elements._marks(4, (data for _, data in netlink.attributes(listed))))
     assert list(elements._spans(sorted(marks))) == spans
     # nft puts an end in front of the first span
     assert list(elements._spans(sorted([(0, False, 4), *marks]))) == spans
+
+
+@pytest.mark.parametrize("flag", [0, netlink.NLA_F_NESTED])
+def test_the_kernel_s_order_is_read_as_any_other_is(flag: int) -> None:
+    """nf_tables lists the key first, and whatever else an element has behind it."""
+
+    def listed(address: int, *rest: bytes) -> tuple[bytes, bytes]:
+        key = netlink.attribute(1 | flag, netlink.attribute(1, address.to_bytes(4, "big")))
+        return key + b"".join(rest), b"".join(rest) + key
+
+    end, comment = netlink.be32(3, 1), netlink.attribute(6, b"odd")
+    rows = [listed(7), listed(9, end), listed(12, comment), listed(13, comment, end), listed(20), listed(22, end)]
+    expected = [(7, True, 4), (9, False, 4), (12, True, 4), (13, False, 4), (20, True, 4), (22, False, 4)]
+    for order in zip(*rows, strict=True):
+        assert list(elements._marks(4, order)) == [elements._mark(row) for row in order] == expected
+
+
+def test_an_element_without_a_key_is_no_error() -> None:
+    assert list(elements._marks(4, [netlink.be32(3, 2)])) == [(0, True, 0)]
 
 
 def test_a_refusal_names_the_sets(monkeypatch: pytest.MonkeyPatch) -> None:

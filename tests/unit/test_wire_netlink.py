@@ -95,7 +95,8 @@ def test_a_message_whose_length_cannot_be_is_malformed(length: int) -> None:
 def test_an_attribute_whose_length_cannot_be_is_malformed(length: int) -> None:
     octets = netlink.attribute(1, b"four") + struct.pack("=HH", length, 2) + b"four"
     with pytest.raises(Malformed):
-        netlink.chosen(octets, frozenset((1,)))
+        netlink.chosen(octets, frozenset((1, 3)))
+    assert netlink.chosen(octets, frozenset((1,))) == {1: b"four"}  # nothing behind it is looked at
     found = netlink.attributes(octets)
     assert next(found) == (1, b"four")
     with pytest.raises(Malformed):
@@ -107,7 +108,7 @@ def test_octets_too_few_for_an_attribute_are_malformed() -> None:
         with pytest.raises(Malformed):
             list(netlink.attributes(octets))
         with pytest.raises(Malformed):
-            netlink.chosen(octets, frozenset((1,)))
+            netlink.chosen(octets, frozenset((1, 3)))
 
 
 def test_flags_are_taken_off_an_attribute_s_type() -> None:
@@ -132,9 +133,9 @@ def test_attributes_are_read_as_they_were_made(row: Row) -> None:
 
 
 @given(rows, st.frozensets(st.integers(0, 4)), st.binary(max_size=9))
-def test_chosen_attributes_are_the_last_of_their_types(row: Row, wanted: frozenset[int], before: bytes) -> None:
+def test_chosen_attributes_are_the_first_of_their_types(row: Row, wanted: frozenset[int], before: bytes) -> None:
     few = [(kind % 5, data) for kind, data in row]
-    expected = {kind: data for kind, data in few if kind in wanted}
+    expected = {kind: data for kind, data in reversed(few) if kind in wanted}
     start = bytes(-len(before) % 4) + before
     assert netlink.chosen(start + encoded(few), wanted, len(start)) == expected
 
@@ -143,7 +144,7 @@ def test_chosen_attributes_are_the_last_of_their_types(row: Row, wanted: frozens
 def test_attributes_are_malformed_however_they_are_read(octets: bytes) -> None:
     every = frozenset(range(netlink.NLA_TYPE_MASK + 1))
     try:
-        expected = dict(netlink.attributes(octets))
+        expected = dict(reversed(list(netlink.attributes(octets))))
     except Malformed:
         with pytest.raises(Malformed):
             netlink.chosen(octets, every)

@@ -27,8 +27,11 @@ from nfxlat.nft.kernel.nf_tables import (
     NFTA_SET_TABLE,
 )
 from nfxlat.nft.language.sets import Contents, SetName
-from nfxlat.wire.netlink import NLM_F_CREATE, Request, attribute, attributes, be32, chosen, nested, string
+from nfxlat.wire.netlink import NLA_F_NESTED, NLM_F_CREATE, Request, attribute, attributes, be32, chosen, nested, string
 from nfxlat.xlat.prefixes import Span
+
+Mark = tuple[int, bool, int]
+"""Of an element: its address, whether it is the start of a span, and how many octets the address has."""
 
 INTERVAL_END = NFT_SET_ELEM_INTERVAL_END.to_bytes(4, "big")
 _MARK, _VALUE = frozenset((NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS)), frozenset((NFTA_DATA_VALUE,))
@@ -59,15 +62,15 @@ def change(former: Contents, wanted: Contents) -> int:
 
 def read(name: SetName) -> list[Span] | None:
     """The spans that a set holds now; None where there is no such set."""
-    family, table, text, _ = name
+    family, table, text, bits = name
     body = string(NFTA_SET_ELEM_LIST_TABLE, table) + string(NFTA_SET_ELEM_LIST_SET, text)
-    marks: list[tuple[int, bool, int]] = []  # address, whether it is a start, octets
+    marks: list[Mark] = []
     found = None
     for _, answer in nf_tables.dump(NFT_MSG_GETSETELEM, nf_tables.NFPROTO[family], body):
         found = True
         for kind, data in attributes(answer):
             if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
-                marks += map(_mark, (element for _, element in attributes(data)))
+                marks += _marks(bits // 8, (element for _, element in attributes(data)))
     if found is None and not _exists(name):
         return None
     return list(_spans(sorted(marks)))
@@ -81,13 +84,30 @@ def _exists(name: SetName) -> bool:
     return any((NFTA_SET_NAME, wanted) in attributes(answer) for _, answer in found)
 
 
-def _mark(element: bytes) -> tuple[int, bool, int]:
+def _marks(octets: int, elements: Iterable[bytes]) -> Iterator[Mark]:
+    """Where the key comes first, as the kernel lists it, the address has its place, and the rest is mostly the same."""
+    key = attribute(NFTA_DATA_VALUE, bytes(octets))
+    heads = {attribute(kind, key)[:8] for kind in (NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY | NLA_F_NESTED)}
+    starts: dict[bytes, bool] = {}  # by the rest
+    end = 8 + octets
+    for element in elements:
+        if element[:8] in heads:
+            rest = element[end:]
+            start = starts.get(rest)
+            if start is None:
+                start = starts[rest] = _mark(element)[1]
+            yield int.from_bytes(element[8:end], "big"), start, octets
+        else:
+            yield _mark(element)
+
+
+def _mark(element: bytes) -> Mark:
     values = chosen(element, _MARK)
     address = chosen(values.get(NFTA_SET_ELEM_KEY, b""), _VALUE).get(NFTA_DATA_VALUE, b"")
     return int.from_bytes(address, "big"), values.get(NFTA_SET_ELEM_FLAGS) != INTERVAL_END, len(address)
 
 
-def _spans(marks: Iterable[tuple[int, bool, int]]) -> Iterator[Span]:
+def _spans(marks: Iterable[Mark]) -> Iterator[Span]:
     first: int | None = None
     last = 0
     for address, start, octets in marks:
