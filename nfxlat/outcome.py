@@ -82,6 +82,10 @@ class Reason(Enum):
     # the data path's own
     FROM_DOMAIN_DEVICE = ("came in on the domain's own device, so it is not translated again", "RFC 7915 4.6, 5.6")
     SUPERFRAME_UNKNOWN = ("a superframe whose segment size is unknown", "nfnetlink_queue.c")
+    SUPERFRAME_SEGMENTS = (
+        "a superframe of more segments than 64 KB in segments of 88 octets",
+        "net/tcp.h, TCP_MIN_MSS",
+    )
     QUEUE_TRUNCATED = ("the queue delivered only part of the packet", "nfnetlink_queue.c")
     INJECT_TOO_BIG = ("the injector refused the packet as too big", "af_packet.c, raw.c")
     INJECT_NO_BUFFER = ("the injector had no buffer space", "af_packet.c, raw.c")

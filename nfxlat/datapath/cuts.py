@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.source import Kind
-from nfxlat.datapath.superframe import safe_gso_size, stamp_of
+from nfxlat.datapath.superframe import MAX_SEGMENTS, safe_gso_size, stamp_of
 from nfxlat.wire import ipv4
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
@@ -20,10 +20,11 @@ Asked = tuple[int, int, int, int, int, Kind]
 segment, priority, kind."""
 Found = tuple[bytes, int, int]
 """Frame; octets behind the IP header of the largest segment; payload octets of a last segment that goes by itself."""
-Cut = tuple[int, int, Found, bool]
-"""Octets of the transport header, octets behind it in a segment (0: the superframe is the core's), what is found for
-those without such a last segment, whether there may be others."""
-_NOT_OURS: Cut = (0, 0, (b"", 0, 0), False)
+Cut = tuple[int, int, int, Found, bool]
+"""Octets of the transport header, octets behind the IP header at most (less than the header: the superframe is the
+core's), octets behind the transport header in a segment, what is found for those without such a last segment, whether
+there may be others."""
+_NOT_OURS: Cut = (1, 0, 0, (b"", 0, 0), False)
 
 
 class Cuts:
@@ -52,8 +53,8 @@ class Cuts:
         others. The frame is for what is in front of them.
         """
         asked = version, protocol, offset_flags & _RELEVANT if protocol == TCP else 0, limit, priority, kind
-        transport_header, gso_size, found, may_part = self._known.get(asked) or self._decide(asked)
-        if not gso_size or size < transport_header:
+        transport_header, most, gso_size, found, may_part = self._known.get(asked) or self._decide(asked)
+        if not transport_header <= size <= most:
             return None
         if size - transport_header <= gso_size:
             return self._whole[version, protocol], size, 0
@@ -79,7 +80,9 @@ class Cuts:
             ecn = bool(offset_flags & _CWR)
             octets = self._frame.superframe(version, protocol, transport_header, gso_size, ecn=ecn)
             segment = transport_header + gso_size
-            cut = transport_header, gso_size, (octets, segment, 0), version == 4 and segment > _LONGEST_DF0
+            most = transport_header + gso_size * MAX_SEGMENTS
+            may_part = version == 4 and segment > _LONGEST_DF0
+            cut = transport_header, most, gso_size, (octets, segment, 0), may_part
         if len(self._known) >= _CAPACITY:
             self._known.clear()
         self._known[asked] = cut

@@ -7,14 +7,18 @@ A GSO packet is many segments under one header, and NFQUEUE does not tell its gs
 
 import struct
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from nfxlat.datapath.source import Kind
+from nfxlat.outcome import Reason
 from nfxlat.wire.nfqueue import FORWARD, PREROUTING
 from nfxlat.wire.stamp import gso_size_of, is_udp
 
 TCP, UDP = 6, 17
 _CHECKSUM_OFFSET = {6: 16, 17: 6, 33: 6, 136: 6}
 SEGMENT_LIMIT = 1280  # octets of an IPv6 segment that no path can refuse (RFC 8200 5), and 1260 as IPv4
+MAX_SEGMENTS = 65536 // 88  # no superframe may cost more than 64 KB of the smallest segments (TCP_MIN_MSS, net/tcp.h)
+_USUAL_HEADERS = 128  # octets in front of a segment's payload, at most, without extension headers
 _IPV6_HEADER = 40
 _EXTENSION_HEADERS = (0, 43, 60)
 _pack_u16 = struct.Struct("!H").pack_into
@@ -67,11 +71,20 @@ def stamp_of(priority: int, kind: Kind, stamped: Collection[int]) -> int:
     return priority if kind.hook in (PREROUTING, FORWARD) and kind.indev in stamped else 0
 
 
-def segments(packet: bytes, stamp: int = 0) -> Iterator[bytes]:
-    """The segments of a superframe, checksums complete, as tcp_gso_segment and __udp_gso_segment make them.
+class Cutting(NamedTuple):
+    """How a superframe is cut: its transport, octets in front of that and of its payload, payload of a segment."""
 
-    TCP without a stamp is cut to the safe size. Nothing comes out of what cannot be cut: UDP without a stamp, other
-    transports. What is too short to have a transport header comes out as it is, for the core to refuse.
+    protocol: int
+    offset: int
+    payload: int
+    gso_size: int
+
+
+def cutting(packet: bytes, stamp: int) -> Cutting | Reason | None:
+    """How it is cut, why it is dropped, or None: it goes to the core as it is.
+
+    TCP without a stamp is cut to the safe size. What cannot be cut is dropped: UDP without a stamp, other transports;
+    so is what has too many segments. What is too short to have a transport header is for the core to refuse.
     """
     protocol, offset = transport(packet)
     gso_size = gso_size_of(stamp)
@@ -81,15 +94,30 @@ def segments(packet: bytes, stamp: int = 0) -> Iterator[bytes]:
     elif protocol == UDP and offset + 8 <= len(packet):
         payload = offset + 8
         if not is_udp(stamp):
-            return
-    elif protocol in (TCP, UDP) or not offset:
-        yield packet
-        return
+            return Reason.SUPERFRAME_UNKNOWN
     else:
-        return
+        return None if protocol in (TCP, UDP) or not offset else Reason.SUPERFRAME_UNKNOWN
     if not offset + (20 if protocol == TCP else 8) <= payload <= len(packet) or gso_size <= 0:
+        return None
+    # Headers are copied into each segment, and extension headers can be long.
+    most = MAX_SEGMENTS * _USUAL_HEADERS // max(_USUAL_HEADERS, payload)
+    if len(packet) - payload > most * gso_size:
+        return Reason.SUPERFRAME_SEGMENTS
+    return Cutting(protocol, offset, payload, gso_size)
+
+
+def segments(packet: bytes, stamp: int = 0) -> Iterator[bytes]:
+    """The segments of a superframe, checksums complete, as tcp_gso_segment and __udp_gso_segment make them.
+
+    Each is made when it is asked for; none of what `cutting` drops.
+    """
+    how = cutting(packet, stamp)
+    if how is None:
         yield packet
         return
+    if isinstance(how, Reason):
+        return
+    protocol, offset, payload, gso_size = how
     count = max(1, -(-(len(packet) - payload) // gso_size))
     for index in range(count):
         data = packet[payload + index * gso_size : payload + (index + 1) * gso_size]

@@ -10,7 +10,7 @@ Rules
 """
 
 import select
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -23,7 +23,7 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import Kind, Record, Source
-from nfxlat.datapath.superframe import TCP, complete_checksum, segments, stamp_of, transport
+from nfxlat.datapath.superframe import TCP, complete_checksum, cutting, segments, stamp_of, transport
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.special import martian4
@@ -193,17 +193,18 @@ class Worker:
         if kind.hook == PREROUTING and from_here:
             count(Reason.LOCAL_SOURCE, direction)
             return False
-        pieces = [packet]
+        pieces: Iterable[bytes] = (packet,)
         stamp = stamp_of(priority, kind, self._stamped)
         if kind.hook == FORWARD and from_here:
             kind = kind._replace(hook=LOCAL_OUT)  # of a TUN: nobody has forwarded what this node sends
         if kind.skb_info & SKB_GSO:
-            pieces = list(segments(packet, stamp))
-            if not pieces:
-                count(Reason.SUPERFRAME_UNKNOWN, direction)
+            how = cutting(packet, stamp)
+            if isinstance(how, Reason):
+                count(how, direction)
                 return False
+            pieces = segments(packet, stamp)
         elif kind.skb_info & SKB_CSUMNOTREADY:
-            pieces = [complete_checksum(packet)]
+            pieces = (complete_checksum(packet),)
         accept = False
         for piece in pieces:
             outcome = self._translate(piece, kind)

@@ -4,6 +4,7 @@ host4 --- router4 --- translator --- router6 --- host6
 """
 
 import hashlib
+import json
 import random
 import socket
 import struct
@@ -12,12 +13,15 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from counted import Counted
+from scapy.layers.inet import IP, TCP
 
+from nfxlat.datapath.inject import DeviceInjector
 from nfxlat.lab.capture import Capture
-from nfxlat.lab.netns import Namespace
+from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_NARROW_4, HOST6_PREFIX, Lab
 from nfxlat.lab.transfer import ServerProcess, download, send_bulk
+from nfxlat.wire import vnet
 
 UDP_SEGMENT = 103  # linux/udp.h
 MEBI = 1 << 20
@@ -199,3 +203,26 @@ def test_a_short_last_datagram_from_ipv6_may_be_fragmented_and_the_others_not(
         seen = [packet for packet in capture.packets if packet[0] >> 4 == 4 and packet[9] == 17]
     assert [(len(packet) - 28, packet[6] >> 6) for packet in seen] == [(size, int(size > 1232)) for size in sizes]
     assert process.summary()["totals"]["superframes"] == 1
+
+
+@pytest.mark.parametrize("options", [b"", b"\x01" * 4], ids=["plain", "options"])
+def test_a_superframe_of_thousands_of_segments_costs_no_more_than_a_drop(
+    lab: Lab, process: TranslatorProcess, options: bytes
+) -> None:
+    """60,000 octets with gso_size 1, from whoever may send frames on a link; options are for the core alone."""
+    near, far = (mac_of(lab.translator, "to-r4"), mac_of(lab.router4, "to-x"))
+    header = IP(src=HOST4, dst=HOST6_4, flags="DF", options=options, proto=6)
+    packet = bytes(header / TCP(sport=1, dport=2, flags="A") / bytes(60_000))
+    start = 14 + 20 + len(options)
+    offload = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_TCPV4, start + 20, 1, start, 16)
+    with lab.router4.entered():
+        link = DeviceInjector.open_socket("to-x")
+    with link:
+        for _ in range(5):
+            link.send(offload + near + far + b"\x08\x00" + packet)
+    wait_for(lambda: process.summary()["reasons"].get("superframe_segments") == {"4to6": 5}, "five drops")
+    assert process.summary()["totals"]["injected"] == 0
+
+
+def mac_of(namespace: Namespace, interface: str) -> bytes:
+    return bytes.fromhex(json.loads(namespace.ip(f"-j link show {interface}"))[0]["address"].replace(":", ""))

@@ -13,7 +13,7 @@ from scapy.packet import Packet
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.frame import BARE, TUN, Frame, ethernet
 from nfxlat.datapath.source import HEADROOM, TAILROOM, Kind
-from nfxlat.datapath.superframe import complete_checksum, segments
+from nfxlat.datapath.superframe import MAX_SEGMENTS, Cutting, complete_checksum, cutting, segments
 from nfxlat.outcome import Action
 from nfxlat.wire import vnet
 from nfxlat.wire.nfqueue import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
@@ -242,6 +242,19 @@ def test_a_short_last_segment_of_a_6to4_superframe_has_its_own_df(kind: str, ful
     ):  # made of UDP's checksum, which is not known yet here; counted up by the kernel
         out, expected = ([without_identification(p) for p in side] for side in (out, expected))
     assert out == expected
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+@pytest.mark.parametrize("version", [4, 6])
+def test_too_many_segments_are_the_fast_path_s_to_refuse_too(kind: str, version: int) -> None:
+    fast = FastPath(TRANSLATORS[0], FRAME)
+    fast.trust_stamps({2})
+    stamp = MAGIC | 2 | (STAMP_UDP if kind == "udp" else 0)
+    for payload, taken in ((2 * MAX_SEGMENTS, True), (2 * MAX_SEGMENTS + 1, False)):
+        packet = bytes(plain_header(version) / transport(kind, 1, 2, 3, "A") / bytes(payload))
+        made = take_all(fast, packet, SKB_CSUMNOTREADY | SKB_GSO, priority=stamp)
+        assert bool(made) == taken
+        assert isinstance(cutting(packet, stamp), Cutting) == taken
 
 
 def canonical(packet: bytes, field: int) -> bytes:

@@ -166,6 +166,10 @@ MET: dict[Reason, Met] = {
     Reason.ERROR_NO_SOURCE: dropped(ipv6(src="2001:db8:fe::1", dst="2001:db8:b::80"), prefix6=None, eamt=HOSTS),
     Reason.FROM_DOMAIN_DEVICE: queued(ipv4(), indev=DEVICE, accepted=True),
     Reason.SUPERFRAME_UNKNOWN: queued(ipv4(UDP() / bytes(3000)), info=nl.SKB_GSO | nl.SKB_CSUMNOTREADY),
+    Reason.SUPERFRAME_SEGMENTS: queued(
+        ipv6(Raw((b"\x3c\x1f" + bytes(254)) * 239 + b"\x06\x1f" + bytes(254) + bytes(TCP() / bytes(3000))), nh=60),
+        info=nl.SKB_GSO | nl.SKB_CSUMNOTREADY,
+    ),
     Reason.QUEUE_TRUNCATED: queued(ipv4(), cut=True),
     Reason.INJECT_TOO_BIG: refused(errno.EMSGSIZE),
     Reason.INJECT_NO_BUFFER: refused(errno.ENOBUFS),
@@ -213,4 +217,4 @@ def test_each_reason_has_a_sentence_and_a_clause_of_its_own_words() -> None:
         assert reason.label == reason.name.lower()
         assert reason.sentence
         assert not reason.sentence.endswith(".")
-        assert reason.rfc.startswith(("RFC ", "nfnetlink_queue.c", "af_packet.c"))
+        assert reason.rfc.startswith(("RFC ", "nfnetlink_queue.c", "af_packet.c", "net/tcp.h"))

@@ -1,12 +1,15 @@
 """Superframes taken apart: what comes out are the packets that the kernel would have made (scapy is the judge)."""
 
+from collections.abc import Iterator
+
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, PadN
 from scapy.packet import Packet, Raw
 
 from nfxlat.datapath.source import Kind
-from nfxlat.datapath.superframe import complete_checksum, safe_gso_size, segments, stamp_of, transport
+from nfxlat.datapath.superframe import Cutting, complete_checksum, cutting, safe_gso_size, segments, stamp_of, transport
+from nfxlat.outcome import Reason
 from nfxlat.wire.nfqueue import LOCAL_OUT, PREROUTING
 from nfxlat.wire.stamp import MAGIC
 from nfxlat.wire.stamp import UDP as STAMP_UDP
@@ -94,6 +97,38 @@ def test_udp_superframes_are_cut_where_their_datagrams_meet() -> None:
             stored = packet[UDP].chksum
             del packet[UDP].chksum
             assert parsed(bytes(packet))[UDP].chksum == stored
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("gso_size", [1, 2, 87, 88])
+def test_a_superframe_has_no_more_segments_than_64_kb_of_the_smallest(kind: str, version: int, gso_size: int) -> None:
+    header = tcp() if kind == "tcp" else UDP(sport=1, dport=2)
+    stamp = MAGIC | gso_size | (STAMP_UDP if kind == "udp" else 0)
+    most = 65536 // 88 * gso_size
+    fits = bytes(headers(version) / header / Raw(bytes(min(most, 65000))))
+    assert not isinstance(cutting(fits, stamp), Reason)
+    if most < 65000:
+        assert cutting(fits + b"x", stamp) is Reason.SUPERFRAME_SEGMENTS
+        assert list(segments(fits + b"x", stamp)) == []
+
+
+def test_headers_that_are_copied_into_each_segment_count_too() -> None:
+    chain = IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(252))])
+    for number, most in ((1, 290), (40, 9)):
+        whole = IPv6(src="::a", dst="::b")
+        for _ in range(number):
+            whole = whole / chain.copy()
+        packet = bytes(whole / tcp())
+        fits = packet + bytes(most * 100)
+        assert isinstance(cutting(fits, MAGIC | 100), Cutting), number
+        assert cutting(fits + b"x", MAGIC | 100) is Reason.SUPERFRAME_SEGMENTS
+
+
+def test_a_segment_is_made_when_it_is_asked_for() -> None:
+    out = segments(bytes(headers(4) / tcp() / Raw(PAYLOAD)), MAGIC | 500)
+    assert isinstance(out, Iterator)
+    assert IP(next(out))[TCP].seq == 0xFFFFFF00
 
 
 @pytest.mark.parametrize("stamp", [0, 1000, MAGIC | 1000, STAMP_UDP | 1000])
