@@ -23,37 +23,39 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "rules",
-        help="nft rules with the xlat statement",
-        description="nft files in which a rule may end in `xlat to PREFIX|DOMAIN` or `xlat from PREFIX|DOMAIN`.",
+        help="compile, load and check nft rules with the xlat statement",
+        description="For nft files in which rules may end in `xlat to PREFIX|DOMAIN` or `xlat from PREFIX|DOMAIN`.",
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name, function, text in (
         ("compile", _compile, "print the plain nft that load would load"),
-        ("load", _load, "load it in one transaction, in the place of what the same file loaded before"),
-        ("unload", _unload, "take away exactly what was loaded from the file"),
-        ("check", _check, "judge it by the table of translation points; exit status 1: there are errors"),
+        ("load", _load, "load it in one transaction, replacing what the same file loaded before"),
+        ("unload", _unload, "remove exactly what was loaded from the file"),
+        ("check", _check, "check its translation points; exit status 1 if there are errors"),
     ):
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        verb.add_argument("file", type=Path, metavar="FILE", help="nft input")
+        verb.add_argument("file", type=Path, metavar="FILE", help="nft file")
         verb.set_defaults(run=function)
         if name != "unload":
-            verb.add_argument("--config", type=Path, metavar="FILE", help="the domains that rules may name, as TOML")
+            verb.add_argument(
+                "--config", type=Path, metavar="FILE", help="TOML configuration with the domains that rules name"
+            )
         if name in ("compile", "load"):
             verb.add_argument(
                 "--queue",
                 type=int,
                 default=DEFAULT_QUEUE,
                 metavar="Q",
-                help="first queue number; each domain has two for each worker",
+                help="first queue number; a domain uses two per worker (default: %(default)s)",
             )
             verb.add_argument(
-                "--workers", type=int, default=1, metavar="N", help="worker processes of each domain (default 1)"
+                "--workers", type=int, default=1, metavar="N", help="worker processes of each domain (default: 1)"
             )
         if name == "check":
-            verb.add_argument("--live", action="store_true", help="judge this host too")
+            verb.add_argument("--live", action="store_true", help="check this host too")
             verb.add_argument("--json", action="store_true", help="one JSON array of findings on stdout")
         if name == "compile":
-            verb.add_argument("--explain", action="store_true", help="say of each addition why it is there")
+            verb.add_argument("--explain", action="store_true", help="explain why each addition is there")
 
 
 def _program(arguments: argparse.Namespace) -> Program:
@@ -91,7 +93,7 @@ def _check(arguments: argparse.Namespace) -> int:
             print("\n".join(finding.lines()))
         if any(finding.severity is Severity.ERROR for finding in findings):
             name = "netdev" if any("postrouting" in statement.hooks for statement in found.statements) else "router"
-            print(f"{RULES / 'xlat' / name}.nft does the like, in a form that holds")
+            print(f"{RULES / 'xlat' / name}.nft is an example that works")
         counts = [f"{sum(f.severity is s for f in findings)} {s}s" for s in Severity]
         print(f"{arguments.file}: {', '.join(counts)}")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
@@ -113,12 +115,12 @@ def _load(arguments: argparse.Namespace) -> int:
     compiled = compile_rules(found, native=ruleset.native(), queues=first, notes=False)
     how = ruleset.install(compiled, str(arguments.file))
     if how == "elements":
-        print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} now as the domains are")
+        print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} updated")
         return 0
     for family, name in ruleset.loaded_from(compiled.owner):
         print(f"table {family} {name} loaded")
     for name, queues in queues_of(found, first).items():
-        run = f"nfxlat run --domain {name} {run_options(queues)}"
+        run = f"nfxlat run --config {arguments.config or 'FILE'} --domain {name} {run_options(queues)}"
         print(f"domain {name}: queues {queues.first} to {queues.last} ({how}); {run}")
     return 0
 

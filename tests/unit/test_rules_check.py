@@ -249,7 +249,7 @@ def test_the_tables_of_the_thread_are_refused_with_each_of_their_faults(capsys: 
     assert ("destination", 10) in found
     assert ("route", 4) in found
     assert main(["rules", "check", str(Path(__file__).parent / "thread.nft")]) == 1
-    assert "rules/xlat/netdev.nft does the like, in a form that holds" in capsys.readouterr().out
+    assert "rules/xlat/netdev.nft is an example that works" in capsys.readouterr().out
     said = "\n".join(line for finding in judged(THREAD) for line in finding.lines())
     for phrase in (
         "64::ff0b:: has '::' more than once",
