@@ -3,7 +3,22 @@
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
-from packets import A4, B4, BARE6, R4, T, dropped, icmp4, icmp6, message4, message6, quote4, quote6, translator
+from packets import (
+    A4,
+    B4,
+    BARE6,
+    R4,
+    T,
+    dropped,
+    icmp4,
+    icmp6,
+    message4,
+    message6,
+    quote4,
+    quote6,
+    translator,
+    with_checksum,
+)
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.utils import checksum as scapy_checksum
@@ -152,3 +167,21 @@ def test_error_out_of_the_well_known_prefix() -> None:
     private = icmp4(11, 0, body=quote4(src="8.8.8.8", dst="8.8.4.4"), src="10.0.0.1", dst="8.8.8.8")
     assert strict.translate(private) == dropped(Reason.WELL_KNOWN_PREFIX)
     assert strict.translate(icmp6(3, 0, body=quote, src=BARE6, dst="64:ff9b::808:404")).action is Action.TRANSLATED
+
+
+# RFC 5837: class 2, an interface with an IPv4 address; RFC 7915 4.2 and 5.2 take extensions for opaque bits
+INTERFACE = with_checksum(bytes.fromhex("2000 0000 000c 0204 0001 0000") + bytes((192, 0, 2, 129)))
+
+
+# 4.2-09
+def test_addresses_in_an_icmpv4_extension_are_not_translated() -> None:
+    message = message6(T.translate(icmp4(11, 0, bytes((0, 32, 0, 0)), quote4(UDP() / bytes(100)) + INTERFACE)))
+    assert message.endswith(INTERFACE)
+    assert message[4] * 8 == len(message) - 8 - len(INTERFACE)
+
+
+# 5.2-05
+def test_addresses_in_an_icmpv6_extension_are_not_translated() -> None:
+    message = message4(T.translate(icmp6(3, 0, bytes((18, 0, 0, 0)), quote6(UDP() / bytes(96)) + INTERFACE)))
+    assert message.endswith(INTERFACE)
+    assert message[5] * 4 == len(message) - 8 - len(INTERFACE)

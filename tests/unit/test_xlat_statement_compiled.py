@@ -134,10 +134,9 @@ def test_every_explanation_stands_ahead_of_what_it_explains(hook: str) -> None:
     text = compiled(ONE % (hook, "101" if hook == "postrouting" else "-450", "siit0"), explain=True).text
     reasons = set(WHY.values())
     lines = [line.strip() for line in text.splitlines() if line.startswith("\t")]
-    for line, following in pairwise(lines):
-        if line.removeprefix("# ") in reasons:
-            assert not following.startswith("#")
-            assert following != "}"
+    explained = [following for line, following in pairwise(lines) if line.removeprefix("# ") in reasons]
+    assert explained
+    assert not [line for line in explained if line.startswith("#") or line == "}"]
 
 
 def test_a_chain_reached_from_two_hooks_judges_the_source_by_the_input_interface() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import packets
 import pytest
-from packets import A4, B4, P, one6, summary, translator
+from packets import A4, B4, P, T, one6, summary, translator
 from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, in6_chksum
 from scapy.packet import Raw
@@ -328,3 +328,11 @@ def test_source_by_eam_and_destination_by_prefix() -> None:
     packet = one6(translator(eamt=eamt).translate(ipv4(UDP() / b"data")))
     assert (packet.src, packet.dst) == ("2001:db8:a::7", P + "cb00:7150")
     assert in6_chksum(17, packet, bytes(packet.payload)) == 0
+
+
+# 4.1-15: as many options as a header can hold
+def test_forty_octets_of_options_vanish() -> None:
+    packet = ipv4(UDP(sport=7) / b"data", options=b"\x01" * 39 + b"\0")
+    plain = ipv4(UDP(sport=7) / b"data")
+    assert packet[0] == 0x4F
+    assert T.translate(packet) == T.translate(plain)

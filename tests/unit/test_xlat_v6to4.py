@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from packets import A6, B6, ip4, ipv6, one4, summary, translator
+from packets import A6, B6, T, ip4, ipv6, one4, only, summary, translator
 from scapy.layers.inet import IP, TCP, UDP, in4_chksum
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
@@ -294,3 +294,31 @@ def test_no_path_mtu_is_taken_for_less_than_68() -> None:
 def test_same_packet_same_outcome() -> None:
     packet = ipv6(TCP() / b"data")
     assert translator().translate(packet) == translator().translate(packet)
+
+
+# 5.1-A4: the two highest bits of an unknown option would have a node that processes it refuse the packet
+@pytest.mark.parametrize("option", [0x1E, 0x5E, 0x9E, 0xDE])
+def test_unknown_hop_by_hop_options_are_ignored(option: int) -> None:
+    header = bytes((17, 0, option, 4, 1, 2, 3, 4))
+    packet = ip4(only(T.translate(ipv6(Raw(header + bytes(UDP(sport=7) / b"data")), nh=0))))
+    assert (packet.proto, packet.len, packet[UDP].sport) == (17, 32, 7)
+
+
+# 5.1-A2: RFC 8200 wants it in the first place
+def test_hop_by_hop_behind_another_header_is_skipped() -> None:
+    layer = IPv6ExtHdrDestOpt() / IPv6ExtHdrHopByHop() / UDP(sport=7) / b"data"
+    packet = ip4(only(T.translate(ipv6(layer))))
+    assert (packet.proto, packet.len) == (17, 32)
+
+
+# 5.1-A7: extension headers by IANA's list, but nothing that RFC 7915 lets us skip
+@pytest.mark.parametrize("protocol", [135, 139, 140, 253, 254])
+def test_mobility_hip_and_shim6_outside_a_fragment_are_copied(protocol: int) -> None:
+    packet = only(T.translate(ipv6(Raw(b"as it is"), nh=protocol)))
+    assert (packet[9], packet[20:]) == (protocol, b"as it is")
+
+
+# 5.1-15
+@pytest.mark.parametrize("label", [1, 0xFFFFF])
+def test_flow_label_leaves_no_trace(label: int) -> None:
+    assert T.translate(ipv6(UDP() / b"data", fl=label)) == T.translate(ipv6(UDP() / b"data"))

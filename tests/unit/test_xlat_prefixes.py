@@ -1,41 +1,18 @@
-"""Clauses of RFC 6052, 7757 and 8215 that no other test shows: tests/REQUIREMENTS.md names them."""
+"""Packets by prefixes of other kinds: suffixes, local use, checksum neutral, wide EAMs (RFC 6052, 7757, 8215)."""
 
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import pytest
+from packets import A4, B4, only, translator
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, in6_chksum
 
-from nfxlat import config
-from nfxlat.outcome import Action
-from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
-from nfxlat.xlat.translator import Translator
-
-A4, B4 = "198.51.100.7", "203.0.113.80"
 
 
 def translated(packet: bytes, **keys: Any) -> bytes:
-    outcome = Translator(Domain(**keys)).translate(packet)
-    assert outcome.action is Action.TRANSLATED, outcome
-    (result,) = outcome.packets
-    return result
-
-
-# A-04: canonical text and dotted quad name the same prefix
-def test_a_prefix_may_be_written_with_a_dotted_quad() -> None:
-    (dotted,) = config.parse('[domain.a]\nprefix6 = "2001:db8:64::0.0.0.0/96"', "a").domains
-    assert dotted.prefix6 == IPv6Network("2001:db8:64::/96")
-    eam = config.parse('[domain.a]\neam = [["192.0.2.1", "2001:db8::192.0.2.1"]]', "a").domains[0].eamt
-    assert list(eam) == [(IPv4Network("192.0.2.1"), IPv6Network("2001:db8::c000:201"))]
-
-
-# E-01: a length that is left out
-def test_an_eam_without_lengths_is_one_address_each() -> None:
-    text = '[domain.a]\neam = [["192.0.2.1", "2001:db8::1"], ["192.0.2.2/32", "2001:db8::2/128"]]'
-    lengths = {(v4.prefixlen, v6.prefixlen) for v4, v6 in config.parse(text, "a").domains[0].eamt}
-    assert lengths == {(32, 128)}
+    return only(translator(**keys).translate(packet))
 
 
 # A-02: suffix and u octet of a packet's addresses are not looked at
@@ -84,7 +61,6 @@ def test_an_eam_beside_a_neutral_prefix_changes_the_checksum() -> None:
 # E-04: bits behind the suffix are not looked at, so the way back ends at another address
 def test_a_host_behind_a_wide_eam_is_translated_by_its_first_suffix_bits() -> None:
     keys: dict[str, Any] = {
-        "prefix6": IPv6Network("2001:db8:64::/96"),
         "eamt": Eamt([(IPv4Network("203.0.113.64/27"), IPv6Network("2001:db8:5:a0::/60"))]),
     }
     packet = bytes(IPv6(src="2001:db8:5:a6:ffff::1", dst="2001:db8:64::" + A4) / UDP() / b"x")
