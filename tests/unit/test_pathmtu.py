@@ -1,6 +1,7 @@
 """Path MTUs learnt from errors: what is believed, for how long, and how many."""
 
 import pytest
+from clock import Clock
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
@@ -8,13 +9,6 @@ from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
 
 HOST, FAR, ROUTER = "198.51.100.2", "192.0.2.34", "192.0.2.33"
 FAR_OCTETS = bytes([192, 0, 2, 34])
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def needed(mtu: int, *, size: int = 1260, sender: str = HOST, kind: int = 3, code: int = 4) -> bytes:
