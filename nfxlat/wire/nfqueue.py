@@ -58,6 +58,7 @@ NFQA_VERDICT_HDR = 2
 VERDICT_ID_AT = HEADER_SIZE + 8  # in a verdict message: behind the attribute's header and the verdict
 
 _VERDICT = struct.Struct("!II")
+_VERDICT_HEAD = attribute(NFQA_VERDICT_HDR, bytes(_VERDICT.size))[: -_VERDICT.size]
 
 
 def config(queue: int, *attributes: bytes) -> bytes:
@@ -87,5 +88,5 @@ def config_flags(flags: int, mask: int) -> bytes:
 
 def verdict(queue: int, verdict_: int, packet_id: int, *, batch: bool) -> bytes:
     """The verdict for one packet, or (batch) for all packets with an id up to `packet_id`."""
-    body = nfgenmsg(0, queue) + attribute(NFQA_VERDICT_HDR, _VERDICT.pack(verdict_, packet_id))
+    body = nfgenmsg(0, queue) + _VERDICT_HEAD + _VERDICT.pack(verdict_, packet_id)
     return message(TYPE_VERDICT_BATCH if batch else TYPE_VERDICT, NLM_F_REQUEST, 0, body)
