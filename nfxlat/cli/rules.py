@@ -11,7 +11,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import includes, ruleset
-from nfxlat.nft.language.compile import compile_rules, owner_of, queues_of
+from nfxlat.nft.language.compile import compile_rules, queues_of
 from nfxlat.nft.language.notes import run_options
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
@@ -75,9 +75,9 @@ def _queues(arguments: argparse.Namespace, found: Program) -> Queues:
 
 def _compile(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
-    queues = _queues(arguments, found)
+    queues, owner = _queues(arguments, found), ruleset.owner_of(str(arguments.file))
     _sound(found)
-    print(compile_rules(found, explain=arguments.explain, queues=queues).text, end="")
+    print(compile_rules(found, explain=arguments.explain, queues=queues, owner=owner).text, end="")
     return 0
 
 
@@ -112,7 +112,8 @@ def _load(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
     first = _queues(arguments, found)
     _sound(found)
-    compiled = compile_rules(found, native=ruleset.native(), queues=first, notes=False)
+    owner = ruleset.owner_of(str(arguments.file))
+    compiled = compile_rules(found, native=ruleset.native(), queues=first, owner=owner, notes=False)
     how = ruleset.install(compiled, str(arguments.file))
     if how == "elements":
         print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} updated")
@@ -126,7 +127,7 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _unload(arguments: argparse.Namespace) -> int:
-    gone = ruleset.remove(owner_of(str(arguments.file)))
+    gone = ruleset.remove(ruleset.owner_of(str(arguments.file)))
     for family, name in gone:
         print(f"table {family} {name} removed")
     if not gone:

@@ -13,7 +13,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.topology import DOMAIN
 from nfxlat.nft.kernel import compat, load, ruleset
-from nfxlat.nft.language.compile import compile_rules, owner_of
+from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import program
 from nfxlat.queues import Queues
 
@@ -189,7 +189,7 @@ def test_unloading_what_is_not_loaded_says_so(
     file = write(tmp_path, ROUTER)
     assert main(["rules", "unload", file]) == 0
     assert "nothing is loaded from" in capsys.readouterr().err
-    assert ruleset.loaded_from(owner_of(file)) == []
+    assert ruleset.loaded_from(ruleset.owner_of(file)) == []
 
 
 def test_a_chain_that_is_not_there_has_no_queues(node: Namespace) -> None:

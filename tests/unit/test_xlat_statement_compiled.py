@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.language.compile import Compiled, compile_rules, owner_of
+from nfxlat.nft.kernel.ruleset import owner_of
+from nfxlat.nft.language.compile import Compiled, compile_rules
 from nfxlat.nft.language.emit import WHY
 from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES

@@ -14,7 +14,7 @@ from typing import Literal
 
 from nfxlat.errors import OperatorError
 from nfxlat.nft.kernel import compat, elements, listing, load
-from nfxlat.nft.language.compile import Compiled
+from nfxlat.nft.language.compile import Compiled, owner_of_path
 
 How = Literal["native", "compat", "elements"]
 Tables = list[tuple[str, str]]
@@ -90,6 +90,11 @@ def _marked(compiled: Compiled) -> tuple[str, str] | None:
 def _mark_name(compiled: Compiled) -> str:
     text = zlib.crc32(compiled.structure.encode())
     return f"nfxlat_text_{text:08x}_{listing.fingerprint(loaded_from(compiled.owner)):08x}"
+
+
+def owner_of(file: str) -> str:
+    """The name of the chain that marks the tables loaded from a file, however its path is spelt."""
+    return owner_of_path(str(Path(file).resolve()))
 
 
 def remove(owner: str) -> Tables:

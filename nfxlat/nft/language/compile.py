@@ -8,7 +8,6 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from nfxlat.nft.language import chains
 from nfxlat.nft.language.additions import Addition, Additions, additions
@@ -46,9 +45,9 @@ class Compiled:
         return self.origins[line - 1] if 0 < line <= len(self.origins) else 0
 
 
-def owner_of(path: str) -> str:
-    """The name of the chain that marks the tables loaded from the file `path`."""
-    return f"{OWNER}{zlib.crc32(str(Path(path).resolve()).encode()):08x}"
+def owner_of_path(path: str) -> str:
+    """The name of the chain that marks the tables loaded from the file of that path, as it is spelt."""
+    return f"{OWNER}{zlib.crc32(path.encode()):08x}"
 
 
 def queues_of(program: Program, first: Queues) -> dict[str, Queues]:
@@ -75,9 +74,9 @@ def compile_rules(
 ) -> Compiled:
     """The program as plain nft; not `native`: with queue chains that only drop, for the compat target to open.
 
-    `queues` are those of the first domain. `owner` is the name of the chain that marks its tables (of the file's path,
-    if None), and `origin` what that chain says of itself. `role` is every domain's, where rules do not tell. `replace`:
-    its tables take the place of any of that name. `notes`: say as comments what the host needs.
+    `queues` are those of the first domain. `owner` is the name of the chain that marks its tables (None: of the
+    source's name), and `origin` what that chain says of itself. `role` is every domain's, where rules do not tell.
+    `replace`: its tables take the place of any of that name. `notes`: say as comments what the host needs.
 
     Raises OperatorError at the first statement whose domain is not known, or which no base chain reaches.
     """
@@ -85,8 +84,8 @@ def compile_rules(
     _refuse(program)
     numbers = queues_of(program, queues or Queues())
     roles: dict[str, Role] = {name: role or program.role(domain) for name, domain in program.domains.items()}
-    owner = owner or owner_of(source.name)
-    mark = chains.owner_chain(owner, origin or f"nfxlat rules load {Path(source.name).name}")
+    owner = owner or owner_of_path(source.name)
+    mark = chains.owner_chain(owner, origin or f"nfxlat rules load {source.name.rpartition('/')[2]}")
     added = additions(program, roles, numbers, mark)
     told = host_notes(program, roles, numbers) if notes else {}
     text, origins = _rendered(program, added, Style(closed=not native, explain=explain), told, replace)
