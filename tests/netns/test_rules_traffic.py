@@ -10,13 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import IPv6
+from scapy.packet import Packet, Raw
 
+from nfxlat import config
 from nfxlat.cli import main
-from nfxlat.lab.capture import Capture
+from nfxlat.lab.capture import Capture, send_packet
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import in_lab
+from nfxlat.lab.rules import loaded as rules_at_work
 from nfxlat.lab.topology import (
     HOST4_6,
     HOST6,
@@ -30,9 +35,13 @@ from nfxlat.lab.topology import (
     ROUTER6,
     TRANSLATOR,
     Lab,
+    in_prefix6,
 )
 from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.netlink import bound_queues
+from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES
+from nfxlat.queues import Queues
 
 pytestmark = pytest.mark.netns
 
@@ -85,13 +94,13 @@ FILES = pytest.mark.parametrize("rules", ["router.nft", "blocks.nft"])
 
 
 @contextlib.contextmanager
-def running(lab: Lab, directory: Path, rules: str) -> Iterator[TranslatorProcess]:
+def running(lab: Lab, directory: Path, rules: str, *workers: str) -> Iterator[TranslatorProcess]:
     """The lab with rules from `nfxlat rules load` and a translator that sets nothing up."""
     file, toml = str(XLAT / rules), str(XLAT / "router.toml")
     if rules == "blocks.nft":  # no output hook, so that the added ones are at work
         file = write(directory, BLOCKS)
-    nfxlat(lab, "rules", "load", file, "--config", toml)
-    with TranslatorProcess(lab.translator, lab.directory, "--config", toml, setup=False) as process:
+    nfxlat(lab, "rules", "load", file, "--config", toml, *workers)
+    with TranslatorProcess(lab.translator, lab.directory, "--config", toml, *workers, setup=False) as process:
         prepare(lab, nfxlat(lab, "rules", "compile", file, "--config", toml))
         assert "0 errors, 0 warnings" in nfxlat(lab, "rules", "check", "--live", file, "--config", toml)
         yield process
@@ -137,6 +146,61 @@ def test_kernel_errors_about_translated_packets_reach_their_sender(loaded: tuple
 def test_the_node_itself_is_translated_too(loaded: tuple[Lab, TranslatorProcess]) -> None:
     lab, _ = loaded
     assert lab.translator.call(ping, HOST6_4, TRANSLATOR[0]).ok
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (IPv6(src=HOST6, dst=in_prefix6("127.0.0.1")), "martian_destination"),
+        (IPv6(src=HOST6, dst=in_prefix6("224.0.0.1")), "martian_destination"),
+        (IPv6(src=in_prefix6("127.0.0.1"), dst=HOST4_6), "martian_source"),
+        (IPv6(src="::", dst=HOST4_6), "martian_source"),
+    ],
+    ids=lambda value: value.summary() if isinstance(value, Packet) else value,
+)
+def test_martians_come_out_nowhere_and_are_counted_with_their_reason(
+    loaded: tuple[Lab, TranslatorProcess], packet: Packet, reason: str
+) -> None:
+    """From the translator's neighbour, so that no other kernel judges them."""
+    lab, process = loaded
+    before = process.summary()["reasons"].get(reason, {}).get("6to4", 0)
+    with Capture(lab.router4, "to-x") as capture, Capture(lab.translator, "lo") as inside:
+        for one, payload in ((packet, b"from mars"), (IPv6(src=HOST6, dst=HOST4_6), b"an ordinary packet")):
+            data = bytes(one / UDP(sport=4000, dport=4001) / Raw(payload))
+            lab.router6.call(send_packet, data, HOST4_6)
+        capture.wait(lambda seen: b"an ordinary packet" in seen)
+        assert not [seen for seen in (*capture.drain(), *inside.drain()) if b"from mars" in seen]
+    assert process.summary()["reasons"][reason]["6to4"] == before + 1
+
+
+def test_flows_are_spread_over_workers_by_the_rules_of_a_file(bare_lab: Lab, tmp_path: Path) -> None:
+    lab, flows = bare_lab, 16
+    with running(lab, tmp_path, "router.nft", "--workers", "2") as process, UdpEcho(lab.host6, "::") as echo:
+        for _ in range(flows):  # as many source ports
+            assert lab.host4.call(exchange, HOST6_4, echo.port, 100).ok
+        assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
+        server = ServerProcess(lab.host6, 1 << 20)
+        try:
+            ready = server.ready()
+            for _ in range(4):
+                assert lab.host4.call(download, HOST6_4, ready).intact
+        finally:
+            server.close()
+        with lab.translator.entered():
+            rows = [line.split() for line in bound_queues.PROC.read_text().splitlines()]
+        queued = {int(row[0]): int(row[7]) for row in rows}  # how many packets each queue has had
+        assert all(queued[number] for number in Queues(7, 2).numbers), queued
+        assert set(process.summary()["reasons"]) <= {"translated", "fragmented"}
+
+
+def test_neighbours_find_each_other_where_rules_take_all_of_ipv6(bare_lab: Lab) -> None:
+    text = "table ip6 all { chain c { type filter hook prerouting priority -450; xlat from siit0; }; }\n"
+    domains = config.load(XLAT / "router.toml").domains
+    with rules_at_work(bare_lab.translator, program(text, "all.nft", domains)):
+        for namespace, device in ((bare_lab.router6, "to-x"), (bare_lab.translator, "to-r6")):
+            namespace.ip(f"-6 neighbour flush dev {device}")
+        assert bare_lab.router6.call(ping, TRANSLATOR[1]).ok
+        assert not bare_lab.router6.call(ping, HOST4_6, count=1, timeout=0.3).rtts  # taken, and nobody listens
 
 
 @FILES

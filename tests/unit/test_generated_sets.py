@@ -6,6 +6,8 @@ import pytest
 
 from nfxlat.nft.language.compile import Compiled, compile_rules
 from nfxlat.nft.language.program import program
+from nfxlat.nft.language.sets import SetName
+from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
@@ -73,3 +75,26 @@ def test_mappings_are_no_part_of_the_structure_and_all_else_is() -> None:
 @pytest.mark.parametrize("line", ['include "other.nft"\n', "flush ruleset\n"])
 def test_what_cannot_be_compared_has_no_structure(line: str) -> None:
     assert compiled(line + BLOCK, "192.0.2.1").structure == ""
+
+
+def test_pool4_inside_prefix6_is_a_set_and_no_structure() -> None:
+    text = BLOCK.replace("table ip t", "table ip6 t").replace(
+        "ip daddr @siit0_to xlat to", "ip6 daddr @siit0_from xlat from"
+    )
+    found = []
+    for pool4 in ("198.51.100.0/24", "192.0.2.0/28"):
+        some = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network(pool4),))
+        found.append(compile_rules(program(text, "x.nft", [some])))
+    one, other = found
+    assert one.structure == other.structure
+    assert "ip6 daddr @siit0_native return" in one.structure
+    native = SetName("ip6", "t", "siit0_native", 128)
+    scopes = [IPv6Network(scope) for scope in ("fe80::/10", "ff01::/16", "ff02::/16")]
+    link_scope = prefixes.merged(prefixes.spans(scopes))
+    inside = prefixes.spans([IPv6Network("2001:db8:64::c633:6400/120")])
+    assert one.sets[native] == [*inside, *link_scope]
+    assert other.sets[native] != one.sets[native]
+
+
+def test_the_addresses_of_a_host_are_no_structure_either() -> None:
+    assert compiled(HOST, "192.0.0.1").structure == compiled(HOST, "192.0.0.2", "192.0.0.3").structure

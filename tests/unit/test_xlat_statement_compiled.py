@@ -1,16 +1,20 @@
 """nft with `xlat`, compiled: what stays, what is added where, and that complaints lead back to the file."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+import nfxlat
 from nfxlat.errors import OperatorError
 from nfxlat.nft.kernel.ruleset import owner_of
 from nfxlat.nft.language.compile import Compiled, compile_rules
 from nfxlat.nft.language.emit import WHY
 from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES
+from nfxlat.wire import stamp
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
@@ -253,3 +257,78 @@ def test_a_statement_that_no_hook_reaches_is_refused() -> None:
 
 def test_the_owner_is_of_the_path_not_of_its_spelling() -> None:
     assert owner_of("rules/x.nft") == owner_of("./rules/../rules/x.nft") != owner_of("rules/y.nft")
+
+
+@pytest.mark.parametrize("hook", ["prerouting", "output", "postrouting"])
+def test_no_added_rule_judges_martians_since_the_core_drops_and_counts_them(hook: str) -> None:
+    text = compiled(ONE % (hook, "101" if hook == "postrouting" else "-450", "siit0")).text
+    assert "xlat_to_siit0" in text
+    assert not re.search(r"martian|127\.0\.0\.0|::1\b|ff00::", text)
+
+
+def test_the_values_of_stamp_and_mark_are_written_in_one_place() -> None:
+    package = Path(nfxlat.__file__).parent
+    files = [file for file in package.rglob("*.py") if re.search("0x6e_?6[67]_?", file.read_text(), re.IGNORECASE)]
+    assert [file.relative_to(package).as_posix() for file in files] == ["wire/stamp.py"]
+    text = compiled(ONE % ("prerouting", "-450", "siit0")).text
+    assert f"meta priority & {stamp.MASK:#x} == {stamp.MAGIC:#x} meta priority set 0" in text
+    assert f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x} ip protocol udp" in text
+    assert f"meta mark {stamp.INJECTED_MARK:#x} " in text
+
+
+OWN_TABLE = """\
+table ip nfxlat_siit0 {
+	chain prerouting {
+		type filter hook prerouting priority -450; policy accept;
+		counter
+		ip daddr 198.51.100.0/24 xlat to siit0
+	}
+}
+"""
+
+
+def test_a_table_of_the_domain_s_name_takes_all_that_the_domain_needs_in_its_family() -> None:
+    result = compiled(OWN_TABLE)
+    assert set(result.tables) == {("ip", "nfxlat_siit0"), ("ip6", "xlat_siit0")}
+    table = result.text.partition("# domain")[0]
+    assert (
+        '-450; policy accept;\n\t\tiifname "siit0" notrack return comment "xlat_siit0-untracked"\n\t\tcounter\n'
+        in table
+    )
+    for chain in ("xlat_stamped", "xlat_sent", "xlat_forward", "xlat_output", "xlat_to_siit0", "xlat_to_siit0_tcp"):
+        assert table.count(f"chain {chain} {{") == 1
+    assert "chain xlat_untracked" not in table
+    assert "meta mark 0x6e667800 return" in table  # the rules take nothing at output, so the added chain does
+    assert [result.origin(n) for n, line in enumerate(result.text.splitlines(), 1) if line == "\t\tcounter"] == [4]
+
+
+def test_what_the_rules_say_themselves_costs_no_rule() -> None:
+    def guards(rule: str, hook: str) -> set[str]:
+        text = f"table ip t {{ chain c {{ type filter hook {hook}; {rule} xlat to siit0; }}; }}\n"
+        chain = compiled(text).text.partition("chain xlat_to_siit0 {")[2].partition("}")[0]
+        return {label for label in ("injected", "sent-by-nfxlat", "to-this-node", "forged-source") if label in chain}
+
+    early, late = "prerouting priority -450", "output priority -450"
+    assert guards("ip daddr 198.51.100.1", early) == {"injected", "to-this-node", "forged-source"}
+    assert guards('iifname != "siit0" ip daddr 198.51.100.1', early) == {"to-this-node", "forged-source"}
+    assert guards('fib daddr oifname "siit0"', early) == {"injected", "forged-source"}
+    assert guards("ip daddr 198.51.100.1", late) == {"sent-by-nfxlat", "to-this-node"}
+    assert guards('oifname != "siit0"', late) == {"sent-by-nfxlat", "to-this-node"}
+    assert guards('oifname "siit0"', "postrouting priority 101") == {"injected"}
+
+
+@pytest.mark.parametrize(
+    ("chain", "added"),
+    [
+        ("ip daddr @siit0_to xlat to siit0", False),
+        ('oifname "siit0" xlat to siit0', False),
+        ('oifname "siit0" xlat to siit0; counter', False),
+        ("ip daddr 198.51.100.1 xlat to siit0; ip daddr @siit0_to xlat to siit0", False),
+        ("counter; ip daddr @siit0_to xlat to siit0", True),
+        ("meta skuid 1000 ip daddr @siit0_to xlat to siit0", True),
+        ("ip daddr 198.51.100.0/24 xlat to siit0", True),
+    ],
+)
+def test_kernel_errors_are_taken_besides_unless_the_rules_take_all_at_output(chain: str, added: bool) -> None:
+    text = f"table ip t {{ chain c {{ type filter hook output priority -450; {chain}; }}; }}\n"
+    assert ("chain xlat_output" in compiled(text).text.partition("table ip6 ")[0]) == added

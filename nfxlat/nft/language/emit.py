@@ -23,13 +23,14 @@ WHY = {
     "udp": "the stamp tells that this is one datagram, or a row of datagrams of known size",
     "workers": "a flow has one worker, by its ports; fragments, and what has no ports, go to the first",
     "queue": "no `bypass`, and a drop behind it: without a listener nothing leaks untranslated",
-    "untracked": "conntrack would see one half of each flow in each family, and call it invalid",
+    "untracked": "what nfxlat has translated comes in here; conntrack would see one half of each flow in each family, "
+    "and call it invalid",
     "stamped": "the stamp in the priority is for nfxlat alone: what was not queued gets its 0 back",
     "sent": "the mark has done its work: it reaches no fwmark rule and no ICMP error (fwmark_reflect)",
     "forward": "only what no rule took is ever routed into the device; an answer is better than silence",
     "output": "this node's own packets, and its kernel's ICMP errors about translated packets, which go to a "
     "translated address and never pass prerouting",
-    "owner": "nothing leads here: by its name `unload` knows the tables that came from this file",
+    "owner": "nothing leads here: by its name are known the tables that were loaded together",
     "output-errors": "the rules choose among this node's packets, but its kernel's ICMP errors about translated "
     "packets must be taken in any case",
 }
