@@ -63,7 +63,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--icmp-rate", type=float, default=1000.0, metavar="N", help="ICMP errors sent per second (default: 1000)"
     )
     parser.add_argument(
-        "--icmp-burst", type=int, default=50, metavar="N", help="ICMP errors sent at once (default: 50)"
+        "--icmp-burst", type=int, default=50, metavar="N", help="ICMP errors sent in one burst (default: 50)"
     )
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write the counters as JSON to FILE at the end")
     parser.add_argument("--ready-fd", type=int, metavar="N", help="write a line to file descriptor N when ready")

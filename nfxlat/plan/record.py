@@ -84,13 +84,13 @@ def _union(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value
 
 
 def _number(value: object) -> int:
     if not isinstance(value, int):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return value
 
 
@@ -101,7 +101,7 @@ def _kind(value: object) -> Literal["", "veth", "tun"]:
         return "tun"
     if value == "":
         return ""
-    raise ValueError(f"{value!r} is no kind of device")
+    raise ValueError(f"{value!r} is not a kind of device")
 
 
 def _route(value: Any) -> Route:

@@ -134,7 +134,7 @@ def test_a_table_of_somebody_else_is_not_added_to(
     before = load.run("list ruleset")
     file = write(tmp_path, ROUTER)
     assert load_rules(file) == 2
-    assert "table ip mine: the table exists already" in capsys.readouterr().err
+    assert "table ip mine: the table already exists" in capsys.readouterr().err
     assert load.run("list ruleset") == before
     write(tmp_path, "table ip mine\ndelete table ip mine\n" + ROUTER)
     assert load_rules(file) == 0

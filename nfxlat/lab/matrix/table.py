@@ -128,7 +128,7 @@ def page(directory: Path) -> str:
     lines = [f"Kernel {newest.replace('-', ', rules ')}:", "", *markdown(cells), ""]
     for other in others:
         differing = differences(cells, read(directory, other))
-        says = "the same" if not differing else "the same, but for"
+        says = "the same" if not differing else "the same, except for"
         lines += [f"Kernel {other.replace('-', ', rules ')}: {says}", *(f"- {line}" for line in differing), ""]
     return "\n".join(lines)
 

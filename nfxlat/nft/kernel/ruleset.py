@@ -39,9 +39,9 @@ def install(compiled: Compiled, file: str) -> How:
     if foreign and not compiled.clears:
         family, name = foreign[0]
         raise OperatorError(
-            "the table exists already, and was not loaded from this file",
+            "the table already exists, and was not loaded from this file",
             where=f"table {family} {name}",
-            hint=f"unload must not take away what it did not load: rename it, or nft delete table {family} {name}",
+            hint=f"unload would remove it: rename one of the two, or nft delete table {family} {name}",
         )
     prologue = [f"delete table {family} {name}\n" for family, name in former]
 
