@@ -255,8 +255,8 @@ def test_the_tables_of_the_thread_are_refused_with_each_of_their_faults(capsys: 
         "64::ff0b:: has '::' more than once",
         "64::ff9b:: has '::' more than once",
         "did you mean 64:ff9b::/96?",
-        "what becomes of the source is open",
-        "what becomes of the destination is open",
+        "nothing says how to map the source",
+        "nothing says how to map the destination",
         "ICMPv6 errors about translated packets come from routers with addresses of their own",
         "nat chains see only the first packet of a connection",
     ):

@@ -237,7 +237,7 @@ def test_a_bare_prefix_with_mappings_makes_a_domain_of_its_own() -> None:
     ("operand", "what"),
     [
         ("nowhere", "no domain 'nowhere'"),
-        ("64:ff9b::/96", "what becomes of the source is open"),
+        ("64:ff9b::/96", "nothing says how to map the source"),
         ("64::ff9b::/96", "'::' more than once"),
         ("siit0 with source { 192.0.0.1 : 2001:db8::1 }", "has its own mappings"),
         ("64:ff9b::/96 with source { 192.0.0.0/24 : 2001:db8::/124 }", "EAM"),

@@ -82,7 +82,7 @@ def _of_prefix(
     same = [domain for domain in configured if domain.prefix6 == prefix6]
     if len(same) == 1:
         return same[0]
-    fault = f"{operand} maps one address only: what becomes of the {side} is open, and SIIT keeps no state to decide it"
+    fault = f"{operand} maps one address only, and nothing says how to map the {side}: SIIT keeps no state to decide it"
     if same:
         fault = f"{operand} is the prefix6 of several domains: {', '.join(domain.name for domain in same)}"
     return Unresolved("open", (fault,), both_addresses(statement))

@@ -59,7 +59,7 @@ class Host(Judgement):
     LOCAL_ADDRESS = (
         "local-address",
         ERROR,
-        "an address of this node, and inside {network} of {domain}",
+        "an address of this node, but inside {network} of {domain}",
         "packets to it end here untranslated, and never reach the host that it stands for",
         "remove it from this node, or from the domain",
     )

@@ -144,7 +144,7 @@ class Meaning(Judgement):
     OPEN_ADDRESS_TOO = (
         "open-address",
         ERROR,
-        "even as {guess} it maps one address only: what becomes of the {side} is open",
+        "even as {guess} it maps one address only, and nothing says how to map the {side}",
         _TWO_ADDRESSES,
         "{remedy}",
     )
@@ -157,9 +157,9 @@ class Match(Judgement):
     TWO_PREFIXES = (
         "prefix",
         ERROR,
-        "{matched} is matched and {named} is named: two prefixes",
+        "{matched} is matched, but {named} is named: different prefixes",
         "what is matched is not in the prefix that is taken off",
-        "one of them, once, in a domain",
+        "one of them, once, as prefix6 of a domain",
     )
     NO_DESTINATION = (
         "destination",

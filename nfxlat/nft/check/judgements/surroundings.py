@@ -88,9 +88,9 @@ class Others(Judgement):
     STATEFUL = (
         "stateful",
         WARNING,
-        "chain {chain} judges forwarded packets by state, and lets none from {device} pass",
+        "chain {chain} filters forwarded packets by state, and accepts none from {device}",
         (
-            "translated packets are untracked (notrack): never invalid, but never established either: all packets from "
+            "translated packets are untracked (notrack): never invalid, but never established, so all packets from "
             "{device} are dropped"
         ),
         'iifname "{device}" accept, narrowed to the translated prefixes, ahead of its ct rules',
