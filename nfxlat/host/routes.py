@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import rtnetlink
@@ -40,13 +41,14 @@ def add(wanted: Sequence[Route], replaceable: Collection[Place] = (), others: Co
         return NLM_F_CREATE | (NLM_F_REPLACE if renew else NLM_F_EXCL)
 
     requests = [(request, flags(route)) for route, request in zip(wanted, _requests(wanted, indexes), strict=True)]
-    for index, code in rtnetlink.apply(rtnetlink.RTM_NEWROUTE, requests):
-        what, hint = os.strerror(code), ""
-        if code == errno.EEXIST and wanted[index] in others:
-            continue
-        if code == errno.EEXIST:
-            what, hint = "there already is a route to this prefix", "remove it, or give it another metric"
-        raise OperatorError(what, where=f"route {wanted[index]}", hint=hint)
+    with closing(rtnetlink.apply(rtnetlink.RTM_NEWROUTE, requests)) as refused:
+        for index, code in refused:
+            what, hint = os.strerror(code), ""
+            if code == errno.EEXIST and wanted[index] in others:
+                continue
+            if code == errno.EEXIST:
+                what, hint = "there already is a route to this prefix", "remove it, or give it another metric"
+            raise OperatorError(what, where=f"route {wanted[index]}", hint=hint)
 
 
 def delete(unwanted: Iterable[Route]) -> list[Route]:
@@ -55,10 +57,11 @@ def delete(unwanted: Iterable[Route]) -> list[Route]:
     backwards = [route for route in reversed(list(unwanted)) if route.device is None or route.device in indexes]
     requests = [(request, 0) for request in _requests(backwards, indexes)]
     gone = dict.fromkeys(range(len(requests)))
-    for index, code in rtnetlink.apply(rtnetlink.RTM_DELROUTE, requests):
-        if code != errno.ESRCH:
-            raise OperatorError(os.strerror(code), where=f"route {backwards[index]}")
-        del gone[index]
+    with closing(rtnetlink.apply(rtnetlink.RTM_DELROUTE, requests)) as refused:
+        for index, code in refused:
+            if code != errno.ESRCH:
+                raise OperatorError(os.strerror(code), where=f"route {backwards[index]}")
+            del gone[index]
     return [backwards[index] for index in gone]
 
 

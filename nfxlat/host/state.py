@@ -37,6 +37,20 @@ def path_of(name: str) -> Path:
     return RUN / f"{name}-{netns.own_inode()}.json"
 
 
+def others(name: str) -> dict[str, dict[str, Any]]:
+    """What other domains of the calling thread's namespace have written down, by their names; damaged ones left out."""
+    suffix, cookie = path_of("").name, netns_cookie()
+    found = {}
+    for path in sorted(RUN.glob(f"*{suffix}")):
+        domain = path.name.removesuffix(suffix)
+        if domain != name and not domain.startswith(":"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                data = json.loads(path.read_text())
+                if data.get(COOKIE) == cookie:
+                    found[domain] = data
+    return found
+
+
 def unreadable(path: Path, why: str) -> OperatorError:
     """What to do about a record that cannot be believed."""
     return OperatorError(

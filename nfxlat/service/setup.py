@@ -14,7 +14,8 @@ process was killed, the next `up` takes it over. A step that fails leads back to
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pyroute2 import IPRoute
@@ -101,6 +102,7 @@ class Setup:
             self._end()
             return
         try:
+            self._refuse_overlap(new)
             self._clear_other_kind(new)
             former = self._record
             self._note(self._record.covering(new, own_rules.tables(new)))
@@ -118,17 +120,34 @@ class Setup:
         if old is None:
             self._start_stamp()
 
+    def repair(self) -> None:
+        """Make again what stood and is gone, rules aside. Raises OperatorError where that cannot be."""
+        assert self.stands is not None
+        with self._quiet():
+            self._grow(None, self.stands, self._record)
+
+    @property
+    def index(self) -> int:
+        """Of the domain device; 0 where it is gone."""
+        return next((index for index, name in socket.if_nameindex() if name == self._domain.name), 0)
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """One line tells of it all."""
+        report, self._report = self._report, lambda line: None
+        try:
+            yield
+        finally:
+            self._report = report
+
     def _lead_back(self, old: Plan | None, failed: Plan) -> None:
         """Undo what was done of `failed`."""
         if old is None:
             self._end()
             return
-        report, self._report = self._report, lambda line: None  # one line says that nothing has changed
-        try:
+        with self._quiet():
             self._grow(failed, old, self._record)
             self._shrink(old)
-        finally:
-            self._report = report
 
     def _refuse_another(self, name: str) -> None:
         if (other := status.other(name)) is not None:
@@ -137,6 +156,19 @@ class Setup:
                 where=f"domain.{name}",
                 hint="stop it, or leave out --setup here too",
             )
+
+    def _refuse_overlap(self, new: Plan) -> None:
+        """A route that another domain has is its own: both would translate the same addresses."""
+        places = {route.place: route for route in new.routes if route.network not in new.shared}
+        for name, data in state.others(new.name).items():
+            with contextlib.suppress(Unreadable):
+                for route in records.decode(data).routes:
+                    if route.place in places:
+                        raise OperatorError(
+                            f"domain {name} has this route already",
+                            where=f"domain.{new.name}: route {places[route.place]}",
+                            hint="two domains cannot translate the same addresses: remove them from one",
+                        )
 
     def _left_over(self, state: state.State) -> Record:
         """What a killed run may have left."""

@@ -1,0 +1,113 @@
+"""What two domains on one node share: forwarding and the routes of ICMP error sources. The last one puts them back."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
+
+import pytest
+from setup_node import DOMAIN, entered_node, leave_nothing, snapshot
+
+from nfxlat.errors import OperatorError
+from nfxlat.host import shared, state
+from nfxlat.lab.netns import Namespace
+from nfxlat.queues import Queues
+from nfxlat.service.setup import Setup
+from nfxlat.xlat.domain import Domain
+
+FIRST = DOMAIN
+SECOND = Domain(
+    name="siit1",
+    prefix6=IPv6Network("2001:db8:65::/96"),
+    pool4=(IPv4Network("192.0.2.0/24"),),
+    rfc6791_v4=DOMAIN.rfc6791_v4,
+)
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    with entered_node() as node:
+        yield node
+        leave_nothing()
+
+
+def set_up(domain: Domain, first_queue: int, lines: list[str] | None = None) -> Setup:
+    setup = Setup(domain, queues=Queues(first_queue), report=(lines if lines is not None else []).append)
+    setup.up()
+    return setup
+
+
+@pytest.mark.parametrize("first_to_go", [0, 1])
+def test_the_first_to_stop_leaves_what_the_other_needs(node: Namespace, first_to_go: int) -> None:
+    before = snapshot()
+    lines: list[str] = []
+    both = [set_up(FIRST, 7), set_up(SECOND, 17, lines)]
+    assert shared.users()["net.ipv4.ip_forward"] == ["siit0", "siit1"]
+    both.pop(first_to_go).down()
+    (other,) = both
+    assert other.stands is not None
+    name = other.stands.name
+    assert node.sysctl("net.ipv4.ip_forward") == node.sysctl("net.ipv6.conf.all.forwarding") == "1"
+    assert node.sysctl("net.ipv4.conf.v4.forwarding") == "1"
+    for network in ("192.0.0.8", "203.0.113.240/28"):
+        found = node.ip(f"route show {network}")
+        assert f"dev {name} " in found
+        assert "unreachable" in found
+    assert shared.users()["net.ipv4.ip_forward"] == [name]
+    other.down()
+    assert snapshot() == before
+
+
+def test_a_killed_domain_stays_a_user_until_it_is_taken_over_and_down(node: Namespace) -> None:
+    before = snapshot()
+    killed = set_up(FIRST, 7)
+    other = set_up(SECOND, 17)
+    assert killed._state is not None
+    assert killed.stamp is not None
+    killed.stamp.close()
+    killed._state.close(remove=False)  # the lock goes with its process, the record stays
+    other.down()
+    assert node.sysctl("net.ipv4.ip_forward") == "1"
+    set_up(FIRST, 7).down()
+    assert snapshot() == before
+
+
+def test_a_user_whose_record_is_gone_is_none_any_more(node: Namespace) -> None:
+    before = snapshot()["sysctls"]
+    gone, other = set_up(FIRST, 7), set_up(SECOND, 17)
+    state.path_of("siit0").unlink()
+    other.down()
+    assert node.sysctl("net.ipv4.ip_forward") == "0"
+    gone.down()
+    assert snapshot()["sysctls"] == before
+
+
+def test_a_mapping_of_another_domain_is_refused_and_harms_nothing(node: Namespace) -> None:
+    first = set_up(FIRST, 7)
+    before = snapshot()
+    with pytest.raises(OperatorError, match="domain siit0 has this route already") as caught:
+        set_up(replace(SECOND, pool4=FIRST.pool4), 17)
+    assert "198.51.100.0/24" in caught.value.where
+    assert snapshot() == before
+    first.down()
+
+
+def test_what_is_right_already_is_nobody_s_to_put_back(node: Namespace) -> None:
+    node.sysctl("net.ipv4.ip_forward", 1)
+    node.sysctl("net.ipv6.conf.all.forwarding", 1)
+    first, second = set_up(FIRST, 7), set_up(SECOND, 17)
+    assert [name for name in shared.users() if not name.startswith("route")] == []
+    first.down()
+    second.down()
+    assert node.sysctl("net.ipv4.ip_forward") == node.sysctl("net.ipv6.conf.all.forwarding") == "1"
+
+
+def test_a_damaged_record_of_what_is_shared_is_refused_before_anything_is_made(node: Namespace) -> None:
+    path = state.path_of(shared.NAME)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{")
+    before = snapshot()
+    with pytest.raises(OperatorError, match="damaged"):
+        set_up(FIRST, 7)
+    path.unlink()
+    after = {**snapshot(), "states": []}
+    assert after == {**before, "states": []}
