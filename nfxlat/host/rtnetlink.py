@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
 from nfxlat.errors import OperatorError
@@ -59,7 +59,7 @@ class Request:
         return body
 
 
-def apply(kind: int, requests: Iterable[tuple[Request, int]]) -> Iterator[tuple[int, int]]:
+def apply(kind: int, requests: Iterable[tuple[Request, int]]) -> Generator[tuple[int, int], None, None]:
     """Do them in order, each with its flags; (index, errno) of those that the kernel refuses, while it goes on.
 
     Whoever stops reading stops the rest, but for what is in the same call.

@@ -88,7 +88,7 @@ class RulesWatch:
             plan = setup.stands
             if plan is None:
                 return
-            gone = setup.rules.identities - setup.rules.listed(plan)
+            gone = setup.rules.meant - setup.rules.listed(plan)
             if gone:
                 self._repair(self._what(gone, setup), lambda: setup.rules.load(plan))
             elif self._elements_too:
@@ -115,7 +115,7 @@ class RulesWatch:
 
     @staticmethod
     def _what(gone: listing.Identities, setup: Setup) -> str:
-        if gone == setup.rules.identities:
+        if gone == setup.rules.meant:
             names = dict.fromkeys(table for _, table, _, _ in gone)
             return f"table {', '.join(names)} was removed by somebody else"
         chains = sorted({f"{family} {table} {chain}" for family, table, chain, _ in gone})

@@ -23,6 +23,7 @@ from pyroute2 import IPRoute
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, capabilities, device, routes, shared, stamp, state, sysctl, tun
 from nfxlat.host.facts import facts
+from nfxlat.nft.language.sets import Contents
 from nfxlat.plan import record as records
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.plan.record import Record, Unreadable
@@ -244,7 +245,7 @@ class Setup:
         except OperatorError as error:
             self._report(f"cannot load the rules; packets to translated prefixes are rejected: {error}")
 
-    def _change_elements(self, former: own_rules.Contents, wanted: own_rules.Contents) -> bool:
+    def _change_elements(self, former: Contents, wanted: Contents) -> bool:
         try:
             own_rules.change(former, wanted)
         except OperatorError as error:
@@ -339,8 +340,12 @@ class Setup:
             self._report(f"route and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
 
 
-def _common(former: own_rules.Contents, wanted: own_rules.Contents) -> own_rules.Contents:
-    return {name: prefixes.common(former[name], spans) for name, spans in wanted.items()}
+def _common(former: Contents, wanted: Contents) -> Contents:
+    """What sets hold that select no more than both do: of what is let off, all that either lets off."""
+    return {
+        name: prefixes.merged([*former[name], *spans]) if name.lets_off else prefixes.common(former[name], spans)
+        for name, spans in wanted.items()
+    }
 
 
 def _unreadable(found: state.State, error: Unreadable) -> OperatorError:

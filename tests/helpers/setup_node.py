@@ -47,13 +47,14 @@ def entered_node() -> Iterator[Namespace]:
         node.ip("-6 address add 2001:db8:9::1/64 dev v6 nodad")
         node.wait_ready()
         with node.entered():
+            leave_nothing()  # of a namespace that is gone, and had the same inode
             yield node
             leave_nothing()
 
 
 def leave_nothing() -> None:
     device.remove_named("siit0")
-    for left in (Path("/run/nfxlat") / f"siit0-{netns.own_inode()}.json",):
+    for left in Path("/run/nfxlat").glob(f"*-{netns.own_inode()}.json"):
         left.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody else's files are in it, or it is gone
         Path("/run/nfxlat").rmdir()

@@ -74,8 +74,9 @@ def test_without_notrack_conntrack_would_call_translated_tcp_invalid(lab: Lab, p
     try:
         for family in ("ip", "ip6"):
             load(lab, f"flush chain {family} nfxlat_siit0 prerouting")
-            destination = "ip daddr @translated" if family == "ip" else "ip6 daddr @translated ip6 daddr != @native"
-            load(lab, f'add rule {family} nfxlat_siit0 prerouting iifname != "siit0" {destination} goto intercept')
+            to_or_from = "to" if family == "ip" else "from"
+            rule = f"{family} daddr @siit0_{to_or_from} jump xlat_{to_or_from}_siit0"
+            load(lab, f'add rule {family} nfxlat_siit0 prerouting iifname != "siit0" {rule}')
         assert not tcp_works(lab)
     finally:
         os.kill(process.pid, signal.SIGCONT)

@@ -143,7 +143,7 @@ def test_rules_but_for_set_elements_stay_the_same_objects(configured: Configured
     write(directory, EAM + extra(0))
     reload(process)
     assert handles() == before
-    assert "10.0.0.0" in lab.translator.run(["nft", "list", "set", "ip", "nfxlat_siit0", "translated"]).stdout
+    assert "10.0.0.0" in lab.translator.run(["nft", "list", "set", "ip", "nfxlat_siit0", "siit0_to"]).stdout
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_large_tables_are_exchanged_by_difference(bare_lab: Lab, tmp_path: Path)
         return EAM + "".join(f"{base4 + n} {base6 + (n << 16)}\n" for n in range(first, first + 200_000))
 
     def element(address: str) -> bool:
-        words = ["nft", "get", "element", "ip", "nfxlat_siit0", "translated", f"{{ {address} }}"]
+        words = ["nft", "get", "element", "ip", "nfxlat_siit0", "siit0_to", f"{{ {address} }}"]
         return lab.translator.run(words, check=False).returncode == 0
 
     file = write(tmp_path, table(0))

@@ -81,12 +81,15 @@ def test_nothing_leaves_untranslated_between_flush_and_repair(lab: Lab, process:
 @pytest.mark.parametrize(
     ("commands", "words"),
     [
-        ("delete table ip nfxlat_siit0", "rules of chain ip nfxlat_siit0 forward, ip nfxlat_siit0 intercept"),
-        ("flush chain ip nfxlat_siit0 queue_plain", "2 rules of chain ip nfxlat_siit0 queue_plain were removed"),
-        ("flush set ip nfxlat_siit0 translated", "elements of set ip nfxlat_siit0 translated were changed"),
+        ("delete table ip nfxlat_siit0", "rules of chain ip nfxlat_siit0 output, ip nfxlat_siit0 prerouting"),
         (
-            "delete element ip nfxlat_siit0 translated { 203.0.113.2 }",
-            "elements of set ip nfxlat_siit0 translated were changed",
+            "flush chain ip nfxlat_siit0 xlat_to_siit0_plain",
+            "2 rules of chain ip nfxlat_siit0 xlat_to_siit0_plain were",
+        ),
+        ("flush set ip nfxlat_siit0 siit0_to", "elements of set ip nfxlat_siit0 siit0_to were changed"),
+        (
+            "delete element ip nfxlat_siit0 siit0_to { 203.0.113.2 }",
+            "elements of set ip nfxlat_siit0 siit0_to were changed",
         ),
     ],
     ids=["table", "chain", "set", "element"],
@@ -101,7 +104,7 @@ def test_a_part_that_is_lost_comes_back(lab: Lab, process: TranslatorProcess, co
 
 
 def test_rules_that_others_add_are_left_alone(lab: Lab, process: TranslatorProcess) -> None:
-    nft(lab, "add rule ip nfxlat_siit0 forward counter")
+    nft(lab, "add rule ip nfxlat_siit0 xlat_forward counter")
     nft(lab, "add table inet other")
     nft(lab, "delete table inet other")
     nft(lab, "flush ruleset ip6")  # the end of what is to be waited for

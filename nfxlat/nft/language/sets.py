@@ -36,6 +36,11 @@ class SetName(NamedTuple):
     def __str__(self) -> str:
         return f"{self.family} {self.table} {self.name}"
 
+    @property
+    def lets_off(self) -> bool:
+        """Whether what is in it is left alone, rather than translated."""
+        return self.name.endswith("_native")
+
 
 Contents = Mapping[SetName, list[Span]]
 
