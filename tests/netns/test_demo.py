@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from nfxlat.host.netns import in_namespace
 from nfxlat.lab import leftovers
+from nfxlat.lab.probe import ping
 
 SMALL = ("--size", "24", "--seconds", "0.3", "--rounds", "1")
 LINES = [
@@ -184,9 +186,8 @@ def test_keep_leaves_a_working_lab_and_clean_removes_it() -> None:
         inode = os.stat(f"/run/netns/{kept['namespaces']['translator']}").st_ino
         assert kept["pid"] in leftovers.processes_in(inode)
         assert f"ip netns exec {kept['namespaces']['translator']} " in text
-        probe = "from nfxlat.lab.probe import ping; raise SystemExit(not ping('198.51.100.2').ok)"
-        enter = ["ip", "netns", "exec", kept["namespaces"]["host4"], sys.executable, "-c", probe]
-        assert subprocess.run(enter, timeout=20).returncode == 0
+        with in_namespace(kept["namespaces"]["host4"]):
+            assert ping("198.51.100.2").ok
         clean = [sys.executable, "-m", "nfxlat", "demo", "--clean", kept["lab"]]
         assert subprocess.run(clean, timeout=60, stdout=subprocess.DEVNULL).returncode == 0
         assert demo.traces() == outer_traces(inode) == []

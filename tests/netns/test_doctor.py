@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from set_up import start
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.host import offload
@@ -35,15 +36,6 @@ pytestmark = pytest.mark.netns
 
 DOMAIN = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("198.51.100.0/24"),))
 SIZE = 36  # octets of payload of a 64-octet packet
-
-KILLED = """
-import sys
-sys.path.insert(0, {path!r})
-from test_doctor import DOMAIN, Queues, Setup
-Setup(DOMAIN, queues=Queues(), role="router", report=print).up()
-print("up", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -172,12 +164,7 @@ def test_queues_in_use_are_told_with_their_holder(node: Namespace) -> None:
 
 
 def test_a_domain_that_runs_and_one_that_was_killed_are_told_apart(node: Namespace) -> None:
-    script = KILLED.format(path=str(Path(__file__).parent))
-    process = node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line == "up\n":
-            break
+    process = start(node, "router")
     assert findings(node)["domain siit0"]["found"] == "set up and running"
     process.kill()
     process.wait()

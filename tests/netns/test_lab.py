@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hold_lab
 import pytest
 
 from nfxlat.lab import datagram, leftovers, probe, transfer
@@ -273,21 +274,11 @@ def test_a_lab_that_cannot_be_built_leaves_nothing(monkeypatch: pytest.MonkeyPat
     assert not lab.directory.exists()
 
 
-HOLDER = """
-import signal
-from nfxlat.lab.netns import signals_raise
-from nfxlat.lab.topology import Lab
-with signals_raise(), Lab() as lab:
-    print(lab.host4.popen(["sleep", "60"]).pid, flush=True)
-    signal.pause()
-"""
-
-
 @pytest.fixture
 def holder() -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """A process that holds a lab, and the pid of a process inside."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, hold_lab.__file__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
     try:

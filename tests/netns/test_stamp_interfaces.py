@@ -2,13 +2,11 @@
 
 import select
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
+from set_up import start_and_kill
 from stamp_net import DOMAIN, Net, stamp_net
 
 from nfxlat.host import bpf
@@ -17,16 +15,6 @@ from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 
 pytestmark = pytest.mark.netns
-
-KILLED = """
-import sys
-sys.path.insert(0, {path!r})
-from stamp_net import DOMAIN, Queues, Setup, stamp
-stamp.HOW = ("cls_bpf",)
-Setup(DOMAIN, queues=Queues(), role="router", report=print).up()
-print("up", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -90,14 +78,7 @@ def test_cls_bpf_is_taken_where_tcx_is_refused(net: Net, monkeypatch: pytest.Mon
 
 
 def test_filters_of_a_killed_run_are_removed_by_the_next(net: Net) -> None:
-    script = KILLED.format(path=str(Path(__file__).parents[1] / "helpers"))
-    process = net.node.popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line == "up\n":
-            break
-    process.kill()
-    process.wait()
+    start_and_kill(net.node, "router", "--stamp", "cls_bpf")
     assert "nfxlat-siit0" in ingress(net, "in")[1]
     lines: list[str] = []
     with net.node.entered():

@@ -3,17 +3,19 @@
 import subprocess
 import sys
 
+import loaded_modules
 import pytest
 
 from nfxlat import cli
 
-LOADED = "import sys; from nfxlat.cli import parser; parser({!r}); print(*sys.modules)"
 HEAVY = {"dpkt", "rich", "nfxlat.bench", "nfxlat.lab", "nfxlat.offline"}
 
 
 def loaded(command: str | None) -> set[str]:
-    script = LOADED.format(command)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    words = [] if command is None else [command]
+    done = subprocess.run(
+        [sys.executable, loaded_modules.__file__, *words], capture_output=True, text=True, timeout=60, check=True
+    )
     return set(done.stdout.split())
 
 

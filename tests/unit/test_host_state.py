@@ -6,22 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hold_state
 import pytest
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import state
 from nfxlat.host.state import State
 
-HOLDER = """
-import sys, pathlib
-from nfxlat.host import state
-state.RUN = pathlib.Path(sys.argv[1])
-held = state.State("siit0")
-held.save({"routes": ["former"]})
-held.save({"routes": ["former"]})  # each time a file of its own
-print("held", flush=True)
-sys.stdin.read()
-"""
+HOLDER = [sys.executable, hold_state.__file__]
 
 
 @pytest.fixture
@@ -40,9 +32,7 @@ def test_nothing_is_left_after_a_clean_end(run: Path) -> None:
 
 
 def test_a_living_holder_is_refused_and_a_killed_one_s_file_is_taken_over(run: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
+    with subprocess.Popen([*HOLDER, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(OperatorError, match="another nfxlat"):
@@ -86,13 +76,7 @@ def test_a_damaged_file_is_refused_with_what_to_do_and_stays(run: Path, text: st
 
 
 def test_whoever_is_killed_while_he_writes_leaves_the_former_state(run: Path) -> None:
-    dies = HOLDER.replace(
-        "sys.stdin.read()",
-        """import os, signal
-pathlib.Path.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
-held.save({"routes": []})""",
-    )
-    ended = subprocess.run([sys.executable, "-c", dies, str(run)], capture_output=True, text=True, timeout=20)
+    ended = subprocess.run([*HOLDER, str(run), "--die"], capture_output=True, text=True, timeout=20)
     assert (ended.stdout, ended.returncode) == ("held\n", -signal.SIGKILL)
     successor = State("siit0")
     assert successor.found is not None

@@ -10,60 +10,7 @@ import sys
 from pathlib import Path
 from socket import AF_INET, inet_ntop
 
-MEASURE = """
-import json, random, sys, time
-from nfxlat import config
-from nfxlat.outcome import Action
-from nfxlat.wire.checksum import internet_checksum
-from nfxlat.xlat import prefixes
-from nfxlat.xlat.translator import Translator
-
-def load(path, count):
-    began = time.process_time()
-    domain = config.load(path).domain()
-    seconds = time.process_time() - began
-    assert len(domain.eamt) == count
-    return domain, seconds
-
-def packet(source, destination):
-    head = bytearray(bytes.fromhex("4500001c 0000 4000 40 11 0000".replace(" ", "")) + source + destination)
-    head[10:12] = internet_checksum(head).to_bytes(2, "big")
-    return bytes(head) + bytes.fromhex("1388 1389 0008 1234")
-
-def packets(domain):
-    # pairs of addresses that were never seen before, so that each asks the table
-    targets = [v4.network_address.packed for v4, _ in zip(domain.eamt.v4_networks(), range(100000))]
-    sources = random.Random(1).sample(range(0xC6120000, 0xC6140000), 10000)
-    chosen = random.Random(2).choices(targets, k=len(sources))
-    return [packet(source.to_bytes(4, "big"), target) for source, target in zip(sources, chosen)]
-
-def cost(translator, some):
-    began = time.process_time()
-    for one in some:
-        outcome = translator.translate(one)
-    assert outcome.action is Action.TRANSLATED
-    return (time.process_time() - began) / len(some) * 1e6
-
-large, seconds = load(sys.argv[1], 1000000)
-peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
-began = time.process_time()
-spans = prefixes.translated4_spans(large)
-spanned = time.process_time() - began
-small, _ = load(sys.argv[2], 10)
-cases = {"large": (large, packets(large)), "small": (small, packets(small))}
-new = {name: [] for name in cases}
-known = {name: [] for name in cases}
-for _ in range(5):  # in turn, so that both meet the same machine
-    for name, (domain, some) in cases.items():
-        translator = Translator(domain)
-        new[name].append(cost(translator, some))
-        known[name] += [cost(translator, some[-500:]) for _ in range(10)]
-print(json.dumps({
-    "seconds": seconds, "megabytes": peak, "span_seconds": spanned,
-    "new_us": {name: min(found) for name, found in new.items()},
-    "known_us": {name: min(found) for name, found in known.items()},
-}))
-"""
+import measure_tables
 
 
 def table(directory: Path, count: int) -> str:
@@ -80,7 +27,7 @@ def table(directory: Path, count: int) -> str:
 
 
 def test_a_million_entries_load_in_seconds_and_cost_a_packet_no_more_than_ten(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MEASURE, table(tmp_path, 1_000_000), table(tmp_path, 10)]
+    command = [sys.executable, measure_tables.__file__, table(tmp_path, 1_000_000), table(tmp_path, 10)]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     print(found)
     assert found["seconds"] < 10
