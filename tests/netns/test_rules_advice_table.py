@@ -219,7 +219,7 @@ def test_without_the_output_hook_that_load_adds_senders_are_not_told(node: Lab) 
     assert [finding.code for finding in check(found)] == ["output", "output"]
     with loaded(node.translator, found):
         assert told(node, True)
-        node.translator.run(["nft", "flush chain ip6 xlat_siit0 output"])
+        node.translator.run(["nft", "flush chain ip6 xlat_siit0 xlat_output"])
         assert not told(node, False)
 
 

@@ -332,3 +332,13 @@ def test_what_the_rules_say_themselves_costs_no_rule() -> None:
 def test_kernel_errors_are_taken_besides_unless_the_rules_take_all_at_output(chain: str, added: bool) -> None:
     text = f"table ip t {{ chain c {{ type filter hook output priority -450; {chain}; }}; }}\n"
     assert ("chain xlat_output" in compiled(text).text.partition("table ip6 ")[0]) == added
+
+
+def test_a_table_of_the_file_that_bears_a_domain_s_name_is_replaced_by_a_whole_one() -> None:
+    """The checker refuses it; what is compiled in spite of that holds each chain that it jumps to."""
+    named = ONE.replace("table ip t", "table ip xlat_siit0", 1) % ("prerouting", "-450", "siit0")
+    assert named.startswith("table ip xlat_siit0")
+    own = compiled(named).text.partition("delete table ip xlat_siit0\n")[2].partition("\ntable ip6")[0]
+    assert "jump xlat_to_siit0 " in own
+    assert "chain xlat_to_siit0 {" in own
+    assert "chain xlat_to_siit0_plain {" in own

@@ -159,7 +159,8 @@ class _Maker:
             *chains.domain_chains(domain, self._roles[domain.name], ip, hooks, output),
         ]
         guard = chains.guard_chain(domain, direction)
-        if output and not any((c.family, c.table, c.guard) == (*key, guard) for c in self._queue_chains):
+        there = home is not None and any((c.family, c.table, c.guard) == (*key, guard) for c in self._queue_chains)
+        if output and not there:  # a table of the file that has the own one's name is replaced, whatever it holds
             items += self._guard(key, domain, direction)
         if home is not None:
             self._insert(home, None, f"added for {domain.name}", items)
