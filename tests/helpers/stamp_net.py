@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
+from packets import raw4, raw6
 
 from nfxlat.host import stamp
 from nfxlat.host.stamp import How
@@ -56,7 +57,7 @@ class Net:
 
     def send_tcp(self, destination: str, length: int, gso_size: int) -> None:
         """One TCP superframe of `length` octets of payload, of no connection."""
-        packet = tcp_superframe(ORIGIN[family_of(destination)], destination, length, gso_size)
+        packet = tcp_superframe(ORIGIN[family_of(destination)], destination, length)
         self.send_frame("eth0", hardware_address(self.node, "in"), packet, gso_size)
 
     def send_frame(self, device: str, mac: bytes, packet: bytes, gso_size: int) -> None:
@@ -76,17 +77,15 @@ def hardware_address(namespace: Namespace, device: str) -> bytes:
     return bytes.fromhex(entry["address"].replace(":", ""))
 
 
-def tcp_superframe(source: str, destination: str, length: int, gso_size: int) -> bytes:
+def tcp_superframe(source: str, destination: str, length: int) -> bytes:
     """A TCP packet whose checksum field holds the folded pseudo-header sum."""
     family = family_of(source)
     addresses = socket.inet_pton(family, source) + socket.inet_pton(family, destination)
-    tcp_length = 20 + length
-    pseudo = 0xFFFF - internet_checksum(addresses + struct.pack("!II", tcp_length, socket.IPPROTO_TCP))
+    pseudo = 0xFFFF - internet_checksum(addresses + struct.pack("!II", 20 + length, socket.IPPROTO_TCP))
     tcp = struct.pack("!HHIIBBHHH", 9, PORT, 1, 1, 5 << 4, 0x10, 65535, pseudo, 0) + bytes(length)
     if family == socket.AF_INET6:
-        return struct.pack("!IHBB", 6 << 28, tcp_length, socket.IPPROTO_TCP, 64) + addresses + tcp
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + tcp_length, 1, 0x4000, 64, socket.IPPROTO_TCP, 0) + addresses
-    return head[:10] + struct.pack("!H", internet_checksum(head)) + head[12:] + tcp
+        return raw6(source, destination, socket.IPPROTO_TCP, tcp)
+    return raw4(source, destination, socket.IPPROTO_TCP, tcp, word=0x4000)
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 import os
 import select
 import socket
-import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Network
 
 import pytest
+from packets import raw4, udp
 from pyroute2 import IPRoute
 from setup_node import entered_node, made
 
@@ -17,7 +17,6 @@ from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.mtu import egress_mtu
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.plan.routes import Route
-from nfxlat.wire.checksum import internet_checksum
 
 pytestmark = pytest.mark.netns
 
@@ -109,15 +108,6 @@ def test_sweep_unpins_only_namespaces_whose_device_is_gone() -> None:
             lives.call(device.remove, kept)
 
 
-def udp4(source: str, destination: str, ttl: int = 9) -> bytes:
-    """An IPv4 UDP datagram from port 7 to port 9, without a UDP checksum."""
-    payload = b"crossed"
-    udp = struct.pack("!HHHH", 7, 9, 8 + len(payload), 0) + payload
-    addresses = IPv4Address(source).packed + IPv4Address(destination).packed
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, ttl, 17, 0) + addresses
-    return head[:10] + struct.pack("!H", internet_checksum(head)) + head[12:] + udp
-
-
 @pytest.mark.parametrize("rp_filter", [0, 1, 2])
 @pytest.mark.parametrize("source", ["198.51.100.7", "203.0.113.2", "203.0.113.241", "192.0.0.8"])
 def test_injected_packets_pass_every_rp_filter(node: Namespace, host: Namespace, rp_filter: int, source: str) -> None:
@@ -133,7 +123,8 @@ def test_injected_packets_pass_every_rp_filter(node: Namespace, host: Namespace,
             far = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             far.bind((setup.device.far_interface, 0))
         with far:
-            frame = setup.device.near_mac + setup.device.far_mac + b"\x08\0" + udp4(source, "10.9.4.2")
+            packet = raw4(source, "10.9.4.2", socket.IPPROTO_UDP, udp(b"crossed", 7, 9))
+            frame = setup.device.near_mac + setup.device.far_mac + b"\x08\0" + packet
             far.send(frame)
         assert select.select([receiver], [], [], 5)[0]
         assert receiver.recvfrom(100) == (b"crossed", (source, 7))

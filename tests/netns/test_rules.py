@@ -18,6 +18,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
+from packets import raw, raw4, udp
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.lab.netns import Namespace, link
@@ -154,11 +155,10 @@ def test_tcp_to_a_translated_address_is_queued_for_superframes(
 
 @pytest.mark.parametrize("offset", [0x2000, 0x0001])  # more fragments; the last one
 def test_fragments_of_tcp_are_queued_plain(net: Net, up: Setup, offset: int) -> None:
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 44, 1, offset, 64, socket.IPPROTO_TCP, 0)
-    packet = head + socket.inet_aton("10.9.1.2") + socket.inet_aton(POOL4) + bytes(24)
+    packet = raw4("10.9.1.2", POOL4, socket.IPPROTO_TCP, bytes(24), word=offset)
     with closing(queue(net, 7)) as plain:
-        with net.client.entered(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
-            raw.sendto(packet, (POOL4, 0))
+        with net.client.entered(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
+            sender.sendto(packet, (POOL4, 0))
         assert take(plain)[0][6:8] == struct.pack("!H", offset)
 
 
@@ -214,12 +214,7 @@ def test_ipv6_host_inside_the_prefix_without_a_route_is_unreachable(net: Net, up
 @pytest.mark.parametrize(("address", "local"), [(POOL4, "10.9.1.1"), (PREFIX6, "2001:db8:9:1::1")])
 def test_a_source_that_claims_this_node_s_address_is_dropped(net: Net, up: Setup, address: str, local: str) -> None:
     family, length = (socket.AF_INET6, 128) if ":" in address else (socket.AF_INET, 32)
-    udp = struct.pack("!HHHH", 9, PORT, 8, 0)
-    addresses = socket.inet_pton(family, local) + socket.inet_pton(family, address)
-    if length == 32:
-        packet = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 17, 0) + addresses + udp
-    else:
-        packet = struct.pack("!IHBB", 6 << 28, 8, 17, 64) + addresses + udp
+    packet = raw(local, address, socket.IPPROTO_UDP, udp(b"", 9, PORT))
     with closing(queue(net, 7)) as plain:
         with net.client.entered(), socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as forger:
             forger.sendto(packet, (address, 0))

@@ -120,7 +120,7 @@ def test_superframe_of_a_udp_tunnel_is_not_taken_for_a_row_of_datagrams(
     net.client.ip(f"link add vx type vxlan id 7 remote {POOL4} dstport 4789 dev eth0 udpcsum")
     net.client.sysctl("net.ipv6.conf.vx.disable_ipv6", 1)  # no multicast of its own
     net.client.ip("link set vx up")
-    inner = tcp_superframe("10.9.7.1", "10.9.7.2", 6000, 1000)
+    inner = tcp_superframe("10.9.7.1", "10.9.7.2", 6000)
     with set_up(net, monkeypatch, WAYS[0]), closing(queue(net, 7)) as plain, closing(queue(net, 8)) as superframes:
         net.send_frame("vx", bytes.fromhex("020000000007"), inner, 1000)
         taken = take(plain, 6)

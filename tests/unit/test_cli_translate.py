@@ -10,10 +10,10 @@ from typing import Any
 
 import dpkt
 import pytest
+from packets import raw4, raw6
 
 from nfxlat.cli import main
 from nfxlat.outcome import Reason
-from nfxlat.wire import ipv4, ipv6
 
 MACS = bytes.fromhex("020000000002020000000001")
 UDP = pack("!HHHH", 1000, 2000, 12, 0x1234) + b"data"
@@ -24,11 +24,11 @@ ELSEWHERE6 = bytes.fromhex("20010db8000900000000000000000001")
 
 
 def v4(source: bytes, destination: bytes, payload: bytes = UDP, ttl: int = 64, word: int = 0) -> bytes:
-    return ipv4.build(0, 20 + len(payload), 7, word, ttl, 17, source + destination) + payload
+    return raw4(source, destination, 17, payload, identification=7, word=word, ttl=ttl)
 
 
 def v6(source: bytes, destination: bytes, payload: bytes = UDP) -> bytes:
-    return ipv6.build(0, len(payload), 17, 64, source + destination) + payload
+    return raw6(source, destination, 17, payload)
 
 
 PACKETS = [

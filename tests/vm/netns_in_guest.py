@@ -7,16 +7,15 @@ import os
 import shlex
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from virtual_machine import Boot
 
 SECONDS = 4 * 3600
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_netns_tests_pass_on_the_stock_kernel(booted: Callable[..., Any]) -> None:
+def test_netns_tests_pass_on_the_stock_kernel(booted: Boot) -> None:
     chosen = shlex.split(os.environ.get("NFXLAT_VM_TESTS", "")) or ["tests/netns", "tests/matrix"]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=600", *chosen]
     command += ["--junitxml=/run/results/tests.xml"]

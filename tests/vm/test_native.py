@@ -6,16 +6,13 @@ The guest works beside the other tests: it is booted ahead of them, and judged w
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual_machine import Boot, Booted, Guest
 
 from nfxlat.lab.matrix import table
-
-Booted = Any  # see conftest.py
-Guest = Any
 
 pytestmark = pytest.mark.timeout(660)
 SECONDS = 600  # from power on to power off, which takes four minutes on a machine of its own; the rest is for slow ones
@@ -41,7 +38,7 @@ PASSES = [  # in the guest, too; few, since each builds a lab, ten seconds there
 
 
 @pytest.fixture(scope="session")
-def at_work(booted: Callable[..., Booted]) -> Booted:
+def at_work(booted: Boot) -> Booted:
     """The demo, small, then a cell of the semantics matrix and tests of this suite, in the guest."""
     python = [sys.executable, "-m"]
     demo = [*python, "nfxlat", "demo", "--json", "--size", str(MIB), "--seconds", "0.3", "--rounds", "1"]
