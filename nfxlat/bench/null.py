@@ -15,6 +15,7 @@ import select
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.inject import DeviceInjector
@@ -22,40 +23,31 @@ from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.source import Record
 from nfxlat.host import device
 from nfxlat.host.stamp import Stamp
-from nfxlat.nft.kernel import compat, load
-from nfxlat.nft.language import templates
+from nfxlat.nft.kernel import ruleset
+from nfxlat.nft.language import builtin
 from nfxlat.outcome import Reason
 from nfxlat.queues import Queues
 from nfxlat.wire.nfqueue import SKB_CSUMNOTREADY, SKB_GSO
-from nfxlat.wire.stamp import INJECTED_MARK, gso_size_of, is_udp
+from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
+from nfxlat.xlat.domain import Domain
 
 NAME, QUEUES = "null0", Queues()
+UNUSED6 = IPv6Network("2001:db8:6e::/96")  # a router needs a prefix6
 IP_HEADER = 20  # the generators send no options
 MSS = 1448  # of TCP without a stamp: an MTU of 1500, timestamps
 
 
 @contextlib.contextmanager
 def rules(networks: Sequence[str]) -> Iterator[str]:
-    """The router template's IPv4 rules for `networks`; yields how its queue rules were made."""
-    table, template = f"nfxlat_{NAME}", templates.text("router4")
-    values: dict[str, templates.Value] = {
-        "domain_device": NAME,
-        "injected_mark": INJECTED_MARK,
-        "translated": networks,
-    }
-    load.run(templates.render(template, table, values), what=f"rules {table}")
-    native = load.queue_expression_available()
-    for _, kind, number in QUEUES.each():
-        chain = f"queue_{kind}"
-        if native:
-            load.run(f"insert rule ip {table} {chain} queue num {number}", what=f"rules {table}")
-        else:
-            compat.insert_queue_rule("ip", table, chain, number, "null")
+    """The router's rules for IPv4 towards `networks`; yields how its queue rules were made."""
+    domain = Domain(NAME, prefix6=UNUSED6, pool4=tuple(map(IPv4Network, networks)))
+    compiled = builtin.compile_builtin(domain, "router", "hook", QUEUES, native=ruleset.native())
+    how = ruleset.install(compiled, f"rules {NAME}")
     try:
-        yield "native" if native else "compat"
+        yield how
     finally:
-        load.unload("ip", table)
+        ruleset.remove(compiled.owner)
 
 
 def octets_before(buffer: bytearray, record: Record, frame: Frame) -> bytes | None:

@@ -98,9 +98,9 @@ def _terminal_routes(
 
 def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
     """Addresses of this node that the domain says are somebody else's."""
-    mapped: list[Network] = [*prefixes.translated6(domain), *prefixes.clat6(domain)]
-    if role != "host":  # a host's own IPv4 address is meant to be mapped
-        mapped += prefixes.translated4(domain)
+    mapped: list[Network] = [*prefixes.translated6(domain)]
+    if role != "host":  # a host's own addresses are meant to be mapped: what comes from prefix6 to them is taken
+        mapped += [*prefixes.clat6(domain), *prefixes.translated4(domain)]
     for address in sorted((ip_address(packed) for packed in local_addresses()), key=lambda a: (a.version, int(a))):
         if any(address in native for native in prefixes.native6(domain) if address.version == native.version):
             continue  # pool4 inside prefix6: this node is one of its IPv6 hosts

@@ -42,6 +42,8 @@ from nfxlat.netlink import bound_queues
 from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES
 from nfxlat.queues import Queues
+from nfxlat.service.live_check import check_live
+from nfxlat.xlat.domain import Domain
 
 pytestmark = pytest.mark.netns
 
@@ -194,9 +196,9 @@ def test_flows_are_spread_over_workers_by_the_rules_of_a_file(bare_lab: Lab, tmp
 
 
 def test_neighbours_find_each_other_where_rules_take_all_of_ipv6(bare_lab: Lab) -> None:
-    text = "table ip6 all { chain c { type filter hook prerouting priority -450; xlat from siit0; }; }\n"
+    text = "table ip6 mine { chain c { type filter hook prerouting priority -450; xlat from siit0; }; }\n"
     domains = config.load(XLAT / "router.toml").domains
-    with rules_at_work(bare_lab.translator, program(text, "all.nft", domains)):
+    with rules_at_work(bare_lab.translator, program(text, "mine.nft", domains)):
         for namespace, device in ((bare_lab.router6, "to-x"), (bare_lab.translator, "to-r6")):
             namespace.ip(f"-6 neighbour flush dev {device}")
         assert bare_lab.router6.call(ping, TRANSLATOR[1]).ok
@@ -257,6 +259,10 @@ def host_on_ipv6(lab: Lab, directory: Path, rules: str) -> Iterator[None]:
         yield
 
 
+def clat_domains() -> tuple[Domain, ...]:
+    return config.parse(in_lab(XLAT / "clat.toml", LAB), "clat.toml").domains
+
+
 def test_ipv4_of_a_host_on_an_ipv6_only_network_crosses(clat: Lab) -> None:
     assert clat.translator.call(ping, HOST6_4).ok
     with UdpEcho(clat.host6, HOST6_PREFIX) as echo:
@@ -272,6 +278,21 @@ def test_routers_outside_the_prefix_are_heard(clat: Lab) -> None:
     with UdpEcho(clat.host6, HOST6_NARROW) as echo:
         assert clat.translator.call(path_mtu, HOST6_NARROW_4, echo.port).mtu == NARROW_MTU - 20
     assert clat.translator.call(traceroute, HOST6_4)[-1].address == HOST6_4
+
+
+@pytest.mark.parametrize("clat", ["clat"], indirect=True)
+def test_its_translated_address_may_be_one_of_its_interfaces_too(clat: Lab) -> None:
+    clat.translator.ip(f"address add {CLAT6}/128 dev lo nodad")
+    try:
+        with clat.translator.entered():
+            found = check_live(program(in_lab(XLAT / "clat.nft", LAB), "clat.nft", clat_domains()))
+        assert "local-address" not in {finding.code for finding in found}
+        assert clat.translator.call(ping, HOST6_4).ok
+        assert clat.router6.call(ping, CLAT6).ok  # from outside prefix6: as IPv6
+        with UdpEcho(clat.host6, HOST6_NARROW) as echo:
+            assert clat.translator.call(path_mtu, HOST6_NARROW_4, echo.port).mtu == NARROW_MTU - 20
+    finally:
+        clat.translator.ip(f"address del {CLAT6}/128 dev lo")
 
 
 @pytest.mark.parametrize("clat", ["clat"], indirect=True)

@@ -3,19 +3,23 @@
 import re
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from nfxlat.judgement import Severity
+from nfxlat.lab.example_rules import FILES, example
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.builtin import compile_builtin, contents, owner, tables, text
 from nfxlat.nft.language.compile import Compiled
 from nfxlat.nft.language.program import program
+from nfxlat.nft.shipped import RULES
 from nfxlat.queues import Queues
 from nfxlat.terms import Model, Role
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 CASES: tuple[tuple[Role, Model], ...] = (
     ("router", "hook"),
     ("host", "hook"),
@@ -43,6 +47,24 @@ def test_the_text_is_a_sound_program_without_an_address(role: Role, model: Model
     assert [finding for finding in check(found) if finding.severity is not Severity.NOTE] == []
     assert not re.search(r"\d+\.\d+\.\d+|2001:", source)
     assert len(found.statements) == {"device": 0, "hook": 4 if role == "router" else 3, "route": 4}[model]
+
+
+@EACH
+def test_compiled_it_equals_its_golden_file(role: Role, model: Model) -> None:
+    """tests/golden: for a name with marks in it, natively."""
+    name = next(name for name, case in FILES.items() if case == (role, model))
+    assert (
+        compiled(role, model, domain("203.0.113.2", name="clat-1_a")).text == (GOLDEN / f"rules-{name}.nft").read_text()
+    )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_rules_is_what_the_generator_makes(name: str) -> None:
+    assert (RULES / f"{name}.nft").read_text() == example(name), "python -m nfxlat.lab.example_rules rules"
+
+
+def test_no_other_file_of_rules_is_there() -> None:
+    assert {file.stem for file in RULES.glob("*.nft")} == set(FILES)
 
 
 @EACH

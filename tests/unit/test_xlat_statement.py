@@ -81,11 +81,12 @@ def test_the_word_elsewhere_is_no_statement(text: str) -> None:
     assert parsed(text) == []
 
 
-def test_shipped_templates_hold_no_statement_and_are_understood() -> None:
-    for name in ("router4", "router6", "host"):
+def test_shipped_rules_hold_no_statement_and_are_understood() -> None:
+    for name in ("router", "host", "route"):
         source = scan((RULES / f"{name}.nft").read_text(), name)
         assert statements(source) == []
-        assert source.chains["ip6" if name == "router6" else "ip", "nfxlat_siit0", "queue_tcp"].base is None
+        assert source.chains["ip", "nfxlat_siit0", "xlat_to_siit0_tcp"].base is None
+        assert source.chains["ip6", "nfxlat_siit0", "xlat_from_siit0_tcp"].base is None
 
 
 def test_variables_stand_for_prefixes_mappings_and_table_names() -> None:

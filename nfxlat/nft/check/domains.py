@@ -8,7 +8,7 @@ from typing import TypeVar
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.surroundings import Domains
 from nfxlat.nft.check.place import VERSIONS
-from nfxlat.nft.language.chains import intercepted, own_table
+from nfxlat.nft.language.chains import intercepted, own_table, table_of
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.statement import TAKES
 from nfxlat.terms import FAMILIES
@@ -43,7 +43,12 @@ def _one_way(program: Program, domain: Domain) -> Iterator[Finding]:
 def _output(program: Program, domain: Domain) -> Iterator[Finding]:
     for direction, family in TAKES.items():
         if intercepted(program.role(domain), family) and "output" not in program.hooks(domain, direction):
-            facts = {"family": family, "version": VERSIONS[family], "domain": domain.name, "table": own_table(domain)}
+            facts = {
+                "family": family,
+                "version": VERSIONS[family],
+                "domain": domain.name,
+                "table": table_of(program, domain, family)[1],
+            }
             yield Domains.OUTPUT.at(_at(program, domain), **facts)
 
 
@@ -59,7 +64,8 @@ def _loops(program: Program, domain: Domain) -> Iterator[Finding]:
 
 def _name(program: Program, domain: Domain) -> Iterator[Finding]:
     for family in FAMILIES:
-        if table := program.source.tables.get((family, own_table(domain))):
+        table = program.source.tables.get((family, own_table(domain)))
+        if table is not None and table.key == table_of(program, domain, family):
             where = program.source.place(table.blocks[0][0].start if table.blocks else 0)
             yield Domains.NAME.at(where, table=f"{family} {table.name}")
 

@@ -151,7 +151,7 @@ class _Maker:
     def _of_domain(self, domain: Domain, direction: str, ip: str) -> None:
         """What the domain needs whatever the rules select: at home in the file, or in a table of its own."""
         home = chains.home(self._program, domain, ip)
-        key, output = home or (ip, chains.own_table(domain)), self._own_output(domain, direction)
+        key, output = chains.table_of(self._program, domain, ip), self._own_output(domain, direction)
         headed = (self._program.source.chains[name].base for name in self._headed if name[:2] == home)
         hooks = {base.hook for base in headed if base is not None}
         items = [

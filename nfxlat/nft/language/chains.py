@@ -88,6 +88,11 @@ def home(program: Program, domain: Domain, ip: str) -> tuple[str, str] | None:
     return table.key if table is not None and table.blocks else None
 
 
+def table_of(program: Program, domain: Domain, ip: str) -> tuple[str, str]:
+    """Where all goes that the domain needs in the family."""
+    return home(program, domain, ip) or (ip, own_table(domain))
+
+
 def queue_chains(family: str, table: str, domain: Domain, direction: str, queues: Queues) -> list[QueueChain]:
     """Two for each worker."""
     guard = guard_chain(domain, direction)
