@@ -36,6 +36,7 @@ __all__ = [
     "configure",
     "create_or_adopt",
     "in_namespace",
+    "is_ours",
     "remove",
     "remove_named",
     "sweep",
@@ -93,7 +94,7 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
     created = False
     with IPRoute() as ipr:
         near = link_of(ipr, name)
-        if near is not None and not _is_ours(near):
+        if near is not None and not is_ours(near):
             raise OperatorError(
                 "a device of this name already exists, and is not a domain device",
                 where=name,
@@ -123,7 +124,7 @@ def remove_named(name: str) -> bool:
     """The same for the domain `name` of the calling thread's namespace; False where there was no device."""
     with IPRoute() as ipr:
         near = link_of(ipr, name)
-        found = near is not None and _is_ours(near)
+        found = near is not None and is_ours(near)
         if near is not None and found:
             delete_link(ipr, near)
     netns.unpin(far_namespace(name))
@@ -144,7 +145,7 @@ def sweep() -> list[str]:
     return gone
 
 
-def _is_ours(link: Any) -> bool:
+def is_ours(link: Any) -> bool:
     """A veth with our near MAC: nobody else gives that one."""
     kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
     return bool(kind == "veth" and link.get_attr("IFLA_ADDRESS") == NEAR_MAC.hex(":"))

@@ -12,23 +12,28 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import ATTRIBUTE, NETLINK_ROUTE, attribute, chosen, u32
 
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 6, 7, 8, 15
+RTM_NEWLINK, RTM_DELLINK, RTM_DELADDR, RTM_NEWNETCONF = 16, 17, 21, 80
+RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_MULTIPATH, RTA_TABLE = 1, 4, 6, 7, 8, 9, 15
 RTAX_MTU = 2
 RTN_UNICAST, RTN_UNREACHABLE, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE = 1, 7, 253, 0
 RT_TABLE_MAIN = 254
 KINDS = 256  # of routes that are remembered while they are listed
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
-_LENGTH_AT, _TABLE_AT, _PROTOCOL_AT = 1, 4, 5
+_LENGTH_AT, _TABLE_AT, _PROTOCOL_AT, _KIND_AT = 1, 4, 5, 7
 _PLACE = frozenset((RTA_DST, RTA_PRIORITY))
+_LEADS = frozenset((RTA_DST, RTA_PRIORITY, RTA_OIF, RTA_MULTIPATH))
+
+Object = TypeVar("Object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +73,55 @@ def apply(kind: int, requests: Iterable[tuple[Request, int]]) -> Generator[tuple
         yield from connection.apply((kind, flags, request.body()) for request, flags in requests)
 
 
+class TableRoute(NamedTuple):
+    """A route of the main table. `destination`: packed, b"" for the default route. `interfaces`: of all next hops."""
+
+    destination: bytes
+    length: int
+    metric: int
+    kind: int
+    interfaces: tuple[int, ...]
+
+
+def table(family: int) -> list[TableRoute]:
+    """All routes of the main table. Raises OperatorError where the kernel refuses to list them."""
+
+    def read(body: bytes) -> TableRoute | None:
+        if body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family:
+            return None
+        found = chosen(body, _LEADS, _RTMSG.size)
+        hops = [found[RTA_OIF]] if RTA_OIF in found else _next_hops(found.get(RTA_MULTIPATH, b""))
+        interfaces = tuple(int.from_bytes(hop, sys.byteorder) for hop in hops)
+        return TableRoute(found.get(RTA_DST, b""), body[_LENGTH_AT], _metric(found), body[_KIND_AT], interfaces)
+
+    return _listed(family, read)
+
+
+def _next_hops(data: bytes) -> Iterator[bytes]:
+    """The interface's index in each struct rtnexthop: length u16, flags u8, hops u8, index s32, attributes."""
+    at = 0
+    while at + 8 <= len(data) and (length := int.from_bytes(data[at : at + 2], sys.byteorder)) >= 8:
+        yield data[at + 4 : at + 8]
+        at += (length + 3) & ~3
+
+
+def protocol_of(body: bytes) -> int:
+    """Who made the route of a message's body; 0 where it is too short to tell."""
+    return body[_PROTOCOL_AT] if len(body) > _PROTOCOL_AT else 0
+
+
 def routes(family: int, protocol: int) -> list[tuple[bytes, int, int]]:
     """(destination, length, metric) of the main table's routes of a protocol; b"" for the default route's.
 
     Raises OperatorError where the kernel refuses to list them.
     """
+    return _listed(family, _reader(family, protocol))
 
+
+def _listed(family: int, read: Callable[[bytes], Object | None]) -> list[Object]:
     try:
         with Connection(NETLINK_ROUTE) as connection:
-            return connection.dump(RTM_GETROUTE, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), _reader(family, protocol))
+            return connection.dump(RTM_GETROUTE, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), read)
     except OSError as error:
         raise OperatorError(f"cannot be listed: {os.strerror(error.errno or 0)}", where="routes") from None
 

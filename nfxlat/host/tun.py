@@ -50,9 +50,15 @@ def create_or_adopt(name: str, *, report: Report) -> bool:
             fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
             ipr.link("set", index=socket.if_nametoindex(name), ifalias=ALIAS)
             os.close(descriptor)
-        ipr.link("set", index=configure(ipr, name), txqlen=QUEUE_LENGTH)
+    bring_up(name)
     report(f"device {name} {'created' if there is None else 'taken over'} (TUN, persistent)")
     return there is None
+
+
+def bring_up(name: str) -> None:
+    """Bring the TUN `name` up again, as it was made."""
+    with IPRoute() as ipr:
+        ipr.link("set", index=configure(ipr, name), txqlen=QUEUE_LENGTH)
 
 
 def open_queue(name: str) -> tuple[int, bool]:

@@ -1,10 +1,11 @@
-"""What is missing of a plan on a host, told by names that an operator can look up."""
+"""What a host lacks of a plan, or of what a record says was made, told by names that an operator can look up."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from nfxlat.plan.plan import Plan
+from nfxlat.plan.record import Record
 from nfxlat.plan.routes import Place, Route
 from nfxlat.plan.sysctls import Sysctl
 
@@ -13,8 +14,31 @@ SHOWN = 4  # names of a kind; more are told as a number
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be there: of a plan, or of a record. `tun`: what kind of device."""
+
+    device: str
+    tun: bool
+    addresses: tuple[str, ...]
+    routes: tuple[Route, ...]
+    shared: frozenset[str]
+    sysctls: tuple[Sysctl, ...]
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> "Wanted":
+        kind = plan.device.kind == "tun"
+        return cls(plan.device.name, kind, plan.addresses, plan.routes, plan.shared, plan.sysctls)
+
+    @classmethod
+    def of_record(cls, domain: str, record: Record) -> "Wanted":
+        sysctls = tuple(Sysctl(group, "1", group) for group in record.groups)
+        tun = record.kind == "tun"
+        return cls(domain, tun, record.addresses, record.routes, frozenset(record.shared), sysctls)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """What of a plan was looked for and is there.
+    """What of it was looked for and is there.
 
     `device`: "up", "down", "missing", or "foreign" (another device of that name). `routes`: what stands at each place
     of the main table, by the interface's name (None: unreachable); several where next hops are several. `sysctls`:
@@ -28,26 +52,29 @@ class Found:
 
 
 class Lack(NamedTuple):
-    """One thing that the plan wants and the host has not; `what` is how it is found by hand."""
+    """One thing that is wanted and not there; `what` is how it is found by hand."""
 
     kind: Kind
     what: str
 
 
-def lacks(plan: Plan, found: Found) -> list[Lack]:
+def lacks(wanted: Wanted, found: Found) -> list[Lack]:
     """All that is missing, in the order in which it is made."""
-    missing_routes = (Lack("route", str(route)) for route in lacking_routes(plan, found))
-    return [*_device(plan, found), *_addresses(plan, found), *missing_routes, *_sysctls(plan, found)]
+    missing_routes = (Lack("route", str(route)) for route in wanted.routes if not _stands(route, wanted, found))
+    return [*_device(wanted, found), *_addresses(wanted, found), *missing_routes, *_sysctls(wanted, found)]
 
 
-def lacking_routes(plan: Plan, found: Found) -> list[Route]:
-    """Routes that are not there. One that domains share may lead into the device of any of them."""
-    return [route for route in plan.routes if not _stands(route, route.network in plan.shared, found)]
+def unended(wanted: Wanted, found: Found) -> list[Route]:
+    """Routes in whose place nothing of the kind stands, whatever its metric: packets to the prefix take others."""
+    leads: dict[str, set[str | None]] = {}
+    for (network, _), devices in found.routes.items():
+        leads.setdefault(network, set()).update(devices)
+    return [route for route in wanted.routes if not _leads(route, wanted, leads.get(route.network, set()))]
 
 
-def lacking_sysctls(plan: Plan, found: Found) -> list[Sysctl]:
+def lacking_sysctls(wanted: Wanted, found: Found) -> list[Sysctl]:
     """Those that exist and have another value."""
-    return [wanted for wanted in plan.sysctls if found.sysctls.get(wanted.key, wanted.value) != wanted.value]
+    return [one for one in wanted.sysctls if found.sysctls.get(one.key, one.value) != one.value]
 
 
 def told(missing: list[Lack]) -> str:
@@ -60,24 +87,28 @@ def told(missing: list[Lack]) -> str:
     return "; ".join(parts)
 
 
-def _device(plan: Plan, found: Found) -> Iterator[Lack]:
+def _device(wanted: Wanted, found: Found) -> Iterator[Lack]:
     if found.device != "up":
-        yield Lack("device", f"{plan.device.name} ({found.device})")
+        yield Lack("device", f"{wanted.device} ({found.device})")
 
 
-def _addresses(plan: Plan, found: Found) -> Iterator[Lack]:
-    for address in plan.addresses:
+def _addresses(wanted: Wanted, found: Found) -> Iterator[Lack]:
+    for address in wanted.addresses:
         if address not in found.addresses:
-            yield Lack("address", f"{address}/32 dev {plan.device.name}")
+            yield Lack("address", f"{address}/32 dev {wanted.device}")
 
 
-def _sysctls(plan: Plan, found: Found) -> Iterator[Lack]:
-    for wanted in lacking_sysctls(plan, found):
-        yield Lack("sysctl", f"{wanted} (it is {found.sysctls[wanted.key]})")
+def _sysctls(wanted: Wanted, found: Found) -> Iterator[Lack]:
+    for one in lacking_sysctls(wanted, found):
+        yield Lack("sysctl", f"{one} (it is {found.sysctls[one.key]})")
 
 
-def _stands(route: Route, shared: bool, found: Found) -> bool:
-    devices = found.routes.get(route.place, frozenset())
-    if route.device is not None and shared:
+def _stands(route: Route, wanted: Wanted, found: Found) -> bool:
+    return _leads(route, wanted, found.routes.get(route.place, frozenset()))
+
+
+def _leads(route: Route, wanted: Wanted, devices: set[str | None] | frozenset[str | None]) -> bool:
+    """Whether one of `devices` is the route's; where domains share it, any of theirs."""
+    if route.device is not None and route.network in wanted.shared:
         return any(device is not None for device in devices)
     return route.device in devices

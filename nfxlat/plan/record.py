@@ -24,14 +24,15 @@ class Record:
     """What may stand of one domain.
 
     `device`, `kind`: the device that is ours to remove ("" where there is none, or it is kept). `tables`: nft tables
-    (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. What other domains share (sysctls,
-    routes of error sources) is in a record of its own, with its users (nfxlat.host.shared).
+    (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. What other domains may have too
+    (`groups` of sysctls, routes to `shared` prefixes) is in a record of its own, with its users (nfxlat.host.shared).
     """
 
     device: str = ""
     kind: Literal["", "veth", "tun"] = ""
     addresses: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
+    shared: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     clsact: tuple[int, ...] = ()
@@ -45,6 +46,7 @@ class Record:
             kind=plan.device.kind if own else "",
             addresses=_union(self.addresses, plan.addresses),
             routes=_union(self.routes, plan.routes),
+            shared=_union(self.shared, tuple(sorted(plan.shared))),
             groups=_union(self.groups, groups(plan)),
             tables=_union(self.tables, tables),
         )
@@ -69,6 +71,7 @@ def decode(data: Mapping[str, Any]) -> Record:
             kind=_kind(data["kind"]),
             addresses=tuple(_text(each) for each in data["addresses"]),
             routes=tuple(_route(each) for each in data["routes"]),
+            shared=tuple(_text(each) for each in data["shared"]),
             groups=tuple(_text(each) for each in data["groups"]),
             tables=tuple((_text(family), _text(name)) for family, name in data["tables"]),
             clsact=tuple(_number(each) for each in data["clsact"]),

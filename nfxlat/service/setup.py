@@ -123,9 +123,14 @@ class Setup:
 
     def repair(self) -> None:
         """Make again what stood and is gone, rules aside. Raises OperatorError where that cannot be."""
-        assert self.stands is not None
+        plan = self.stands
+        assert plan is not None
         with self._quiet():
-            self._grow(None, self.stands, self._record)
+            if self.index and plan.device.kind == "tun":  # it is in use: by us
+                tun.bring_up(plan.device.name)
+            else:
+                self._make_device(plan)
+            self._grow(plan, plan, self._record, whole=True)
 
     @property
     def index(self) -> int:
@@ -191,14 +196,15 @@ class Setup:
 
     # --- what comes ---
 
-    def _grow(self, old: Plan | None, new: Plan, former: Record) -> None:
-        """Make what `new` needs beside `old`; without an old one all of it, in the place of what `former` tells of."""
+    def _grow(self, old: Plan | None, new: Plan, former: Record, *, whole: bool = False) -> None:
+        """Make what `new` needs beside `old`; without an old one, or `whole`, all of it, in the place of what `former`
+        tells of."""
         if old is None or old.device != new.device:
             self._make_device(new)
         self._add_addresses(new)
-        standing = set(old.routes) if old is not None else set()
+        standing = set(old.routes) if old is not None and not whole else set()
         wanted = [route for route in new.routes if route not in standing]
-        stood = {route.place for route in standing} if old is not None else routes.ours(former.routes)
+        stood = {route.place for route in standing} or routes.ours(former.routes)
         self._add_routes(new, wanted, stood)
         sysctl.set_all([one for one in new.sysctls if not one.group], self._report)
         for group in records.groups(new):

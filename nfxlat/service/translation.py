@@ -24,6 +24,7 @@ from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.service.control import Control
+from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, MessageError, Node, PathMtu
 from nfxlat.service.notify import notify
@@ -31,7 +32,7 @@ from nfxlat.service.options import Options
 from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
 from nfxlat.service.reload import Reload
-from nfxlat.service.rules_watch import RulesWatch
+from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
 from nfxlat.service.supervisor import Supervisor
@@ -54,7 +55,8 @@ class Service:
         self._rule_path = "none"
         self._setup: Setup | None = None
         self._stamp: Stamp | None = None
-        self._watch: RulesWatch | None = None
+        self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
+        self._host: HostWatch | None = None
         self._node = Node(local=local_addresses())
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._loop = Loop()
@@ -82,7 +84,7 @@ class Service:
             self._prepare_host(stack)
             self._shares = self._point.attach(stack, self._device, self._counters)
             self._watch_node(stack)
-            self._watch_rules(stack)
+            self._watch_host(stack)
             self._work()
             result = self.summary()
             self.write_summary(result)
@@ -116,11 +118,26 @@ class Service:
             self._loop.on_readable(stamp, interfaces_changed)
         self._look_at_node()
 
-    def _watch_rules(self, stack: ExitStack) -> None:
-        """Follow what others change of rules."""
-        self._watch = RulesWatch(self._setup, self._point.queues, self._report, self._loop.later)
-        stack.callback(self._watch.close)
-        self._loop.on_readable(self._watch, self._watch.changed)
+    def _watch_host(self, stack: ExitStack) -> None:
+        """Follow what others change of rules, and of what --setup owns."""
+        later = self._loop.later
+        if self._setup is None:
+            self._rules = OperatorsRulesWatch(self._point.queues, self._report, later)
+        else:
+            self._rules = OwnRulesWatch(self._setup, self._report, later)
+            self._host = HostWatch(self._setup, self._report, later, lambda: self._device_remade(stack))
+            stack.callback(self._host.close)
+            self._loop.on_readable(self._host, self._host.changed)
+        stack.callback(self._rules.close)
+        self._loop.on_readable(self._rules, self._rules.changed)
+
+    def _device_remade(self, stack: ExitStack) -> None:
+        """The former device is gone, and what was open into it is dead: the workers that come now have the new one."""
+        assert self._setup is not None
+        self._device = self._setup.device
+        self._shares = self._point.attach(stack, self._device, self._counters)
+        self._supervisor.prepare()
+        self._supervisor.succeed()
 
     def _look_at_node(self) -> None:
         """Tell the workers what has changed of this node."""
@@ -199,7 +216,8 @@ class Service:
             "seconds": round(time.monotonic() - self._started, 3),
             "workers_restarted": self._supervisor.restarts,
             "reloads": self._reload.counts,
-            "rules": self._watch.counts if self._watch is not None else None,
+            "rules": self._rules.counts if self._rules is not None else None,
+            "host": self._host.counts if self._host is not None else None,
             **summary(self._counters),
             "queues": self._point.losses(),
         }

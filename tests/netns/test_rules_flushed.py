@@ -15,7 +15,7 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6_4, HOST6_EAM4, Lab
 from nfxlat.nft.kernel import compat, load
-from nfxlat.service.rules_watch import REPAIRS
+from nfxlat.service.repairs import REPAIRS
 
 FIREWALL = """\
 flush ruleset

@@ -4,8 +4,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from nfxlat.plan.compare import Found, Lack, lacking_routes, lacks, told
+from nfxlat.plan.compare import Found, Lack, Wanted, lacks, told, unended
 from nfxlat.plan.plan import Plan, plan
+from nfxlat.plan.record import Record
 from nfxlat.plan.routes import DEFAULT4, HOST_METRIC
 from nfxlat.queues import Queues
 from nfxlat.xlat.domain import Domain
@@ -35,14 +36,14 @@ def whole(meant: Plan) -> Found:
 
 @pytest.mark.parametrize("meant", [ROUTER, HOST], ids=["router", "host"])
 def test_nothing_lacks_where_all_is_there(meant: Plan) -> None:
-    assert lacks(meant, whole(meant)) == []
+    assert lacks(Wanted.of_plan(meant), whole(meant)) == []
 
 
 def test_each_thing_that_is_gone_is_named_as_it_is_found_by_hand() -> None:
     there = whole(HOST)
     routes = {place: found for place, found in there.routes.items() if place != (str(DEFAULT4), HOST_METRIC)}
     found = Found("down", frozenset(), routes, {"net/ipv6/conf/siit0/disable_ipv6": "1"})
-    assert lacks(HOST, found) == [
+    assert lacks(Wanted.of_plan(HOST), found) == [
         Lack("device", "siit0 (down)"),
         Lack("address", "192.0.0.1/32 dev siit0"),
         Lack("route", "default dev siit0 metric 2048 mtu 1480"),
@@ -53,19 +54,39 @@ def test_each_thing_that_is_gone_is_named_as_it_is_found_by_hand() -> None:
 def test_a_route_into_another_device_is_not_ours_unless_domains_share_it() -> None:
     there = whole(ROUTER)
     elsewhere = {place: frozenset({"siit1"}) if None not in found else found for place, found in there.routes.items()}
-    missing = lacking_routes(ROUTER, Found("up", routes=elsewhere))
+    wanted = Wanted.of_plan(ROUTER)
+    missing = unended(wanted, Found("up", routes=elsewhere))
     assert [route.network for route in missing] == ["198.51.100.0/24", "2001:db8:64::/96"]
+    named = [lack.what for lack in lacks(wanted, Found("up", routes=elsewhere)) if lack.kind == "route"]
+    assert named == [str(route) for route in missing]
 
 
 def test_an_unreachable_route_is_looked_for_too() -> None:
     there = whole(ROUTER)
     open_ = {place: found for place, found in there.routes.items() if None not in found}
-    missing = lacking_routes(ROUTER, Found("up", routes=open_))
+    missing = unended(Wanted.of_plan(ROUTER), Found("up", routes=open_))
     assert [route.device for route in missing] == [None, None, None]
 
 
+def test_a_route_of_another_metric_ends_the_prefix_but_is_not_the_one_that_was_made() -> None:
+    there = whole(ROUTER)
+    moved = {(network, metric + 1): found for (network, metric), found in there.routes.items()}
+    wanted, found = Wanted.of_plan(ROUTER), Found("up", routes=moved)
+    assert unended(wanted, found) == []
+    assert len([lack for lack in lacks(wanted, found) if lack.kind == "route"]) == len(ROUTER.routes)
+
+
+@pytest.mark.parametrize("meant", [ROUTER, HOST], ids=["router", "host"])
+def test_what_a_record_tells_of_is_looked_for_as_the_plan_s(meant: Plan) -> None:
+    wanted = Wanted.of_record(meant.name, Record().covering(meant, ()))
+    assert (wanted.device, wanted.routes, wanted.shared) == (meant.device.name, meant.routes, meant.shared)
+    assert lacks(wanted, whole(meant)) == []
+    off = Found("up", frozenset(meant.addresses), whole(meant).routes, {"net/ipv4/ip_forward": "0"})
+    assert [lack.kind for lack in lacks(wanted, off)] == ["sysctl"] * (meant is ROUTER)
+
+
 def test_a_sysctl_that_does_not_exist_is_nothing_to_tell() -> None:
-    assert lacks(HOST, Found("up", frozenset(HOST.addresses), whole(HOST).routes, {})) == []
+    assert lacks(Wanted.of_plan(HOST), Found("up", frozenset(HOST.addresses), whole(HOST).routes, {})) == []
 
 
 def test_a_line_names_some_of_many() -> None:

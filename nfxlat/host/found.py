@@ -1,0 +1,54 @@
+"""What of a plan is there, in the calling thread's network namespace; nfxlat.plan.compare tells what is not."""
+
+import socket
+from typing import Literal
+
+from pyroute2 import IPRoute
+
+from nfxlat.host import device, rtnetlink, sysctl, tun
+from nfxlat.host.links import link_of
+from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
+from nfxlat.plan.compare import Found, Wanted
+from nfxlat.plan.routes import Place
+
+IFF_UP = 0x1  # linux/if.h
+
+
+def look(wanted: Wanted) -> Found:
+    """Look for all of it. Raises OperatorError without the right to look."""
+    present, addresses = _device(wanted)
+    values = ((one.key, sysctl.read(one.key)) for one in wanted.sysctls)
+    return Found(
+        present,
+        addresses,
+        routes({route.network for route in wanted.routes}),
+        {key: value for key, value in values if value is not None},
+    )
+
+
+def _device(wanted: Wanted) -> tuple[Literal["up", "down", "missing", "foreign"], frozenset[str]]:
+    with IPRoute() as ipr:
+        link = link_of(ipr, wanted.device)
+        if link is None:
+            return "missing", frozenset()
+        if not (tun.is_ours(link) if wanted.tun else device.is_ours(link)):
+            return "foreign", frozenset()
+        messages = ipr.get_addr(family=socket.AF_INET, index=link["index"]) if wanted.addresses else ()
+        found = frozenset(message.get_attr("IFA_LOCAL") for message in messages)
+        return "up" if link["flags"] & IFF_UP else "down", found
+
+
+def routes(networks: set[str]) -> dict[Place, frozenset[str | None]]:
+    """What stands in the main table for these prefixes: names of interfaces, None for unreachable."""
+    names: dict[int, str | None] = dict(socket.if_nameindex())
+    found: dict[Place, frozenset[str | None]] = {}
+    for family, octets in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
+        wanted = {network for network in networks if (":" in network) == (family == socket.AF_INET6)}
+        for route in rtnetlink.table(family) if wanted else ():
+            network = f"{socket.inet_ntop(family, route.destination or bytes(octets))}/{route.length}"
+            if network in wanted and route.kind in (RTN_UNICAST, RTN_UNREACHABLE):
+                leads = (names.get(index, f"#{index}") for index in route.interfaces)
+                new = frozenset([None] if route.kind == RTN_UNREACHABLE else leads)
+                place = network, route.metric
+                found[place] = found.get(place, frozenset()) | new
+    return found

@@ -1,0 +1,147 @@
+"""What others take away of what --setup owns: noticed within a second, told by name, put back; traffic goes on.
+
+host4 --- router4 --- translator --- router6 --- host6
+"""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from nfxlat.lab.netns import wait_for
+from nfxlat.lab.probe import ping
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, Lab
+from nfxlat.service.repairs import REPAIRS
+
+CLAT = ("--role", "host", "--prefix6", "2001:db8:64::/96", "--eam", "192.0.0.1=2001:db8:1::64")
+
+
+def told(process: TranslatorProcess, words: str, times: int = 1) -> float:
+    """Wait until it has said so; the seconds that took."""
+    began = time.monotonic()
+    wait_for(lambda: sum(words in line for line in process.output()) >= times, words, 10)
+    return time.monotonic() - began
+
+
+def host_lines(process: TranslatorProcess) -> list[str]:
+    return [line for line in process.output() if line.startswith("host: ")]
+
+
+def state(lab: Lab) -> tuple[str, ...]:
+    """Routes, addresses and sysctls, without the numbers of interfaces."""
+    routes = [lab.translator.ip(f"{family} route show proto 118") for family in ("-4", "-6")]
+    addresses = re.sub(r"(?m)^\d+: ", "", lab.translator.ip("-o -4 address show dev siit0"))
+    keys = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.siit0.forwarding")
+    return (*("\n".join(sorted(text.splitlines())) for text in routes), addresses, *map(lab.translator.sysctl, keys))
+
+
+def both_ways(lab: Lab) -> bool:
+    return bool(lab.host4.call(ping, HOST6_EAM4).ok and lab.host6.call(ping, HOST4_6, HOST6).ok)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("link del siit0", "device siit0 (missing)"),
+        ("link set siit0 down", "device siit0 (down)"),
+        ("route flush proto 118", "unreachable 198.51.100.0/24"),
+        ("-6 route flush proto 118", "2001:db8:64::/96 dev siit0"),
+        ("route del unreachable 198.51.100.0/24 metric 4294967295", "route unreachable 198.51.100.0/24 metric"),
+    ],
+)
+def test_what_is_taken_away_is_told_and_comes_back(
+    lab: Lab, process: TranslatorProcess, command: str, names: str
+) -> None:
+    before = state(lab)
+    lab.translator.ip(command)
+    assert told(process, "; repaired") < 2
+    (line,) = host_lines(process)
+    assert names in line
+    assert state(lab) == before
+    assert both_ways(lab)
+    assert process.summary()["host"] == {"lost": 1, "repaired": 1}
+
+
+def test_a_route_in_the_place_of_ours_is_told_once_and_left_alone(lab: Lab, process: TranslatorProcess) -> None:
+    before = state(lab)
+    lab.translator.ip("route replace 198.51.100.0/24 via 192.0.2.17")
+    told(process, "cannot be repaired: ")
+    told(process, "cannot be repaired: ")
+    assert "via 192.0.2.17" in lab.translator.ip("route show 198.51.100.0/24")
+    assert process.summary()["host"] == {"lost": 1, "repaired": 0}
+    lab.translator.ip("route del 198.51.100.0/24 via 192.0.2.17")
+    told(process, "; repaired")
+    assert state(lab) == before
+    assert len(host_lines(process)) == 2
+    assert process.summary()["host"] == {"lost": 1, "repaired": 1}
+
+
+@pytest.mark.parametrize("key", ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"])
+def test_forwarding_that_another_tool_switches_off_is_switched_on_again(
+    lab: Lab, process: TranslatorProcess, key: str
+) -> None:
+    lab.translator.sysctl(key, 0)
+    assert told(process, "; repaired") < 2
+    assert f"sysctl {key} 1 (it is 0)" in host_lines(process)[0]
+    assert both_ways(lab)
+    process.stop()
+    assert lab.translator.sysctl(key) == "0"  # as it was before the first time
+
+
+@pytest.mark.parametrize("run_arguments", [("--model", "route"), ("--model", "device"), ("--workers", "2")])
+def test_a_device_that_is_deleted_is_made_anew_and_the_workers_use_it(lab: Lab, process: TranslatorProcess) -> None:
+    for round_ in (1, 2):
+        lab.translator.ip("link del siit0")
+        told(process, "; repaired", round_)
+        assert both_ways(lab)
+    assert process.summary()["workers_restarted"] == 0
+
+
+@pytest.mark.parametrize("run_arguments", [("--model", "device")])
+def test_a_tun_that_goes_down_comes_up_while_it_is_in_use(lab: Lab, process: TranslatorProcess) -> None:
+    before = state(lab)
+    lab.translator.ip("link set siit0 down")
+    told(process, "; repaired")
+    assert state(lab) == before
+    assert both_ways(lab)
+
+
+@pytest.fixture
+def clat(bare_lab: Lab) -> Iterator[tuple[Lab, TranslatorProcess]]:
+    bare_lab.router6.ip("route add 2001:db8:1::64/128 via 2001:db8:1::1")
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, *CLAT) as process:
+        yield bare_lab, process
+
+
+@pytest.mark.parametrize("command", ["address flush dev siit0", "route flush proto 118", "link set siit0 down"])
+def test_a_host_keeps_its_address_and_its_default_route(clat: tuple[Lab, TranslatorProcess], command: str) -> None:
+    lab, process = clat
+    before = state(lab)
+    assert lab.translator.call(ping, HOST6_4, "192.0.0.1").ok
+    lab.translator.ip(command)
+    told(process, "; repaired")
+    assert state(lab) == before
+    assert lab.translator.call(ping, HOST6_4, "192.0.0.1").ok
+
+
+def test_two_tools_that_undo_each_other_do_not_go_on_for_ever(lab: Lab, process: TranslatorProcess) -> None:
+    for number in range(1, REPAIRS + 1):
+        lab.translator.ip("route flush proto 118")
+        told(process, "; repaired", number)
+    lab.translator.ip("route flush proto 118")
+    told(process, f"for the {REPAIRS + 1}th time within a minute: not repaired")
+    assert lab.translator.ip("route show proto 118") == ""
+    assert process.summary()["host"] == {"lost": REPAIRS + 1, "repaired": REPAIRS}
+
+
+def test_changes_of_others_are_not_ours(lab: Lab, process: TranslatorProcess) -> None:
+    lab.translator.ip("route add 203.0.113.128/25 via 192.0.2.17")
+    lab.translator.ip("route replace 203.0.113.128/25 via 192.0.2.17 mtu 1400")
+    lab.translator.ip("route del 203.0.113.128/25")
+    lab.translator.ip("link add other type veth peer name other2")
+    lab.translator.ip("link del other")
+    lab.translator.ip("route del unreachable 198.51.100.0/24 metric 4294967295")  # the end of what is to be waited for
+    told(process, "; repaired")
+    assert process.summary()["host"] == {"lost": 1, "repaired": 1}
