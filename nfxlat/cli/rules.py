@@ -8,15 +8,16 @@ from pathlib import Path
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
+from nfxlat.host.facts import facts
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import includes, ruleset
 from nfxlat.nft.language.compile import compile_rules, queues_of
-from nfxlat.nft.language.notes import run_options
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
 from nfxlat.queues import DEFAULT_QUEUE, Queues, checked
 from nfxlat.service.live_check import check_live
+from nfxlat.service.plan_notes import plan_notes, plans, run_options
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -77,7 +78,8 @@ def _compile(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
     queues, owner = _queues(arguments, found), ruleset.owner_of(str(arguments.file))
     _sound(found)
-    print(compile_rules(found, explain=arguments.explain, queues=queues, owner=owner).text, end="")
+    notes = plan_notes(plans(found, queues_of(found, queues), facts).values())
+    print(compile_rules(found, explain=arguments.explain, queues=queues, owner=owner, notes=notes).text, end="")
     return 0
 
 
@@ -113,7 +115,7 @@ def _load(arguments: argparse.Namespace) -> int:
     first = _queues(arguments, found)
     _sound(found)
     owner = ruleset.owner_of(str(arguments.file))
-    compiled = compile_rules(found, native=ruleset.native(), queues=first, owner=owner, notes=False)
+    compiled = compile_rules(found, native=ruleset.native(), queues=first, owner=owner)
     how = ruleset.install(compiled, str(arguments.file))
     if how == "elements":
         print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} updated")

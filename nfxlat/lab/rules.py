@@ -7,8 +7,11 @@ from pathlib import Path
 
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import ruleset
-from nfxlat.nft.language.compile import Compiled, compile_rules
+from nfxlat.nft.language.compile import Compiled, compile_rules, queues_of
 from nfxlat.nft.language.program import Program
+from nfxlat.plan.facts import NOTHING_KNOWN
+from nfxlat.queues import Queues
+from nfxlat.service.plan_notes import plan_notes, plans
 
 
 @contextlib.contextmanager
@@ -25,9 +28,16 @@ def loaded(namespace: Namespace, program: Program) -> Iterator[Compiled]:
                 ruleset.remove(compiled.owner)
 
 
-def prepare(namespace: Namespace, compiled: Compiled) -> list[str]:
-    """Do what the compiled rules say in their comments about the host; those commands."""
-    lines = [line.removeprefix("#").strip() for line in compiled.text.splitlines() if line.startswith("#     ")]
+def explained(program: Program, owner: str | None = None) -> Compiled:
+    """As `nfxlat rules compile` prints it, for a host of which nothing is known."""
+    found = plans(program, queues_of(program, Queues()), lambda domain, role: NOTHING_KNOWN)
+    return compile_rules(program, owner=owner, notes=plan_notes(found.values()))
+
+
+def prepare(namespace: Namespace, program: Program) -> list[str]:
+    """Do what compiled rules say in their comments about the host; those commands."""
+    told = [line for line in explained(program).text.splitlines() if line.startswith("#     ")]
+    lines = [line.removeprefix("#").strip() for line in told]
     commands = [line for line in lines if line.split()[0] in ("ip", "sysctl")]
     for command in commands:
         namespace.run(command.replace(" add ", " replace ", 1).split())

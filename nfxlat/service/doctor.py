@@ -2,6 +2,7 @@
 
 import fcntl
 import importlib.util
+import json
 import os
 import platform
 import struct
@@ -14,11 +15,14 @@ from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, device, managers, netns, offload, registry, state, sysctl, tun
+from nfxlat.host.found import look
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.judgements.surroundings import Others
 from nfxlat.nft.kernel import load
 from nfxlat.plan import sysctls
+from nfxlat.plan.compare import Wanted, lacks, told
+from nfxlat.plan.record import Unreadable, decode
 from nfxlat.service import probes
 
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
@@ -207,7 +211,7 @@ def _left_overs() -> Iterator[Diagnosis]:
     inode = netns.own_inode()
     held = {path.name.removesuffix(f"-{inode}.json"): path for path in state.RUN.glob(f"*-{inode}.json")}
     for name, path in sorted(held.items()):
-        if name == offload.STATE:
+        if name.startswith(":"):  # no domain's: what domains share, and what --tune keeps
             continue
         try:
             running = _is_locked(path)
@@ -217,7 +221,7 @@ def _left_overs() -> Iterator[Diagnosis]:
             )
             continue
         if running:
-            yield Diagnosis(f"domain {name}", State.OK, "set up and running", "by nfxlat run --setup")
+            yield _running(name, path)
         else:
             meaning = "it fails closed: packets to translated prefixes are dropped until nfxlat runs again"
             remedy = "nfxlat run --setup takes it over, and removes it at the end"
@@ -235,6 +239,21 @@ def _left_overs() -> Iterator[Diagnosis]:
             meaning = "of a run without --setup, which may have ended"
             remedy = f"if none is running: ip link del {name}; ip netns del {pinned.name}"
             yield Diagnosis(f"device {name}", State.NOTE, f"far end in {pinned.name}", meaning, remedy)
+
+
+def _running(name: str, path: Path) -> Diagnosis:
+    """Whether what a living set-up has written down is there."""
+    what = f"domain {name}"
+    try:
+        record = decode(json.loads(path.read_text()))
+    except (OSError, ValueError, Unreadable):
+        return Diagnosis(what, State.UNKNOWN, "set up and running", "its record cannot be read")
+    wanted = Wanted.of_record(name, record)
+    missing = lacks(wanted, look(wanted))
+    if not missing:
+        return Diagnosis(what, State.OK, "set up and running", "by nfxlat run --setup")
+    remedy = "nfxlat run puts it back within a second; where it does not, its output says why"
+    return Diagnosis(what, State.MISSING, f"running, but this is gone: {told(missing)}", "traffic may be lost", remedy)
 
 
 def _is_locked(path: Path) -> bool:

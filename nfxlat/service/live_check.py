@@ -2,98 +2,63 @@
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
-
-from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
-from nfxlat.host.routes import FAMILIES
-from nfxlat.host.rtnetlink import RT_TABLE_MAIN, RTN_UNICAST, RTN_UNREACHABLE
+from nfxlat.host.facts import facts
+from nfxlat.host.found import look
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.others import flowtables, stateful, untracked_nat
 from nfxlat.nft.kernel import load
+from nfxlat.nft.language.compile import queues_of
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.scan import scan
 from nfxlat.plan import sysctls
+from nfxlat.plan.compare import Found, Wanted, lacking_sysctls, unended
+from nfxlat.plan.plan import Plan
+from nfxlat.queues import Queues
 from nfxlat.service.live_neighbours import unanswered
+from nfxlat.service.plan_notes import plans
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
-PREFIXES_JUDGED = 64  # of each family and domain; a large EAMT has a route for each entry
-DEFAULT4 = IPv4Network("0.0.0.0/0")
+JUDGED = 64  # routes of a domain; a large EAMT has some for each entry
 
 Network = IPv4Network | IPv6Network
-
-
-class _Route(NamedTuple):
-    network: Network
-    kind: int
-    interface: int | None
-    metric: int
 
 
 def check_live(program: Program) -> list[Finding]:
     """Findings on the calling thread's network namespace. Raises OperatorError without the right to look."""
     found: list[Finding] = []
-    table = _routes()
-    indexes = {name: _interface(name) for name in program.domains}
-    for domain in program.domains.values():
-        role = program.role(domain)
-        index = indexes[domain.name]
-        found += _device(domain, index)
-        found += _terminal_routes(domain, role, {number for number in indexes.values() if number}, index, table)
+    for name, meant in plans(program, queues_of(program, Queues()), facts).items():
+        domain, role, there = program.domains[name], meant.rules.role, look(Wanted.of_plan(meant))
+        found += _device(meant, there)
+        found += _terminal_routes(meant, there)
         found += _addresses(domain, role)
-        found += _sysctls(domain, role)
+        found += _sysctls(meant, there)
         found += unanswered(domain, role)
     found += _ruleset(program)
     return list(dict.fromkeys(found))  # several domains, one forwarding
 
 
-def _interface(name: str) -> int | None:
-    with IPRoute() as ipr:
-        return next(iter(ipr.link_lookup(ifname=name)), None)
+def _device(meant: Plan, found: Found) -> Iterator[Finding]:
+    if found.device == "missing":
+        yield Host.DEVICE.at(f"device {meant.name}", domain=meant.name)
+    for manager, remedy in managers.unguarded(meant.name):
+        yield Host.MANAGER.at(f"device {meant.name}", manager=manager, domain=meant.name, remedy=remedy)
 
 
-def _device(domain: Domain, index: int | None) -> Iterator[Finding]:
-    if index is None:
-        yield Host.DEVICE.at(f"device {domain.name}", domain=domain.name)
-    for manager, remedy in managers.unguarded(domain.name):
-        yield Host.MANAGER.at(f"device {domain.name}", manager=manager, domain=domain.name, remedy=remedy)
-
-
-def _routes() -> list[_Route]:
-    found = []
-    with IPRoute() as ipr:
-        for family in FAMILIES.values():
-            for message in ipr.route("dump", family=family):
-                if (message.get_attr("RTA_TABLE") or message["table"]) != RT_TABLE_MAIN:
-                    continue
-                default = "0.0.0.0" if family == FAMILIES[4] else "::"
-                network = ip_network(f"{message.get_attr('RTA_DST') or default}/{message['dst_len']}")
-                metric = message.get_attr("RTA_PRIORITY") or 0
-                found.append(_Route(network, message["type"], message.get_attr("RTA_OIF"), metric))
-    return found
-
-
-def _terminal_routes(
-    domain: Domain, role: Role, all_indexes: set[int], index: int | None, table: list[_Route]
-) -> Iterator[Finding]:
-    networks: list[Network] = [DEFAULT4] if role == "host" else [*prefixes.terminal4(domain)[:PREFIXES_JUDGED]]
-    networks += prefixes.clat6(domain) if role == "host" else prefixes.terminal6(domain)[:PREFIXES_JUDGED]
-    for network in networks:
+def _terminal_routes(meant: Plan, found: Found) -> Iterator[Finding]:
+    """Prefixes of the plan that do not end as it says; whatever the metric, since rules of one's own may choose it."""
+    for route in unended(Wanted.of_plan(meant), found)[:JUDGED]:
+        network = ip_network(route.network)
         name = prefixes.texts([network])[0] if network.prefixlen else "default"
-        facts = {"ip": "ip -6" if network.version == 6 else "ip", "network": name, "domain": domain.name}
-        here = [route for route in table if route.network == network]
-        good = all_indexes if network == prefixes.DUMMY4 else {index} - {None}  # which domains share
-        if not any(route.kind == RTN_UNICAST and route.interface in good for route in here):
-            judgement = Host.TERMINAL_ROUTE_HOST if role == "host" else Host.TERMINAL_ROUTE
-            yield judgement.at(f"route {name}", **facts)
-        if not any(route.kind == RTN_UNREACHABLE for route in here):
-            yield Host.FAIL_CLOSED.at(f"route {name}", **facts)
+        facts = {"ip": "ip -6" if network.version == 6 else "ip", "network": name, "domain": meant.name}
+        terminal = Host.TERMINAL_ROUTE_HOST if meant.rules.role == "host" else Host.TERMINAL_ROUTE
+        yield (Host.FAIL_CLOSED if route.device is None else terminal).at(f"route {name}", **facts)
 
 
 def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
@@ -111,17 +76,13 @@ def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
         yield Host.LOCAL_ADDRESS.at(f"address {address}", network=inside, domain=domain.name)
 
 
-def _sysctls(domain: Domain, role: Role) -> Iterator[Finding]:
+def _sysctls(meant: Plan, found: Found) -> Iterator[Finding]:
     def finding(judgement: Host, key: str) -> Finding:
-        return judgement.at(sysctls.dotted(key), key=sysctls.dotted(key), domain=domain.name)
+        return judgement.at(sysctls.dotted(key), key=sysctls.dotted(key), domain=meant.name)
 
-    own = f"net/ipv4/conf/{domain.name}"
-    forwarding = {
-        "router": (sysctls.FORWARD4, sysctls.FORWARD6, f"{own}/forwarding"),
-        "masquerade": (sysctls.FORWARD4,),
-        "host": (),
-    }
-    yield from (finding(Host.FORWARDING, key) for key in forwarding[role] if sysctl.read(key) == "0")
+    own = f"net/ipv4/conf/{meant.name}"
+    off = [one.key for one in lacking_sysctls(Wanted.of_plan(meant), found)]
+    yield from (finding(Host.FORWARDING, key) for key in off if key.endswith(("forward", "forwarding")))
     if _largest(own, "rp_filter") == 1:
         yield finding(Host.RP_FILTER, f"{own}/rp_filter")
     if _largest(own, "accept_local") == 1:

@@ -63,10 +63,10 @@ def translating(lab: Lab, text: str, expected: str | None, *, host: bool = False
     assert codes == set((expected or "").split())
     arguments = ("--config", str(toml), *(("--role", "host") if host else ()))
     with (
-        loaded(lab.translator, found) as compiled,
+        loaded(lab.translator, found),
         TranslatorProcess(lab.translator, lab.directory, *arguments, setup=False),
     ):
-        prepare(lab.translator, compiled)
+        prepare(lab.translator, found)
         yield
 
 

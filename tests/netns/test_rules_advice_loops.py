@@ -53,13 +53,13 @@ def test_a_host_inside_a_prefix6_is_reached_by_nobody(
     found = program(RULES, str(tmp_path / "loops.nft"), config.load(toml).domains)
     assert ("loop" in {finding.code for finding in check(found)}) == loop
     with ExitStack() as stack:
-        compiled = stack.enter_context(loaded(lab.translator, found))
+        stack.enter_context(loaded(lab.translator, found))
         processes = []
         for name, queue in (("ping", 7), ("pong", 9)):
             (tmp_path / name).mkdir()
             arguments = ("--config", str(toml), "--domain", name)
             process = TranslatorProcess(lab.translator, tmp_path / name, *arguments, queue=queue, setup=False)
             processes.append(stack.enter_context(process))
-        prepare(lab.translator, compiled)
+        prepare(lab.translator, found)
         assert lab.host4.call(ping, HOST6_EAM4, HOST4, count=1, timeout=WAIT[not loop]).ok != loop
         assert list(processes[1].summary()["reasons"]) == ([refusal] if refusal else [])

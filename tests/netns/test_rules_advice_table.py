@@ -39,7 +39,6 @@ from nfxlat.lab.topology import (
     Lab,
 )
 from nfxlat.nft.check.judge import check
-from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
 from nfxlat.service.live_check import check_live
@@ -122,7 +121,7 @@ def node() -> Iterator[Lab]:
     with Lab() as lab, TranslatorProcess(lab.translator, lab.directory, "--config", str(TOML), setup=False):
         for key in ("ipv4.conf.all.accept_local", "ipv4.fwmark_reflect", "ipv6.fwmark_reflect"):
             lab.translator.sysctl(f"net.{key}", 0)
-        prepare(lab.translator, compile_rules(written(GOOD)))
+        prepare(lab.translator, written(GOOD))
         yield lab
 
 
@@ -201,14 +200,14 @@ def do(lab: Lab, commands: str) -> None:
 @pytest.mark.parametrize("case", HOSTS_AT_FAULT, ids=lambda case: f"{case.code}-{case.done[:34]}")
 def test_hosts_at_fault_fail_as_the_checker_says(node: Lab, case: Host) -> None:
     good = written(GOOD)
-    with loaded(node.translator, good) as compiled:
+    with loaded(node.translator, good):
         try:
             do(node, case.done)
             assert case.code in {finding.code for finding in node.translator.call(check_live, good)}
             assert not case.works(node, False)
         finally:
             do(node, case.undone)
-            prepare(node.translator, compiled)
+            prepare(node.translator, good)
         assert case.works(node, True)
         node.translator.sysctl("net.ipv4.conf.all.rp_filter", 0)
 
@@ -329,7 +328,7 @@ def test_without_an_unreachable_route_packets_leak_once_device_and_rules_are_gon
     finally:
         node.translator.ip("route del default")
         node.translator.ip("link set siit0 up")
-        prepare(node.translator, compile_rules(written(GOOD)))
+        prepare(node.translator, written(GOOD))
 
 
 @pytest.mark.advice("untracked-nat")

@@ -14,8 +14,8 @@ from nfxlat.host import managers
 from nfxlat.host.device import create_or_adopt, remove
 from nfxlat.judgement import Finding, Severity
 from nfxlat.lab.netns import Namespace
+from nfxlat.lab.rules import prepare
 from nfxlat.nft.kernel import load
-from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
 from nfxlat.service.doctor import examine
@@ -44,9 +44,7 @@ def prepared(namespace: Namespace, name: str) -> Program:
         namespace.ip(f"link set {domain} up")
         namespace.ip(f"link set {domain}p up")
         namespace.sysctl(f"net.ipv4.conf.{domain}.rp_filter", 0)
-    for line in compile_rules(found).text.splitlines():
-        if line.startswith(("#     ip ", "#     sysctl ")):
-            namespace.run(line.removeprefix("#").split())
+    prepare(namespace, found)
     return found
 
 

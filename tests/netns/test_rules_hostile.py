@@ -29,6 +29,6 @@ def node() -> Iterator[Lab]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_packets_are_translated_by_it(node: Lab, file: Path) -> None:
     found = program(file.read_text(), str(file), config.load(TOML).domains)
-    with loaded(node.translator, found) as compiled:
-        prepare(node.translator, compiled)
+    with loaded(node.translator, found):
+        prepare(node.translator, found)
         assert node.host4.call(ping, HOST6_4, count=1, timeout=5.0).ok

@@ -48,10 +48,10 @@ def node(bare_lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, P
     found = program(rules, str(bare_lab.directory / "t.nft"), config.load(bare_lab.directory / "domain.toml").domains)
     arguments = ("--config", str(bare_lab.directory / "domain.toml"), "--role", role)
     with (
-        loaded(bare_lab.translator, found) as compiled,
+        loaded(bare_lab.translator, found),
         TranslatorProcess(bare_lab.translator, bare_lab.directory, *arguments, setup=False),
     ):
-        prepare(bare_lab.translator, compiled)
+        prepare(bare_lab.translator, found)
         bare_lab.translator.sysctl("net.ipv4.neigh.to-r4.proxy_delay", 0)
         bare_lab.translator.sysctl("net.ipv6.neigh.to-r6.proxy_delay", 0)
         yield bare_lab, found

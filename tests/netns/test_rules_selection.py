@@ -46,8 +46,8 @@ def translating(lab: Lab, directory: Path, name: str, *arguments: str) -> Iterat
     text = in_lab(file, {'"eth0"': '"to-r4"'})
     found = program(text, str(directory / file.name), config.load(toml).domains)
     process = TranslatorProcess(lab.translator, lab.directory, "--config", str(toml), *arguments, setup=False)
-    with loaded(lab.translator, found) as compiled, process:
-        assert len(prepare(lab.translator, compiled)) >= 4
+    with loaded(lab.translator, found), process:
+        assert len(prepare(lab.translator, found)) >= 4
         judged = [*check(found), *lab.translator.call(check_live, found)]
         assert [finding for finding in judged if finding.severity is not Severity.NOTE] == []
         yield lab

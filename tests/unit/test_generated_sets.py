@@ -46,7 +46,7 @@ def compiled(text: str, *hosts: str) -> Compiled:
 
 @pytest.mark.parametrize("text", [BLOCK, COMMANDS])
 def test_a_table_that_mentions_a_set_gets_it_once_and_before(text: str) -> None:
-    result = compiled(text, "192.0.2.1", "192.0.2.3").text.partition("# domain")[0]
+    result = compiled(text, "192.0.2.1", "192.0.2.3").text.partition("\ntable ip xlat_siit0")[0]
     assert result.count("set siit0_to {") == 1
     assert "elements = { 192.0.2.1, 192.0.2.3 }" in result
     if text == COMMANDS:
@@ -60,7 +60,7 @@ def test_a_host_s_own_addresses_are_what_is_translated_from_ipv6() -> None:
 def test_a_set_of_that_name_in_the_file_is_its_own() -> None:
     text = BLOCK.replace("\tchain", "\tset siit0_to { type ipv4_addr; }\n\tchain")
     result = compiled(text, "192.0.2.1")
-    assert result.text.partition("# domain")[0].count("set siit0_to") == 1
+    assert result.text.partition("\ntable ip xlat_siit0")[0].count("set siit0_to") == 1
     assert [str(name) for name in result.sets if name.table == "t"] == []
 
 

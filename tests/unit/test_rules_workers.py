@@ -84,7 +84,6 @@ def test_rules_of_the_operator_s_own_have_workers_too() -> None:
     assert found["red", "xlat_from_red_tcp_2"] == 25
     assert found["blue", "xlat_to_blue_plain"] == 26
     assert found["blue", "xlat_to_blue_tcp_2"] == 31
-    assert "nfxlat run --config FILE --domain blue --queue 26 --workers 3\n" in result.text
 
 
 def test_domains_take_their_queues_in_turn() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from nfxlat import config
 from nfxlat.judgement import Severity
+from nfxlat.lab.rules import explained
 from nfxlat.nft.check.judge import check
-from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
 
@@ -27,7 +27,7 @@ def test_the_templates_are_there() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_template_compiles_to_its_golden_file(file: Path) -> None:
-    text = compile_rules(read(file), owner="nfxlat_file_golden").text
+    text = explained(read(file), owner="nfxlat_file_golden").text
     assert text == (GOLDEN / f"xlat-{file.name}").read_text()
 
 

@@ -62,7 +62,6 @@ def compile_builtin(
         origin="nfxlat run --setup",
         role=role,
         replace=True,
-        notes=False,
     )
 
 

@@ -14,7 +14,6 @@ from nfxlat.nft.language.additions import Addition, Additions, additions
 from nfxlat.nft.language.chains import QueueChain
 from nfxlat.nft.language.emit import Rule, Style, item_lines, replaced
 from nfxlat.nft.language.meaning import Unresolved
-from nfxlat.nft.language.notes import host_notes
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.sets import Contents
 from nfxlat.nft.language.source import Source
@@ -22,6 +21,7 @@ from nfxlat.queues import Queues
 from nfxlat.terms import Role
 
 OWNER = "nfxlat_file_"
+NO_NOTES: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,14 @@ def compile_rules(
     origin: str = "",
     role: Role | None = None,
     replace: bool = False,
-    notes: bool = True,
+    notes: Mapping[str, Sequence[str]] = NO_NOTES,
 ) -> Compiled:
     """The program as plain nft; not `native`: with queue chains that only drop, for the compat target to open.
 
     `queues` are those of the first domain. `owner` is the name of the chain that marks its tables (None: of the
     source's name), and `origin` what that chain says of itself. `role` is every domain's, where rules do not tell.
-    `replace`: its tables take the place of any of that name. `notes`: say as comments what the host needs.
+    `replace`: its tables take the place of any of that name. `notes`, by domain, become comments ahead of its tables:
+    what the host needs.
 
     Raises OperatorError at the first statement whose domain is not known, or which no base chain reaches.
     """
@@ -87,8 +88,7 @@ def compile_rules(
     owner = owner or owner_of_path(source.name)
     mark = chains.owner_chain(owner, origin or f"nfxlat rules load {source.name.rpartition('/')[2]}")
     added = additions(program, roles, numbers, mark)
-    told = host_notes(program, roles, numbers) if notes else {}
-    text, origins = _rendered(program, added, Style(closed=not native, explain=explain), told, replace)
+    text, origins = _rendered(program, added, Style(closed=not native, explain=explain), notes, replace)
     comparable = not (source.removes or source.includes)
     return Compiled(
         text,

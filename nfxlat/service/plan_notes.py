@@ -1,0 +1,71 @@
+"""A plan as one does it by hand: what `nfxlat rules compile` says beside the rules, and `load` leaves to others."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from nfxlat import config
+from nfxlat.nft.language.program import Program
+from nfxlat.plan.facts import Facts
+from nfxlat.plan.plan import Plan, plan
+from nfxlat.plan.routes import Place
+from nfxlat.plan.sysctls import dotted
+from nfxlat.queues import Queues
+from nfxlat.terms import Role
+from nfxlat.xlat.domain import Domain
+
+SHOWN = 16  # routes, addresses; twice as many lines of a domain
+PURPOSE = {"router": "forwarding:", "masquerade": "forwarding, into the device:"}
+
+
+def plans(program: Program, queues: Mapping[str, Queues], facts: Callable[[Domain, Role], Facts]) -> dict[str, Plan]:
+    """The plan of each domain that a program of rules uses, by name. Raises OperatorError."""
+    found = {}
+    for name, domain in program.domains.items():
+        role = program.role(domain)
+        found[name] = plan(domain, role, "hook", queues[name], facts(domain, role))
+    return found
+
+
+def plan_notes(found: Iterable[Plan]) -> dict[str, list[str]]:
+    """The lines for each domain, by name; what several have is told once."""
+    told: set[Place] = set()
+    notes = {}
+    for one in found:
+        routes = [route for route in one.routes if route.place not in told]
+        told.update(route.place for route in routes)
+        notes[one.name] = _notes(one, [route.command for route in routes])
+    return notes
+
+
+def run_options(queues: Queues) -> str:
+    """What `nfxlat run` needs to read these queues."""
+    return f"--queue {queues.first}" + (f" --workers {queues.workers}" if queues.workers > 1 else "")
+
+
+def _notes(one: Plan, routes: list[str]) -> list[str]:
+    role, device = one.rules.role, one.device.name
+    run = f"nfxlat run --config FILE --domain {one.name} {run_options(one.rules.queues)}"
+    lines = [f"domain {one.name}, as {role}:", *_indented(_brief(one.domain))]
+    lines += ["translator, which makes the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
+    if one.addresses:
+        addresses = [f"ip address add {address}/32 dev {device}" for address in one.addresses[:SHOWN]]
+        lines += ["addresses of this host:", *_indented(addresses)]
+    lines.append("terminal routes, without which kernel ICMP errors cannot be made and a dead translator leaks:")
+    lines += _indented(routes[:SHOWN])
+    if len(routes) > SHOWN:
+        lines.append(f"    ... and {len(routes) - SHOWN} more")
+    shared = [f"{dotted(sysctl.key)}={sysctl.value}" for sysctl in one.sysctls if sysctl.group]
+    if shared:
+        lines += [PURPOSE[role], f"    sysctl -w {' '.join(shared)}"]
+    return lines
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _brief(domain: Domain) -> list[str]:
+    """The domain as TOML, cut where its EAMT is long."""
+    lines = config.render(domain).splitlines()
+    if len(lines) <= 2 * SHOWN:
+        return lines
+    return [*lines[: 2 * SHOWN], f"  ... and {len(lines) - 2 * SHOWN} lines more"]

@@ -1,0 +1,61 @@
+"""What `nfxlat rules compile` says about the host is the plan of each domain, as commands."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+from nfxlat.nft.language.compile import queues_of
+from nfxlat.nft.language.program import program
+from nfxlat.plan.facts import NOTHING_KNOWN, Facts
+from nfxlat.queues import Queues
+from nfxlat.service.plan_notes import plan_notes, plans
+from nfxlat.terms import Role
+from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.eamt import Eamt
+
+RULE = "table ip t { chain c { type filter hook prerouting priority -450; ip daddr @%s_to xlat to %s; }; }\n"
+FIRST = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("198.51.100.0/24"),))
+SECOND = Domain(name="siit1", prefix6=IPv6Network("2001:db8:65::/96"))
+BEHIND_POOL = IPv6Network("2001:db8:64::c633:6400")[0].packed
+
+
+def notes(*domains: Domain, facts: Facts = NOTHING_KNOWN, queues: Queues | None = None) -> dict[str, list[str]]:
+    text = "".join(RULE % (domain.name, domain.name) for domain in domains)
+    found = program(text, "x.nft", domains)
+
+    def known(domain: Domain, role: Role) -> Facts:
+        return facts
+
+    return plan_notes(plans(found, queues_of(found, queues or Queues()), known).values())
+
+
+def test_routes_have_the_mtu_that_setup_would_give_them() -> None:
+    assert "    ip route add 198.51.100.0/24 dev siit0 mtu 1480" in notes(FIRST)["siit0"]
+    looked_up = notes(FIRST, facts=Facts(mtu={BEHIND_POOL: 1400}))["siit0"]
+    assert "    ip route add 198.51.100.0/24 dev siit0 mtu 1380" in looked_up
+
+
+def test_what_domains_share_is_told_once() -> None:
+    found = notes(FIRST, SECOND)
+    lines = [line for one in found.values() for line in one if "192.0.0.8" in line]
+    assert lines == [
+        "    ip route add unreachable 192.0.0.8 metric 4294967295",
+        "    ip route add 192.0.0.8 dev siit0 mtu 1480",
+    ]
+
+
+def test_the_translator_s_queues_are_named_as_it_is_started() -> None:
+    found = notes(FIRST, SECOND, queues=Queues(20, 2))
+    assert "    nfxlat run --config FILE --domain siit0 --queue 20 --workers 2" in found["siit0"]
+    assert "    nfxlat run --config FILE --domain siit1 --queue 24 --workers 2" in found["siit1"]
+
+
+def test_forwarding_keeps_a_default_router_that_came_by_advertisement() -> None:
+    (line,) = [line for line in notes(FIRST, facts=Facts(advertised=("eth0",)))["siit0"] if "sysctl" in line]
+    settings = "net.ipv6.conf.eth0.accept_ra=2 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+    assert line == f"    sysctl -w {settings}"
+
+
+def test_a_long_table_is_cut_and_says_so() -> None:
+    pairs = [(IPv4Network(f"192.0.{n}.1"), IPv6Network(f"2001:db8::{n:x}")) for n in range(2, 102)]
+    lines = notes(Domain(prefix6=FIRST.prefix6, eamt=Eamt(pairs)))["siit0"]
+    assert len(lines) < 64
+    assert sum("more" in line for line in lines) == 2
