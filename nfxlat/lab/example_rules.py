@@ -23,9 +23,9 @@ FILES: Final[Mapping[str, tuple[Role, Model]]] = {
 }
 _WHAT: Final = {
     "router": """\
-        SIIT router. IPv4 packets to pool4 and to the IPv4 side of the EAMs go to nfxlat, and IPv6 packets to prefix6,
-        but not to pool4 inside it: those are IPv6 hosts. Taken are forwarded packets, this node's own, and the ICMP
-        errors that its kernel makes.
+        SIIT router. IPv4 packets to pool4 and to the IPv4 side of the EAMs go to nfxlat, and so do IPv6 packets to
+        prefix6, except to pool4 inside it: those are IPv6 hosts. This covers forwarded packets, this node's own, and
+        the ICMP errors of its kernel.
 
         Priority -450 is before defragmentation (-400) and connection tracking (-200): nfxlat sees packets as they are
         on the wire.
@@ -33,25 +33,24 @@ _WHAT: Final = {
     "host": """\
         Host (CLAT, RFC 6877). This host's own IPv4, and that of hosts behind it, leaves as IPv6.
 
-        IPv4 goes by a default route into the domain device, behind source NAT: nfxlat accepts the original, which dies
-        in the device, and sends the translation, so that connection tracking and NAT stay whole.
+        IPv4 takes a default route into the domain device, behind source NAT: nfxlat accepts the original, which dies
+        in the device, and sends the translation. So connection tracking and NAT stay whole.
         """,
     "route": """\
         The route model. Packets whose route ends in the domain device go to nfxlat: one more route into it, such as
-        `ip route add 203.0.113.0/24 dev siit0`, is all that it takes to have one more prefix translated.
+        `ip route add 203.0.113.0/24 dev siit0`, is enough to translate one more prefix.
 
-        The kernel's rule by which a route is chosen (ip-rule(8)) is asked without the input interface and the mark of
-        the packet.
+        Policy rules (ip-rule(8)) that match the input interface or the mark of a packet do not count.
         """,
     "device": """\
-        The device model. The device translates what is routed into it, so nothing is queued. These are two guards: a
-        result that is routed back into the device would go round until its TTL is used up, and a packet from outside
-        with an address of this node as source would be believed.
+        The device model. The device translates what is routed into it, so nothing is queued. These are two guards:
+        against results that are routed back into the device, which would loop until their TTL runs out, and against
+        packets from outside with an address of this node as source.
         """,
 }
 _QUEUES: Final = """\
-    They load as they are (nft -f), in the place of what is there. What they select is dropped then, until a queue rule
-    stands in front of the drop. Never add `bypass`: it would let packets through untranslated.
+    They load as they are (nft -f), and replace what is there. What they select is then dropped, until a queue rule
+    stands before the drop. Never add `bypass`: it would let packets through untranslated.
     """
 
 
@@ -63,7 +62,7 @@ def example(name: str) -> str:
     lines = dedent(_WHAT[name]).splitlines()
     if compiled.queue_chains:
         program = builtin.text(domain.name, role, model).expandtabs(4)
-        lines += ["", f"nfxlat run --setup makes these rules for a domain {domain.name}, of this program:", ""]
+        lines += ["", f"nfxlat run --setup makes these rules for a domain {domain.name}, from this program:", ""]
         lines += indent(program, "    ").splitlines()
         lines += ["", *dedent(_QUEUES).splitlines(), ""]
         lines += [

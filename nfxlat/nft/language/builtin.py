@@ -111,7 +111,7 @@ def _device(name: str) -> dict[str, Table]:
         forged = f'oifname "{name}" fib saddr type local counter drop'
         return {
             "forward priority -450": [
-                "# Translated already, and routed back into the device: it would go round until its TTL is used up.",
+                "# Already translated, and routed back into the device: it would loop until its TTL runs out.",
                 f'{returning} comment "xlat_{name}-no-route"',
                 "# From outside, with this node's address as source; its own packets are not forwarded.",
                 f'{forged} comment "xlat_{name}-forged-source"',

@@ -14,25 +14,25 @@ from nfxlat.xlat.prefixes import Span
 WIDTH = 110
 
 WHY = {
-    "injected": "what nfxlat has translated comes in here; taken again by its own domain it would go in circles",
-    "raw": "what nfxlat sends through a raw socket bears this mark up to the chain xlat_sent",
-    "local": "an address of this node stays its own",
-    "forged": "from outside, with this node's address as source: once injected, nothing checks that any more",
-    "native": "never translated: pool4 inside prefix6, which are IPv6 hosts, and link scope (neighbour discovery)",
-    "tcp": "unfragmented TCP may come as superframes, so it has a queue of its own",
-    "udp": "the stamp tells that this is one datagram, or a row of datagrams of known size",
-    "workers": "a flow has one worker, by its ports; fragments, and what has no ports, go to the first",
-    "queue": "no `bypass`, and a drop behind it: without a listener nothing leaks untranslated",
-    "untracked": "what nfxlat has translated comes in here; conntrack would see one half of each flow in each family, "
-    "and call it invalid",
-    "stamped": "the stamp in the priority is for nfxlat alone: what was not queued gets its 0 back",
-    "sent": "the mark has done its work: it reaches no fwmark rule and no ICMP error (fwmark_reflect)",
-    "forward": "only what no rule took is ever routed into the device; an answer is better than silence",
-    "output": "this node's own packets, and its kernel's ICMP errors about translated packets, which go to a "
-    "translated address and never pass prerouting",
-    "owner": "nothing leads here: by its name are known the tables that were loaded together",
-    "output-errors": "the rules choose among this node's packets, but its kernel's ICMP errors about translated "
-    "packets must be taken in any case",
+    "injected": "packets that nfxlat has translated come in here; taken again by their own domain they would loop",
+    "raw": "packets that nfxlat sends by raw socket carry this mark up to the chain xlat_sent",
+    "local": "packets to addresses of this node are not translated",
+    "forged": "from outside, with an address of this node as source: after injection nothing would check that",
+    "native": "never translated: IPv6 hosts in pool4 inside prefix6, and link scope (neighbour discovery)",
+    "tcp": "unfragmented TCP may arrive as superframes, and has a queue of its own",
+    "udp": "the stamp says that this is one datagram, or a superframe of datagrams of known size",
+    "workers": "each flow goes to one worker, by its ports; fragments and packets without ports go to the first",
+    "queue": "no `bypass`, and a drop behind the queue: without a listener nothing leaks untranslated",
+    "untracked": "packets that nfxlat has translated come in here; conntrack would see half of each flow in each "
+    "family, and call it invalid",
+    "stamped": "the stamp in the priority is only for nfxlat: packets that were not queued get priority 0 back",
+    "sent": "the mark is no longer needed: it must not reach fwmark rules or ICMP errors (fwmark_reflect)",
+    "forward": "only packets that no rule took are routed into the device; an answer is better than silence",
+    "output": "this node's own packets, and its kernel's ICMP errors about translated packets: they go to translated "
+    "addresses and never pass prerouting",
+    "owner": "nothing jumps here: the name tells which tables were loaded together",
+    "output-errors": "the rules take some of this node's packets, but its kernel's ICMP errors about translated "
+    "packets must always be taken",
 }
 
 
