@@ -252,8 +252,8 @@ def _running(name: str, path: Path) -> Diagnosis:
     missing = lacks(wanted, look(wanted))
     if not missing:
         return Diagnosis(what, State.OK, "set up and running", "by nfxlat run --setup")
-    remedy = "nfxlat run puts it back within a second; where it does not, its output says why"
-    return Diagnosis(what, State.MISSING, f"running, but this is gone: {told(missing)}", "traffic may be lost", remedy)
+    remedy = "nfxlat run restores it within a second; if not, its output says why"
+    return Diagnosis(what, State.MISSING, f"running, but missing: {told(missing)}", "traffic may be lost", remedy)
 
 
 def _is_locked(path: Path) -> bool:

@@ -45,11 +45,11 @@ def _notes(one: Plan, routes: list[str]) -> list[str]:
     role, device = one.rules.role, one.device.name
     run = f"nfxlat run --config FILE --domain {one.name} {run_options(one.rules.queues)}"
     lines = [f"domain {one.name}, as {role}:", *_indented(_brief(one.domain))]
-    lines += ["translator, which makes the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
+    lines += ["translator, which creates the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
     if one.addresses:
         addresses = [f"ip address add {address}/32 dev {device}" for address in one.addresses[:SHOWN]]
         lines += ["addresses of this host:", *_indented(addresses)]
-    lines.append("terminal routes, without which kernel ICMP errors cannot be made and a dead translator leaks:")
+    lines.append("terminal routes: without them the kernel sends no ICMP errors, and a dead translator leaks:")
     lines += _indented(routes[:SHOWN])
     if len(routes) > SHOWN:
         lines.append(f"    ... and {len(routes) - SHOWN} more")
@@ -68,4 +68,4 @@ def _brief(domain: Domain) -> list[str]:
     lines = config.render(domain).splitlines()
     if len(lines) <= 2 * SHOWN:
         return lines
-    return [*lines[: 2 * SHOWN], f"  ... and {len(lines) - 2 * SHOWN} lines more"]
+    return [*lines[: 2 * SHOWN], f"  ... and {len(lines) - 2 * SHOWN} more lines"]

@@ -110,16 +110,16 @@ class OwnRulesWatch(_Watch):
                 else:
                     own_rules.change(there, changed)
 
-            self._repairs.attempt(f"elements of set {names} were changed by somebody else", repair)
+            self._repairs.attempt(f"elements of set {names} were changed by another program", repair)
         else:
             self._repairs.well()
 
     def _what(self, gone: listing.Identities) -> str:
         if gone == self._setup.rules.meant:
             names = dict.fromkeys(table for _, table, _, _ in gone)
-            return f"table {', '.join(names)} was removed by somebody else"
+            return f"table {', '.join(names)} was removed by another program"
         chains = sorted({f"{family} {table} {chain}" for family, table, chain, _ in gone})
-        return f"{gone.total()} rules of chain {', '.join(chains)} were removed by somebody else"
+        return f"{gone.total()} rules of chain {', '.join(chains)} were removed by another program"
 
 
 class OperatorsRulesWatch(_Watch):
@@ -140,7 +140,7 @@ class OperatorsRulesWatch(_Watch):
         if lost := sorted(self._selected - selected):
             self.counts["lost"] += 1
             numbers = " and ".join(map(str, lost))
-            self._report(f"rules: those that sent packets to queue{'s' if len(lost) > 1 else ''} {numbers} are gone")
+            self._report(f"rules: no rule sends packets to queue {numbers} any more")
         if back := sorted(selected - self._selected):
-            self._report(f"rules: there are some that send packets to queue {' and '.join(map(str, back))}")
+            self._report(f"rules: found rules that send packets to queue {' and '.join(map(str, back))}")
         self._selected = selected
