@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from hypothesis import assume, example, given
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from packets import PREFIX6, P, pseudo6, transport_is_valid, with_checksum
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -221,6 +221,8 @@ def test_nothing_is_larger_than_the_next_hop_takes(packet: bytes, next_hop_mtu: 
     judge(packet, PLAIN.translate(packet, next_hop_mtu=next_hop_mtu), next_hop_mtu, max(1280, next_hop_mtu))
 
 
+# most packets have no checksum on either side that can be judged
+@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
 @given(packet=packets, flip=st.integers(0, 2**16 - 1), hops=st.integers(0, 1))
 def test_checksum_is_valid_out_iff_it_is_valid_in(packet: bytes, flip: int, hops: int) -> None:
     start = 20 if packet[0] >> 4 == 4 else 40
