@@ -61,7 +61,7 @@ prepare_environment() {
     say "setting up $VENV"
     # Debian's nftables bindings, the official ones, are seen through --system-site-packages.
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$VENV" ||
-        die "cannot make a virtual environment in $VENV: install python3-venv, or make the folder writable"
+        die "cannot create a virtual environment in $VENV: install python3-venv, or make the directory writable"
     pip="$VENV/bin/python -m pip install --quiet --disable-pip-version-check"
     $pip --editable "$ROOT${extras:+[$extras]}" ||
         die "pip could not install nfxlat's dependencies: is a package index reachable?"
