@@ -5,7 +5,7 @@
     repair          plan, of which something has gone           -> the same plan
     down            plan                                        -> nothing
 
-    record -> device, addresses, routes, sysctls come -> rules select what both plans translate -> the change between
+    record -> device, addresses, routes, forwarding come -> rules select what both plans translate -> the change between
     -> rules select what the new plan translates -> what it does not need goes
 
 The order fails closed: a prefix has its routes, the unreachable one first, before a rule selects it and for as long as
@@ -110,11 +110,10 @@ class Setup:
             self._grow(old, new, former)
             whole = self._narrow(old, new)
         except BaseException:
-            with contextlib.suppress(OperatorError):  # the first failure is the one to tell
-                self._lead_back(old, new)
+            self._lead_back(old)
             raise
         between()
-        self.stands = new
+        self.stands, self._domain = new, new.domain  # the former one may be large
         if old is not None:
             self._widen(old, new, whole=whole)
         self._shrink(new)
@@ -146,14 +145,17 @@ class Setup:
         finally:
             self._report = report
 
-    def _lead_back(self, old: Plan | None, failed: Plan) -> None:
-        """Undo what was done of `failed`."""
-        if old is None:
-            self._end()
-            return
-        with self._quiet():
-            self._grow(failed, old, self._record)
-            self._shrink(old)
+    def _lead_back(self, old: Plan | None) -> None:
+        """Have all be as `old` again, whatever has been done of another. The first failure is the one to raise."""
+        try:
+            if old is None:
+                self._end()
+                return
+            with self._quiet():
+                self._grow(old, old, self._record, whole=True)
+                self._shrink(old)
+        except OperatorError as error:
+            self._report(f"not all of it could be undone: {error}")
 
     def _refuse_another(self, name: str) -> None:
         if (other := status.other(name)) is not None:
@@ -201,12 +203,13 @@ class Setup:
         tells of."""
         if old is None or old.device != new.device:
             self._make_device(new)
+        # Ahead of the routes: none can be made into a device whose IPv6 is off.
+        sysctl.set_all([one for one in new.sysctls if not one.group], self._report)
         self._add_addresses(new)
         standing = set(old.routes) if old is not None and not whole else set()
         wanted = [route for route in new.routes if route not in standing]
         stood = {route.place for route in standing} or routes.ours(former.routes)
         self._add_routes(new, wanted, stood)
-        sysctl.set_all([one for one in new.sysctls if not one.group], self._report)
         for group in records.groups(new):
             shared.set_sysctls(new.name, group, [one for one in new.sysctls if one.group == group], self._report)
 
