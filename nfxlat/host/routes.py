@@ -8,7 +8,7 @@ from contextlib import closing
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import rtnetlink
-from nfxlat.host.rtnetlink import Request
+from nfxlat.host.rtnetlink import Destination, Request
 from nfxlat.plan.routes import PROTOCOL, Place, Route
 from nfxlat.wire.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 
@@ -74,6 +74,13 @@ def hand_over(heirs: Sequence[Route]) -> bool:
     return heir is not None
 
 
+def packed(route: Route) -> Destination:
+    """Where it leads, as messages have it."""
+    address, _, length = route.network.partition("/")
+    family = FAMILIES[route.version]
+    return int(family), socket.inet_pton(family, address) if int(length) else b"", int(length)
+
+
 def _indexes() -> dict[str, int]:
     """Index of every interface, by name."""
     return {name: index for index, name in socket.if_nameindex()}
@@ -81,9 +88,7 @@ def _indexes() -> dict[str, int]:
 
 def _requests(routes: Iterable[Route], indexes: Mapping[str, int]) -> Iterator[Request]:
     for route in routes:
-        address, _, length = route.network.partition("/")
-        family = FAMILIES[route.version]
+        family, destination, length = packed(route)
         interface = indexes[route.device] if route.device is not None else 0
         source = socket.inet_pton(family, route.source) if route.source else b""
-        destination = socket.inet_pton(family, address)
-        yield Request(family, destination, int(length), route.metric, PROTOCOL, interface, route.mtu or 0, source)
+        yield Request(family, destination, length, route.metric, PROTOCOL, interface, route.mtu or 0, source)

@@ -110,6 +110,16 @@ def protocol_of(body: bytes) -> int:
     return body[_PROTOCOL_AT] if len(body) > _PROTOCOL_AT else 0
 
 
+Destination = tuple[int, bytes, int]  # family, address packed (b"" for the default route), prefix length
+
+
+def destination_of(body: bytes) -> Destination:
+    """Where the route of a message's body leads; of family 0 where it is too short to tell."""
+    if len(body) < _RTMSG.size:
+        return 0, b"", 0
+    return body[0], chosen(body, frozenset((RTA_DST,)), _RTMSG.size).get(RTA_DST, b""), body[_LENGTH_AT]
+
+
 def routes(family: int, protocol: int) -> list[tuple[bytes, int, int]]:
     """(destination, length, metric) of the main table's routes of a protocol; b"" for the default route's.
 

@@ -84,6 +84,8 @@ class State:
             try:
                 RUN.mkdir(mode=0o755, exist_ok=True)
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:  # the folder went with another's last record
+                continue
             except OSError as error:
                 raise OperatorError(
                     os.strerror(error.errno or 0), where=str(self.path), hint="--setup needs root"
@@ -121,6 +123,7 @@ class State:
         """
         text = json.dumps({**data, COOKIE: self._cookie}) + "\n"
         try:
+            RUN.mkdir(mode=0o755, exist_ok=True)
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 with open(descriptor, "w", closefd=False) as file:

@@ -3,14 +3,18 @@ and put back.
 
 The kernel tells of changes (rtnetlink); a moment after the first word of one that may concern us, what is there is
 compared with the plan, so our own changes need no marking: they compare equal. A host with a full routing table hears
-of many changes that are not ours; those cost a look at one message each.
+of many changes that are not ours, replaced routes among them; those cost a look at one message each.
 """
 
 import struct
 import time
 from collections.abc import Callable
 
+from pyroute2.netlink.exceptions import NetlinkError
+
+from nfxlat.errors import OperatorError
 from nfxlat.host import found
+from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import (
     RTM_DELADDR,
     RTM_DELLINK,
@@ -18,11 +22,14 @@ from nfxlat.host.rtnetlink import (
     RTM_NEWLINK,
     RTM_NEWNETCONF,
     RTM_NEWROUTE,
+    Destination,
+    destination_of,
     protocol_of,
 )
 from nfxlat.netlink.connection import Connection
 from nfxlat.plan.compare import Lack, Wanted, lacks, told
-from nfxlat.plan.routes import PROTOCOL
+from nfxlat.plan.plan import Plan
+from nfxlat.plan.routes import PROTOCOL, Route
 from nfxlat.service.repairs import Later, Repairs
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
@@ -36,6 +43,7 @@ from nfxlat.wire.netlink import (
     RTNLGRP_IPV6_NETCONF,
     RTNLGRP_IPV6_ROUTE,
     RTNLGRP_LINK,
+    chosen,
 )
 
 DEBOUNCE = 0.1  # seconds
@@ -48,12 +56,15 @@ GROUPS = (
     RTNLGRP_IPV4_NETCONF,
     RTNLGRP_IPV6_NETCONF,
 )
+NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL = 1, -1  # linux/netconf.h
 _INDEX = struct.Struct("=i")  # in ifinfomsg and ifaddrmsg, behind four octets
+_NETCONF = frozenset((NETCONFA_IFINDEX,))
 
 
 class HostWatch:
     """Readable (`fileno`) when something changed; `changed` is then due. `later` calls something after some seconds;
-    `remade` is called when the device was made anew, since packet sockets into the former one are dead.
+    `remade` is called when the device is another than the one that workers have, since packet sockets into that are
+    dead. Raises OperatorError where they cannot have it, and is called again.
     """
 
     def __init__(
@@ -67,6 +78,9 @@ class HostWatch:
         self._setup, self._later, self._remade = setup, later, remade
         self._repairs = Repairs("host", report, later, self._look, clock)
         self._connection = Connection(NETLINK_ROUTE, groups=GROUPS, receive_buffer=RECEIVE_BUFFER)
+        self._served = setup.index  # of the device that workers have
+        self._routes: tuple[Route, ...] = ()
+        self._places: frozenset[Destination] = frozenset()  # of those
         self._due = True
         later(0.0, self._look)  # what has changed since it was set up
 
@@ -82,34 +96,58 @@ class HostWatch:
 
     def changed(self) -> None:
         """Hear what has changed, and look a moment later where it may be ours."""
-        own = self._setup.index
-        concerns = [self._concerns(kind, flags, body, own) for kind, flags, _, body in self._connection.drain()]
-        if any(concerns) and not self._due:
+        own = {self._setup.index, self._served}  # of a device that is gone the kernel has told before
+        heard = (self._concerns(kind, flags, body, own) for kind, flags, _, body in self._connection.drain())
+        if any(heard) and not self._due:
             self._due = True
             self._later(DEBOUNCE, self._look)
 
-    @staticmethod
-    def _concerns(kind: int, flags: int, body: bytes, own: int) -> bool:
+    def _concerns(self, kind: int, flags: int, body: bytes, own: set[int]) -> bool:
         if kind == RTM_DELROUTE:
             return protocol_of(body) == PROTOCOL
-        if kind == RTM_NEWROUTE:  # another's in the place of ours
-            return bool(flags & NLM_F_REPLACE) and protocol_of(body) != PROTOCOL
+        if kind == RTM_NEWROUTE:  # another's in the place of ours; a routing daemon replaces thousands of its own
+            return bool(flags & NLM_F_REPLACE) and protocol_of(body) != PROTOCOL and self._has(destination_of(body))
         if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_DELADDR):
-            return len(body) >= 8 and _INDEX.unpack_from(body, 4) == (own,)
-        return kind in (RTM_NEWNETCONF, NLMSG_OVERRUN)
+            return len(body) >= 8 and _INDEX.unpack_from(body, 4)[0] in own
+        if kind == RTM_NEWNETCONF:  # every interface that comes has some
+            (index,) = _INDEX.unpack(chosen(body, _NETCONF, 4).get(NETCONFA_IFINDEX, bytes(4)))
+            return index == NETCONFA_IFINDEX_ALL or index in own
+        return kind == NLMSG_OVERRUN
+
+    def _has(self, destination: Destination) -> bool:
+        """Whether the plan has a route to it."""
+        plan = self._setup.stands
+        if plan is not None and plan.routes is not self._routes:
+            self._routes, self._places = plan.routes, frozenset(map(packed, plan.routes))
+        return destination in self._places
 
     def _look(self) -> None:
         self._due = False
         plan = self._setup.stands
         if plan is None or self._repairs.resting:
             return
-        wanted = Wanted.of_plan(plan)
-        if missing := lacks(wanted, found.look(wanted)):
-            self._repairs.attempt(told(missing), lambda: self._repair(missing))
+        try:
+            missing = self._missing(plan)
+        except (OperatorError, OSError, NetlinkError) as error:
+            self._repairs.failed(f"cannot be looked at: {error}")
+            return
+        if missing:
+            self._repairs.attempt(told(missing), self._repair)
         else:
             self._repairs.well()
 
-    def _repair(self, missing: list[Lack]) -> None:
+    def _missing(self, plan: Plan) -> list[Lack]:
+        wanted = Wanted.of_plan(plan)
+        missing = lacks(wanted, found.look(wanted))
+        if self._setup.index != self._served and not any(lack.kind == "device" for lack in missing):
+            missing.insert(0, Lack("device", f"{wanted.device} (made anew)"))
+        return missing
+
+    def _repair(self) -> None:
         self._setup.repair()
-        if any(lack.kind == "device" and "missing" in lack.what for lack in missing):
-            self._remade()
+        if (index := self._setup.index) != self._served:
+            try:
+                self._remade()
+            except OSError as error:  # gone again meanwhile
+                raise OperatorError(str(error), where="device") from None
+            self._served = index

@@ -30,6 +30,7 @@ class Repairs:
         self.resting = False
         self._done: deque[float] = deque(maxlen=REPAIRS)
         self._failure, self._wait = "", AGAIN
+        self._series, self._waiting = 0, False  # of failures: one look is to come, whatever else has us look
 
     def attempt(self, lost: str, repair: Callable[[], object]) -> None:
         """Put it back, or say why not."""
@@ -46,7 +47,7 @@ class Repairs:
         try:
             repair()
         except OperatorError as error:
-            self._failed(f"{self._what}: {lost}; cannot be repaired: {error}")
+            self.failed(f"{lost}; cannot be repaired: {error}")
             return
         self._done.append(now)
         self.counts["lost"] += not self._failure
@@ -57,14 +58,23 @@ class Repairs:
     def well(self) -> None:
         """All is there."""
         self._failure, self._wait = "", AGAIN
+        self._series, self._waiting = self._series + 1, False
 
-    def _failed(self, line: str) -> None:
+    def failed(self, line: str) -> None:
+        """Say so once, and look again later."""
         if line != self._failure:
             self.counts["lost"] += not self._failure
-            self._report(line)
+            self._report(f"{self._what}: {line}")
         self._failure = line
-        self._later(self._wait, self._look)
-        self._wait = min(2 * self._wait, REST)
+        if not self._waiting:
+            self._waiting, series = True, self._series
+            self._later(self._wait, lambda: self._again(series))
+            self._wait = min(2 * self._wait, REST)
+
+    def _again(self, series: int) -> None:
+        if series == self._series:
+            self._waiting = False
+            self._look()
 
     def _resume(self) -> None:
         self.resting = False

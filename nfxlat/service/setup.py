@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, capabilities, device, routes, shared, stamp, state, sysctl, tun
@@ -124,12 +125,15 @@ class Setup:
         """Make again what stood and is gone, rules aside. Raises OperatorError where that cannot be."""
         plan = self.stands
         assert plan is not None
-        with self._quiet():
-            if self.index and plan.device.kind == "tun":  # it is in use: by us
-                tun.bring_up(plan.device.name)
-            else:
-                self._make_device(plan)
-            self._grow(plan, plan, self._record, whole=True)
+        try:
+            with self._quiet():
+                if plan.device.kind == "tun" and plan.device.name in tun.ours():  # it is in use: by us
+                    tun.bring_up(plan.device.name)
+                else:
+                    self._make_device(plan)
+                self._grow(plan, plan, self._record, whole=True)
+        except (OSError, NetlinkError) as error:  # gone again meanwhile
+            raise OperatorError(str(error), where=f"device {plan.device.name}") from None
 
     @property
     def index(self) -> int:

@@ -51,6 +51,7 @@ class Service:
         self._counters = [Counters() for _ in range(options.queues.workers)]
         self._point: TranslationPoint = (TunPoint if options.model == "device" else QueuePoint)(options, report)
         self._shares: list[Share] = []  # one a worker
+        self._attached = ExitStack()  # what they hold open beside queues
         self._device: DomainDevice | None = None
         self._rule_path = "none"
         self._setup: Setup | None = None
@@ -82,7 +83,8 @@ class Service:
             stack.callback(status.close)
             self._loop.on_readable(status, status.answer)
             self._prepare_host(stack)
-            self._shares = self._point.attach(stack, self._device, self._counters)
+            stack.callback(lambda: self._attached.close())
+            self._shares = self._point.attach(self._attached, self._device, self._counters)
             self._watch_node(stack)
             self._watch_host(stack)
             self._work()
@@ -125,19 +127,30 @@ class Service:
             self._rules = OperatorsRulesWatch(self._point.queues, self._report, later)
         else:
             self._rules = OwnRulesWatch(self._setup, self._report, later)
-            self._host = HostWatch(self._setup, self._report, later, lambda: self._device_remade(stack))
+            self._host = HostWatch(self._setup, self._report, later, self._device_remade)
             stack.callback(self._host.close)
             self._loop.on_readable(self._host, self._host.changed)
         stack.callback(self._rules.close)
         self._loop.on_readable(self._rules, self._rules.changed)
 
-    def _device_remade(self, stack: ExitStack) -> None:
-        """The former device is gone, and what was open into it is dead: the workers that come now have the new one."""
+    def _device_remade(self) -> None:
+        """The former device is gone, and what was open into it is dead: the workers that come now have the new one.
+
+        Raises OperatorError where they cannot; then all have what they had.
+        """
         assert self._setup is not None
-        self._device = self._setup.device
-        self._shares = self._point.attach(stack, self._device, self._counters)
-        self._supervisor.prepare()
-        self._supervisor.succeed()
+        former = self._device, self._shares
+        with ExitStack() as attached:
+            self._device = self._setup.device
+            try:
+                self._shares = self._point.attach(attached, self._device, self._counters)
+                self._supervisor.prepare()
+            except BaseException:
+                self._device, self._shares = former
+                raise
+            self._supervisor.succeed()
+            dead, self._attached = self._attached, attached.pop_all()
+            dead.close()
 
     def _look_at_node(self) -> None:
         """Tell the workers what has changed of this node."""

@@ -3,6 +3,7 @@
 host4 --- router4 --- translator --- router6 --- host6
 """
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -92,10 +93,13 @@ def test_forwarding_that_another_tool_switches_off_is_switched_on_again(
 
 @pytest.mark.parametrize("run_arguments", [("--model", "route"), ("--model", "device"), ("--workers", "2")])
 def test_a_device_that_is_deleted_is_made_anew_and_the_workers_use_it(lab: Lab, process: TranslatorProcess) -> None:
+    descriptors = []
     for round_ in (1, 2):
         lab.translator.ip("link del siit0")
         told(process, "; repaired", round_)
         assert both_ways(lab)
+        descriptors.append(len(os.listdir(f"/proc/{process.pid}/fd")))
+    assert descriptors[0] == descriptors[1]
     assert process.summary()["workers_restarted"] == 0
 
 

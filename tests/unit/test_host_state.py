@@ -1,6 +1,7 @@
 """The state file: locked by the living, read after the dead, ignored from another time."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,23 @@ def test_nothing_is_left_after_a_clean_end(run: Path) -> None:
     assert fresh.path.exists()
     fresh.close(remove=True)
     assert not run.exists()
+
+
+def test_the_folder_may_go_with_another_s_last_record(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def gone_first(path: Path, flags: int, mode: int = 0o777) -> int:
+        monkeypatch.setattr(os, "open", real)
+        run.rmdir()
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", gone_first)
+    held = State("siit0")
+    held.path.unlink()
+    run.rmdir()
+    held.save({})
+    assert held.path.exists()
+    held.close(remove=True)
 
 
 def test_a_living_holder_is_refused_and_a_killed_one_s_file_is_taken_over(run: Path) -> None:

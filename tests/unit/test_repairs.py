@@ -65,6 +65,7 @@ def test_slow_losses_are_all_repaired(scene: Scene) -> None:
 def test_a_failure_is_told_once_tried_again_later_and_does_not_count_as_a_repair(scene: Scene) -> None:
     for _ in range(3 * REPAIRS):
         scene.repairs.attempt("a route", fail)
+        scene.timers[-1][1]()
     assert scene.lines == ["host: a route; cannot be repaired: route: no such device"]
     waits = [seconds for seconds, _ in scene.timers]
     assert waits[:3] == [AGAIN, 2 * AGAIN, 4 * AGAIN]
@@ -75,6 +76,19 @@ def test_a_failure_is_told_once_tried_again_later_and_does_not_count_as_a_repair
     assert scene.repairs.counts == {"lost": 1, "repaired": 1}
     scene.repairs.attempt("a route", fail)
     assert scene.timers[-1][0] == AGAIN
+
+
+def test_failures_that_others_have_us_look_at_do_not_add_looks(scene: Scene) -> None:
+    for _ in range(3 * REPAIRS):
+        scene.repairs.attempt("a route", fail)
+    [(seconds, again)] = scene.timers
+    assert seconds == AGAIN
+    scene.repairs.well()
+    again()
+    assert scene.looks == 0  # there is nothing to look at again
+    scene.repairs.attempt("a route", fail)
+    scene.timers[-1][1]()
+    assert (len(scene.timers), scene.timers[-1][0], scene.looks) == (2, AGAIN, 1)
 
 
 def test_what_came_back_by_itself_is_a_new_loss_the_next_time(scene: Scene) -> None:
