@@ -7,7 +7,7 @@ from pyroute2 import IPRoute
 from nfxlat.host import registry, sysctl
 from nfxlat.host.mtu import egress_interface, egress_mtu
 from nfxlat.plan.facts import Facts
-from nfxlat.plan.routes import looked_up
+from nfxlat.plan.routes import Ends, looked_up
 from nfxlat.plan.sysctls import FORWARD6
 from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
@@ -15,15 +15,15 @@ from nfxlat.xlat.domain import Domain
 RTPROT_RA = 9  # linux/rtnetlink.h
 
 
-def facts(domain: Domain, role: Role) -> Facts:
-    """What a plan of `domain` as `role` has to know about this host."""
-    return Facts(_mtus(domain, role), tuple(_advertised()), registry.text(domain.name) is not None)
+def facts(domain: Domain, role: Role, ends: Ends) -> Facts:
+    """What a plan of `domain` as `role`, whose routes are `ends`, has to know about this host."""
+    return Facts(_mtus(domain, role, ends), tuple(_advertised()), registry.text(domain.name) is not None)
 
 
-def _mtus(domain: Domain, role: Role) -> dict[bytes, int]:
+def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
     own = next((index for index, name in socket.if_nameindex() if name == domain.name), None)
     found = {}
-    for address in looked_up(domain, role):
+    for address in looked_up(domain, role, ends):
         # into our own device: the host behind has no route of its own (yet)
         if (mtu := egress_mtu(address)) is not None and (own is None or egress_interface(address) != own):
             found[address] = mtu

@@ -30,7 +30,7 @@ def loaded(namespace: Namespace, program: Program) -> Iterator[Compiled]:
 
 def explained(program: Program, owner: str | None = None) -> Compiled:
     """As `nfxlat rules compile` prints it, for a host of which nothing is known."""
-    found = plans(program, queues_of(program, Queues()), lambda domain, role: NOTHING_KNOWN)
+    found = plans(program, queues_of(program, Queues()), lambda domain, role, ends: NOTHING_KNOWN)
     return compile_rules(program, owner=owner, notes=plan_notes(found.values()))
 
 

@@ -4,7 +4,7 @@ Up, reload, repair, take-over and down apply it (nfxlat.service.setup); `nfxlat 
 `check --live` and the watch compare it with what is there (nfxlat.plan.compare).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.plan import routes as terminal
 from nfxlat.plan import sysctls as settings
 from nfxlat.plan.facts import NOTHING_KNOWN, Facts
-from nfxlat.plan.routes import Route
+from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import Sysctl
 from nfxlat.queues import Queues
 from nfxlat.terms import Model, Role
@@ -62,8 +62,33 @@ class Plan:
         return self.domain.name
 
 
-def plan(domain: Domain, role: Role, model: Model, queues: Queues, facts: Facts = NOTHING_KNOWN) -> Plan:
-    """The plan of `domain` on the host of `facts`. Raises OperatorError where the role cannot be had with it."""
+def plan(
+    domain: Domain,
+    role: Role,
+    model: Model,
+    queues: Queues,
+    facts: Callable[[Ends], Facts] = lambda ends: NOTHING_KNOWN,
+) -> Plan:
+    """The plan of `domain` on a host of which `facts` tells what the routes' prefixes depend on.
+
+    Raises OperatorError where the role cannot be had with the domain.
+    """
+    check(domain, role, model)
+    ends = Ends.of(domain, role)
+    known = facts(ends)
+    return Plan(
+        domain,
+        Device(domain.name, "tun" if model == "device" else "veth", known.kept),
+        tuple(_addresses(domain, role)),
+        tuple(terminal.routes(domain, role, known, ends)),
+        terminal.shared(domain, role, ends),
+        tuple(settings.sysctls(role, domain.name, known)),
+        Rules(domain, role, model, queues),
+    )
+
+
+def check(domain: Domain, role: Role, model: Model) -> None:
+    """Raises OperatorError where the role cannot be had with the domain, or in the model."""
     if role == "host" and not len(domain.eamt):
         raise OperatorError(
             "the host role needs an EAM for this host's own address",
@@ -72,15 +97,6 @@ def plan(domain: Domain, role: Role, model: Model, queues: Queues, facts: Facts 
         )
     if model != "hook" and role != "router":
         raise OperatorError(f"the {model} model has no {role} role", where="--role", hint="use --model hook")
-    return Plan(
-        domain,
-        Device(domain.name, "tun" if model == "device" else "veth", facts.kept),
-        tuple(_addresses(domain, role)),
-        tuple(terminal.routes(domain, role, facts)),
-        terminal.shared(domain, role),
-        tuple(settings.sysctls(role, domain.name, facts)),
-        Rules(domain, role, model, queues),
-    )
 
 
 def _addresses(domain: Domain, role: Role) -> Iterator[str]:

@@ -5,7 +5,8 @@ sockets pick a sane MSS; it is never locked, since a locked one makes the kernel
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
@@ -61,7 +62,21 @@ class Route(NamedTuple):
         return prefixes.texts([network])[0] if network.prefixlen else "default"
 
 
-def routes(domain: Domain, role: Role, facts: Facts) -> Iterator[Route]:
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The prefixes whose routes end in the domain device; of a large table it takes a moment to find them."""
+
+    networks4: tuple[IPv4Network, ...]
+    networks6: tuple[IPv6Network, ...]
+
+    @classmethod
+    def of(cls, domain: Domain, role: Role) -> "Ends":
+        if role == "host":
+            return cls((DEFAULT4,), tuple(prefixes.clat6(domain)))
+        return cls(tuple(prefixes.terminal4(domain)), tuple(prefixes.terminal6(domain)))
+
+
+def routes(domain: Domain, role: Role, facts: Facts, ends: Ends) -> Iterator[Route]:
     """All routes of `domain`, IPv4 first, in the order in which they are to be made: behind each route into the device
     the unreachable one stands already."""
     if role == "host":
@@ -69,36 +84,33 @@ def routes(domain: Domain, role: Role, facts: Facts) -> Iterator[Route]:
         target = domain.prefix6.network_address.packed if domain.prefix6 is not None else b""
         yield Route(str(DEFAULT4), None, WORST_METRIC)
         yield Route(str(DEFAULT4), domain.name, HOST_METRIC, _mtu6(domain, target, facts) - HEADER_GROWTH, source)
-        for network6 in prefixes.clat6(domain):
+        for network6 in ends.networks6:
             yield from _pair(str(network6), domain.name, METRICS[6], None)
         return
-    networks4 = prefixes.terminal4(domain)
-    one_by_one = len(networks4) <= LOOKUPS
-    for network4 in networks4:
+    one_by_one = len(ends.networks4) <= LOOKUPS
+    for network4 in ends.networks4:
         target = _behind(domain, network4) if one_by_one else b""
         mtu = _mtu6(domain, target, facts) - HEADER_GROWTH
         yield from _pair(str(network4), domain.name, METRICS[4], mtu)
-    for network6 in prefixes.terminal6(domain):
+    for network6 in ends.networks6:
         mtu = (domain.mtu4 or DEFAULT_MTU) + HEADER_GROWTH
         yield from _pair(str(network6), domain.name, METRICS[6], mtu)
 
 
-def looked_up(domain: Domain, role: Role) -> list[bytes]:
+def looked_up(domain: Domain, role: Role, ends: Ends) -> list[bytes]:
     """Destinations (packed) whose MTU the routes of `domain` depend on."""
     if role == "host":
         return [domain.prefix6.network_address.packed] if domain.prefix6 is not None else []
-    networks4 = prefixes.terminal4(domain)
-    behind = (_behind(domain, network) for network in networks4 if len(networks4) <= LOOKUPS)
+    behind = (_behind(domain, network) for network in ends.networks4 if len(ends.networks4) <= LOOKUPS)
     return [address for address in behind if address]
 
 
-def shared(domain: Domain, role: Role) -> frozenset[str]:
+def shared(domain: Domain, role: Role, ends: Ends) -> frozenset[str]:
     """Prefixes whose routes other domains may have too: sources of ICMP errors, behind which nobody answers."""
     if role == "host":
         return frozenset()
     pools: list[IPv4Network | IPv6Network] = [prefixes.DUMMY4, *domain.rfc6791_v4, *domain.rfc6791_v6]
-    made: Iterable[IPv4Network | IPv6Network] = [*prefixes.terminal4(domain), *prefixes.terminal6(domain)]
-    return frozenset(map(str, set(pools) & set(made)))
+    return frozenset(str(pool) for pool in pools if pool in ends.networks4 or pool in ends.networks6)
 
 
 def _pair(network: str, device: str, metric: int, mtu: int | None) -> Iterator[Route]:

@@ -1,12 +1,13 @@
 """A plan as one does it by hand: what `nfxlat rules compile` says beside the rules, and `load` leaves to others."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from nfxlat import config
 from nfxlat.nft.language.program import Program
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.plan.routes import Place
+from nfxlat.plan.routes import Ends, Place
 from nfxlat.plan.sysctls import dotted
 from nfxlat.queues import Queues
 from nfxlat.terms import Role
@@ -16,12 +17,14 @@ SHOWN = 16  # routes, addresses; twice as many lines of a domain
 PURPOSE = {"router": "forwarding:", "masquerade": "forwarding, into the device:"}
 
 
-def plans(program: Program, queues: Mapping[str, Queues], facts: Callable[[Domain, Role], Facts]) -> dict[str, Plan]:
+def plans(
+    program: Program, queues: Mapping[str, Queues], facts: Callable[[Domain, Role, Ends], Facts]
+) -> dict[str, Plan]:
     """The plan of each domain that a program of rules uses, by name. Raises OperatorError."""
     found = {}
     for name, domain in program.domains.items():
         role = program.role(domain)
-        found[name] = plan(domain, role, "hook", queues[name], facts(domain, role))
+        found[name] = plan(domain, role, "hook", queues[name], partial(facts, domain, role))
     return found
 
 

@@ -26,7 +26,7 @@ from nfxlat.host import addresses, capabilities, device, routes, shared, stamp, 
 from nfxlat.host.facts import facts
 from nfxlat.nft.language.sets import Contents
 from nfxlat.plan import record as records
-from nfxlat.plan.plan import Plan, plan
+from nfxlat.plan.plan import Plan, check, plan
 from nfxlat.plan.record import Record, Unreadable
 from nfxlat.plan.routes import Place, Route
 from nfxlat.queues import Queues
@@ -37,6 +37,8 @@ from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 ROUTES_SHOWN = 16  # more than this are reported as a number
+
+SetChange = tuple[Contents, Contents] | None  # what the sets of the rules hold and shall hold; None: not known
 
 
 class Setup:
@@ -59,7 +61,7 @@ class Setup:
         superframes: bool = True,
         udp_superframes: bool = False,
     ) -> None:
-        plan(domain, role, model, queues)  # whether it can be had at all
+        check(domain, role, model)
         self._domain, self._role, self._model, self._queues, self._report = domain, role, model, queues, report
         self.stands: Plan | None = None
         self.rules = OwnRules(report)
@@ -71,7 +73,8 @@ class Setup:
 
     def planned(self, domain: Domain) -> Plan:
         """The plan of `domain` on this host as it is now. Raises OperatorError."""
-        return plan(domain, self._role, self._model, self._queues, facts(domain, self._role))
+        role = self._role
+        return plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
 
     def up(self) -> None:
         """Do it all, or nothing. Raises OperatorError."""
@@ -109,14 +112,14 @@ class Setup:
             former = self._record
             self._note(self._record.covering(new, own_rules.tables(new)))
             self._grow(old, new, former)
-            whole = self._narrow(old, new)
+            change = self._narrow(old, new)
         except BaseException:
             self._lead_back(old)
             raise
         between()
         self.stands, self._domain = new, new.domain  # the former one may be large
         if old is not None:
-            self._widen(old, new, whole=whole)
+            self._widen(new, change)
         self._shrink(new)
         if old is None:
             self._start_stamp()
@@ -239,24 +242,24 @@ class Setup:
 
     # --- rules ---
 
-    def _narrow(self, old: Plan | None, new: Plan) -> bool:
-        """Have the rules select what both plans translate; whether their sets are as meant."""
+    def _narrow(self, old: Plan | None, new: Plan) -> SetChange:
+        """Have the rules select what both plans translate; what is left to do for the new one."""
         if old is None:
             self.rules.load(new)
-            return True
-        former = own_rules.contents(old)
-        return self._change_elements(former, _common(former, own_rules.contents(new)))
+            return None
+        former, wanted = own_rules.contents(old), own_rules.contents(new)
+        kept = _common(former, wanted)
+        return (kept, wanted) if self._change_elements(former, kept) else None
 
-    def _widen(self, old: Plan, new: Plan, *, whole: bool) -> None:
+    def _widen(self, new: Plan, change: SetChange) -> None:
         """Have the rules select what `new` translates. From here on there is no way back: where the sets are not what
         we left, the rules are loaded as a whole."""
-        wanted = own_rules.contents(new)
-        if whole and self._change_elements(_common(own_rules.contents(old), wanted), wanted):
+        if change is not None and self._change_elements(*change):
             return
         try:
             self.rules.load(new)
         except OperatorError as error:
-            self._report(f"cannot load the rules; packets to translated prefixes are rejected: {error}")
+            self._report(f"the rules cannot be loaded, and what they selected is refused: {error}")
 
     def _change_elements(self, former: Contents, wanted: Contents) -> bool:
         try:

@@ -9,7 +9,7 @@ from nfxlat.host import routes as kernel_routes
 from nfxlat.plan import routes
 from nfxlat.plan.facts import NOTHING_KNOWN, Facts
 from nfxlat.plan.plan import Device, plan
-from nfxlat.plan.routes import Route
+from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import dotted
 from nfxlat.queues import Queues
 from nfxlat.terms import Model, Role
@@ -23,7 +23,7 @@ CLAT = Domain(prefix6=PREFIX6, eamt=Eamt([EAM, (IPv4Network("192.0.2.0/25"), IPv
 
 
 def made(domain: Domain, role: Role = "router", facts: Facts = NOTHING_KNOWN) -> list[Route]:
-    return list(plan(domain, role, "hook", Queues(), facts).routes)
+    return list(plan(domain, role, "hook", Queues(), lambda ends: facts).routes)
 
 
 def test_router_ends_every_prefix_in_the_device_and_unreachable_ahead_of_it() -> None:
@@ -69,19 +69,21 @@ def test_mtu_is_the_ipv6_route_s_less_the_header_s_growth() -> None:
         if route.device
     }
     assert (found["198.51.100.0/24"], found["203.0.113.2/32"]) == (8980, 1380)
-    assert set(routes.looked_up(DOMAIN, "router")) >= {through_prefix6, EAM[1][0].packed}
+    assert set(routes.looked_up(DOMAIN, "router", Ends.of(DOMAIN, "router"))) >= {through_prefix6, EAM[1][0].packed}
 
 
 def test_host_s_mtu_is_that_of_the_route_to_the_far_translator() -> None:
-    assert routes.looked_up(CLAT, "host") == [PREFIX6.network_address.packed]
+    assert routes.looked_up(CLAT, "host", Ends.of(CLAT, "host")) == [PREFIX6.network_address.packed]
     wanted = made(CLAT, "host", Facts(mtu={PREFIX6.network_address.packed: 1400}))
     assert wanted[1].mtu == 1380
 
 
 def test_domain_without_prefix6_has_nothing_to_look_up_but_its_eams() -> None:
     only_eams = Domain(eamt=Eamt([EAM]), mtu6=1300)
-    assert routes.looked_up(only_eams, "host") == []
-    assert routes.looked_up(only_eams, "router") == [EAM[1][0].packed]  # 192.0.0.8 stands for nobody
+    assert routes.looked_up(only_eams, "host", Ends.of(only_eams, "host")) == []
+    assert routes.looked_up(only_eams, "router", Ends.of(only_eams, "router")) == [
+        EAM[1][0].packed
+    ]  # 192.0.0.8 stands for nobody
     assert {route.mtu for route in made(only_eams, "host")[:2]} == {None, 1280}
 
 
@@ -90,7 +92,7 @@ def test_many_prefixes_share_the_domain_s_mtu() -> None:
     domain = Domain(eamt=Eamt(pairs), mtu6=1400)
     facts = Facts(mtu={pair[1][0].packed: 9000 for pair in pairs})
     assert {route.mtu for route in made(domain, facts=facts) if route.device} == {1380}
-    assert routes.looked_up(domain, "router") == []
+    assert routes.looked_up(domain, "router", Ends.of(domain, "router")) == []
 
 
 def test_domains_share_the_routes_of_error_sources_and_no_others() -> None:
@@ -147,12 +149,15 @@ def test_host_has_its_own_addresses_and_not_those_of_networks_behind_it() -> Non
     ],
 )
 def test_sysctls_in_the_order_in_which_they_are_set(role: Role, expected: list[str]) -> None:
-    found = plan(CLAT, role, "hook", Queues(), Facts(advertised=("eth0",)))
+    found = plan(CLAT, role, "hook", Queues(), lambda ends: Facts(advertised=("eth0",)))
     assert [str(sysctl) for sysctl in found.sysctls] == expected
 
 
 def test_what_is_a_part_of_forwarding_is_put_back_with_it() -> None:
-    groups = {one.key: one.group for one in plan(DOMAIN, "router", "hook", Queues(), Facts(advertised=("e",))).sysctls}
+    groups = {
+        one.key: one.group
+        for one in plan(DOMAIN, "router", "hook", Queues(), lambda ends: Facts(advertised=("e",))).sysctls
+    }
     assert groups["net/ipv6/conf/e/accept_ra"] == groups["net/ipv6/conf/all/forwarding"] != ""
     assert groups["net/ipv4/conf/siit0/forwarding"] == ""
 
@@ -164,7 +169,7 @@ def test_sysctl_names_keep_an_interface_s_dots_apart() -> None:
 @pytest.mark.parametrize(("model", "kind"), [("hook", "veth"), ("route", "veth"), ("device", "tun")])
 def test_device_is_what_the_model_needs_and_stays_where_it_was_added(model: Model, kind: str) -> None:
     assert plan(DOMAIN, "router", model, Queues()).device == Device("siit0", kind)  # type: ignore[arg-type]
-    assert plan(DOMAIN, "router", model, Queues(), Facts(kept=True)).device.kept
+    assert plan(DOMAIN, "router", model, Queues(), lambda ends: Facts(kept=True)).device.kept
 
 
 def test_roles_that_cannot_be_had_are_refused() -> None:

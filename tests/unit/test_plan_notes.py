@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from nfxlat.nft.language.compile import queues_of
 from nfxlat.nft.language.program import program
 from nfxlat.plan.facts import NOTHING_KNOWN, Facts
+from nfxlat.plan.routes import Ends
 from nfxlat.queues import Queues
 from nfxlat.service.plan_notes import plan_notes, plans
 from nfxlat.terms import Role
@@ -21,7 +22,7 @@ def notes(*domains: Domain, facts: Facts = NOTHING_KNOWN, queues: Queues | None 
     text = "".join(RULE % (domain.name, domain.name) for domain in domains)
     found = program(text, "x.nft", domains)
 
-    def known(domain: Domain, role: Role) -> Facts:
+    def known(domain: Domain, role: Role, ends: Ends) -> Facts:
         return facts
 
     return plan_notes(plans(found, queues_of(found, queues or Queues()), known).values())

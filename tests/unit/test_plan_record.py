@@ -31,7 +31,7 @@ def test_a_record_covers_both_what_stood_and_what_comes() -> None:
 
 
 def test_a_device_that_was_added_is_not_ours_to_remove() -> None:
-    kept = plan(ROUTER.domain, "router", "hook", Queues(), Facts(kept=True))
+    kept = plan(ROUTER.domain, "router", "hook", Queues(), lambda ends: Facts(kept=True))
     assert (Record().covering(kept, ()).device, Record().covering(kept, ()).kind) == ("", "")
 
 
