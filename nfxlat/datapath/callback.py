@@ -31,6 +31,7 @@ class CallbackQueue:
                 hint="install nfxlat[netfilterqueue], or use --source netlink",
             ) from error
         self.queue = queue
+        self.plain: int | None = None
         self.buffer = bytearray(_SLOTS * _SLOT_SIZE)
         self.base = address_of(self.buffer)
         self._packets: list[Any] = []
@@ -72,7 +73,7 @@ class CallbackQueue:
         """Whether the binding has called back more often than a batch has room for."""
         return bool(self._packets)
 
-    def conclude(self, accepted: Sequence[int]) -> None:
+    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """One verdict a packet: the binding knows no other way."""
         kept = frozenset(accepted)
         count, self._handed_over = self._handed_over, 0

@@ -177,8 +177,12 @@ class FastPath:
                 self._mtu_of is not None and total + 20 > self._mtu_of(destination)
             ):
                 break
+            elif info & SKB_CSUMNOTREADY:
+                if protocol == _UDP and (check - pseudo + delta - _UDP - size) % 0xFFFF:
+                    break  # not the old pseudo-header's sum: the unfinished one is in an inner header
+                frame = self._unfinished6[protocol]
             else:
-                frame = self._unfinished6[protocol] if info & SKB_CSUMNOTREADY else complete
+                frame = complete
             if frame is complete:
                 check = (check ^ 0xFFFF) + delta  # RFC 1624 eqn 3
                 check = (check & 0xFFFF) + (check >> 16)
@@ -266,8 +270,12 @@ class FastPath:
                 self._narrow and total > self._narrow.get(destination, total)
             ):
                 break
+            elif info & SKB_CSUMNOTREADY:
+                if protocol == _UDP and (check - pseudo + delta - _UDP - size) % 0xFFFF:
+                    break  # not the old pseudo-header's sum: the unfinished one is in an inner header
+                frame = self._unfinished4[protocol]
             else:
-                frame = self._unfinished4[protocol] if info & SKB_CSUMNOTREADY else complete
+                frame = complete
             if frame is complete:
                 check = (check ^ 0xFFFF) + delta  # RFC 1624 eqn 3
                 check = (check & 0xFFFF) + (check >> 16)

@@ -30,15 +30,23 @@ _put_id = struct.Struct("4s").pack_into
 
 
 class NetlinkQueue:
-    """One NFQUEUE queue. With `superframes`, GSO packets arrive whole and checksums may be unfinished (F_GSO).
+    """One NFQUEUE queue. With `superframes`, GSO packets arrive whole and checksums may be unfinished (F_GSO);
 
+    `plain`: a queue without them, for packets whose unfinished checksum is in an inner header.
     Raises OperatorError where the queue cannot be bound.
     """
 
     def __init__(
-        self, queue: int, *, superframes: bool, slots: int = 64, maxlen: int = 4096, receive_buffer: int = 64 << 20
+        self,
+        queue: int,
+        *,
+        superframes: bool,
+        plain: int | None = None,
+        slots: int = 64,
+        maxlen: int = 4096,
+        receive_buffer: int = 64 << 20,
     ) -> None:
-        self.queue = queue
+        self.queue, self.plain = queue, plain
         try:
             self._connection = Connection(NETLINK_NETFILTER)
         except OSError as error:
@@ -146,16 +154,20 @@ class NetlinkQueue:
         """Never: all that waits is in the socket."""
         return False
 
-    def conclude(self, accepted: Sequence[int]) -> None:
-        """DROP for the batch received last but for the indices in `accepted`; ids are ascending within a queue."""
+    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
+        """DROP for the batch received last but for the indices in `accepted` and, to the queue `plain`, in `again`;
+
+        ids are ascending within a queue.
+        """
         ids = self._ids
         if not ids:
             return
         following = 0  # the first index that has no verdict yet
-        for index in accepted:
+        for index in sorted([*accepted, *again]) if again else accepted:
             if index > following:  # a batch verdict covers all ids up to its own: flush before it changes
                 self._judge(nl.NF_DROP, ids[index - 1], batch=True)
-            self._judge(nl.NF_ACCEPT, ids[index], batch=False)
+            verdict = nl.NF_ACCEPT if index not in again else nl.NF_QUEUE | (self.plain or 0) << nl.QUEUE_NUMBER_SHIFT
+            self._judge(verdict, ids[index], batch=False)
             following = index + 1
         if following < len(ids):
             _put_id(self._drop, nl.VERDICT_ID_AT, ids[-1])

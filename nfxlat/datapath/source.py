@@ -2,6 +2,10 @@
 
 A source hands over a batch of packets in one buffer, with room in front of each for a longer header, and takes one
 verdict for the batch: everything is dropped, because what goes on is the translated copy, but for those named.
+
+A checksum may be unfinished (SKB_CSUMNOTREADY): the packet's own transport checksum then holds the folded sum of its
+pseudo-header, or the unfinished one is in an inner header of a tunnel, at an octet that only the kernel knows. The
+latter goes to a queue where the kernel finishes it.
 """
 
 from collections.abc import Sequence
@@ -10,6 +14,9 @@ from typing import NamedTuple, Protocol
 HEADROOM = 128  # octets in front of a packet at least: an injector's frame, IPv6 header less IPv4 header 20
 
 TAILROOM = 1500  # octets behind a superframe at least: its last segment with an injector's frame may be put there
+
+
+DROP, ACCEPT, AGAIN = range(3)  # verdicts; AGAIN: to the source's queue `plain`
 
 
 class Kind(NamedTuple):
@@ -32,6 +39,7 @@ class Source(Protocol):
     queue: int
     buffer: bytearray
     base: int
+    plain: int | None  # the queue that has checksums finished; None: those that come unfinished are the packet's own
 
     def fileno(self) -> int: ...
 
@@ -41,8 +49,8 @@ class Source(Protocol):
     def pending(self) -> bool:
         """Whether more packets wait of which the descriptor does not tell."""
 
-    def conclude(self, accepted: Sequence[int]) -> None:
-        """The verdict for the batch received last: ACCEPT for the indices in `accepted` (ascending), DROP for the
-        rest."""
+    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
+        """The verdict for the batch received last: ACCEPT for the indices in `accepted`, the queue `plain` for those in
+        `again` (both ascending), DROP for the rest."""
 
     def close(self) -> None: ...

@@ -40,6 +40,23 @@ def transport(packet: bytes) -> tuple[int, int]:
     return (protocol, offset) if offset <= len(packet) else (0, 0)
 
 
+def is_own_checksum_unfinished(packet: bytes) -> bool:
+    """Whether the checksum of the packet's own transport header holds the folded pseudo-header sum.
+
+    With CHECKSUM_PARTIAL it does, or else the unfinished one is in an inner header (VXLAN, Geneve, FOU, GRE, IPIP) and
+    this one, if there is one, is whole already: it anticipates the inner one's (local checksum offload). A whole one is
+    the sum by chance in one packet of 65,535.
+    """
+    protocol, offset = transport(packet)
+    field = _CHECKSUM_OFFSET.get(protocol)
+    if field is None or not offset or offset + field + 2 > len(packet):
+        return False
+    addresses = packet[12:20] if packet[0] >> 4 == 4 else packet[8:40]
+    pseudo = int.from_bytes(addresses, "big") + protocol + len(packet) - offset
+    found = int.from_bytes(packet[offset + field : offset + field + 2], "big")
+    return found > 0 and (found - pseudo) % 0xFFFF == 0
+
+
 def complete_checksum(packet: bytes) -> bytes:
     """The packet with its transport checksum finished: the field holds the folded pseudo-header sum
     (skb_checksum_help)."""
@@ -52,6 +69,20 @@ def complete_checksum(packet: bytes) -> bytes:
     result = bytearray(packet)
     _pack_u16(result, offset + field, 0xFFFF - total)
     return bytes(result)
+
+
+def finish_checksum(buffer: bytearray, packet: int, end: int, start: int, field: int) -> None:
+    """Finish, in place, the checksum of the packet from octet `packet` to `end` of the buffer: it covers everything
+    from `start` on and stands `field` octets behind that, both counted as in the virtio_net_hdr (skb_checksum_help).
+
+    What lies outside of the packet is left alone.
+    """
+    begin = packet + start
+    if begin + field + 2 > end:
+        return
+    data = buffer[begin:end]
+    total = int.from_bytes(data if len(data) % 2 == 0 else data + b"\0", "big") % 0xFFFF
+    _pack_u16(buffer, begin + field, 0xFFFF - total)
 
 
 def safe_gso_size(transport_header: int) -> int:

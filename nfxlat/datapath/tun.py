@@ -7,6 +7,8 @@ injector. Each queue of the device is a descriptor of its own, and the kernel sp
 
 Rules
 - The header tells gso_size and gso_type, so a record carries them as a stamp of the interface `INDEV`.
+- The header also tells which checksum is unfinished. That of an inner header (GRE, IPIP, VXLAN, FOU) is finished here,
+  so what is told as unfinished is the packet's own.
 - There is no verdict: what was read is gone. What is not ours cannot be let through, so it is dropped.
 - The hook is `FORWARD`: what others have sent has been forwarded into the device, one hop taken off, and is forwarded
   again behind it. This node's own packets come the same way; their source tells them.
@@ -14,17 +16,21 @@ Rules
 
 import contextlib
 import os
+import struct
 from collections.abc import Sequence
 
 from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.inject import Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.datapath.source import HEADROOM, Kind, Record
-from nfxlat.wire import stamp, vnet
+from nfxlat.datapath.superframe import finish_checksum
+from nfxlat.wire import ipv4, ipv6, stamp, vnet
 from nfxlat.wire.nfqueue import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.transport import CHECKSUM_AT
 
 INDEV = 1  # the interface whose stamps count, as far as records of a TUN are concerned
 _SLOT_SIZE = 72 * 1024
+_seen = struct.Struct("=HHB5xB2xB").unpack_from  # csum_start, csum_offset; version, Next Header, protocol
 _WHOLE, _UNFINISHED = Kind(FORWARD, INDEV), Kind(FORWARD, INDEV, SKB_CSUMNOTREADY)
 
 
@@ -33,6 +39,7 @@ class TunSource:
 
     def __init__(self, descriptor: int, *, queue: int = 0, slots: int = 64) -> None:
         self.queue = queue
+        self.plain: int | None = None
         self._descriptor = descriptor
         self.buffer = bytearray(slots * _SLOT_SIZE)
         self.base = address_of(self.buffer)
@@ -53,8 +60,17 @@ class TunSource:
                 kind = _UNFINISHED if buffer[at - vnet.SIZE] & vnet.NEEDS_CSUM else _WHOLE
                 if buffer[at - vnet.SIZE + 1]:
                     records.append(self._superframe(at, length, kind))
-                else:
-                    records.append((at, length, 0, kind))
+                    continue
+                if kind is _UNFINISHED:
+                    start, field, first, next_header, protocol = _seen(buffer, at - 4)
+                    if first >> 4 == 6:
+                        own = start == ipv6.HEADER_LENGTH and CHECKSUM_AT.get(next_header) == field
+                    else:
+                        own = first == 0x45 and start == ipv4.HEADER_LENGTH and CHECKSUM_AT.get(protocol) == field
+                    if not own:
+                        finish_checksum(buffer, at, at + length, start, field)
+                        kind = _WHOLE
+                records.append((at, length, 0, kind))
         return records
 
     def _superframe(self, at: int, length: int, kind: Kind) -> Record:
@@ -73,7 +89,7 @@ class TunSource:
         """Never: all that waits is in the device."""
         return False
 
-    def conclude(self, accepted: Sequence[int]) -> None:
+    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """Nothing: what was read is gone, one way or the other."""
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ Rules
 - DROP, because what goes on is the translated copy. ACCEPT for what is not ours, and at postrouting for what was
   translated too: there the original dies in the domain device while conntrack and NAT stay whole.
 - The number of hops to take off follows hook and injector (`hops_of`): exactly one decrement a node.
+- A packet whose unfinished checksum is in an inner header, where only the kernel finds it, goes to the worker's plain
+  queue, which has it finished. It is taken, and counted, there.
 - What came from the domain device itself is never translated again: the guard against loops is the input interface.
 """
 
@@ -22,8 +24,16 @@ from nfxlat.datapath.inject import Injector, local_source
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.routecache import RouteCache
-from nfxlat.datapath.source import Kind, Record, Source
-from nfxlat.datapath.superframe import TCP, complete_checksum, cutting, segments, stamp_of, transport
+from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, Kind, Record, Source
+from nfxlat.datapath.superframe import (
+    TCP,
+    complete_checksum,
+    cutting,
+    is_own_checksum_unfinished,
+    segments,
+    stamp_of,
+    transport,
+)
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.special import martian4
@@ -132,6 +142,7 @@ class Worker:
         buffer, base, main, fast = source.buffer, source.base, self._injectors.main, self._fast
         taken = self._taken
         messages, destinations, accepted = taken.messages, taken.destinations, taken.accepted
+        again: list[int] = []
         count = len(records)
         index = fast_packets = superframes = 0
         while index < count:
@@ -146,13 +157,14 @@ class Worker:
                     break
             if records[index][3].skb_info & SKB_GSO:
                 superframes += 1
-            if self._slow(buffer, records[index]):
-                accepted.append(index)
+            verdict = self._slow(buffer, records[index], source.plain)
+            if verdict != DROP:
+                (accepted if verdict == ACCEPT else again).append(index)
             index += 1
         superframes += taken.superframes
         totals, counts = self._counters.totals, self._counters.reasons
         totals[_BATCHES] += 1
-        totals[_PACKETS] += count
+        totals[_PACKETS] += count - len(again)
         if fast_packets:
             totals[_INJECTED] += fast_packets
             fast_packets -= taken.tails
@@ -166,18 +178,18 @@ class Worker:
             totals[_SUPERFRAME_PAYLOAD] += taken.superframe_payload
         taken.clear()
         if accepted:  # the verdict first: conntrack must have confirmed an original before its reply can come
-            source.conclude(accepted)
+            source.conclude(accepted, again)
         main.flush()
         if fast_packets < count:
             self._injectors.raw.flush()
         if accepted:
             accepted.clear()
         else:  # nothing waits for a DROP, but the receiver for the packet
-            source.conclude(accepted)
+            source.conclude(accepted, again)
         return count
 
-    def _slow(self, buffer: bytearray, record: Record) -> bool:
-        """Have the core translate a packet, and stage what comes out. Whether the original is accepted."""
+    def _slow(self, buffer: bytearray, record: Record, plain: int | None) -> int:
+        """Have the core translate a packet, and stage what comes out. The verdict on the original."""
         start, length, priority, kind = record
         packet = bytes(buffer[start : start + length])
         version = packet[0] >> 4 if packet else 0
@@ -185,14 +197,14 @@ class Worker:
         count = self._counters.count
         if not kind.whole:
             count(Reason.QUEUE_TRUNCATED, direction)
-            return False
+            return DROP
         if self._device_index and kind.indev == self._device_index:
             count(Reason.FROM_DOMAIN_DEVICE, direction)
-            return True
+            return ACCEPT
         from_here = bool(packet) and local_source(packet, self._local)
         if kind.hook == PREROUTING and from_here:
             count(Reason.LOCAL_SOURCE, direction)
-            return False
+            return DROP
         pieces: Iterable[bytes] = (packet,)
         stamp = stamp_of(priority, kind, self._stamped)
         if kind.hook == FORWARD and from_here:
@@ -201,11 +213,13 @@ class Worker:
             how = cutting(packet, stamp)
             if isinstance(how, Reason):
                 count(how, direction)
-                return False
+                return DROP
             pieces = segments(packet, stamp)
         elif kind.skb_info & SKB_CSUMNOTREADY:
+            if plain is not None and not is_own_checksum_unfinished(packet):
+                return AGAIN
             pieces = (complete_checksum(packet),)
-        accept = False
+        verdict = DROP
         for piece in pieces:
             outcome = self._translate(piece, kind)
             if outcome.action is Action.REJECTED:
@@ -215,12 +229,13 @@ class Worker:
                 if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
                     self._learnt(*news)
                 self._stage(outcome.packets)
-                accept |= kind.hook == POSTROUTING
+                if kind.hook == POSTROUTING:
+                    verdict = ACCEPT
             elif outcome.action is Action.PASSED:
-                accept = True
+                verdict = ACCEPT
             elif outcome.reason in _EVENTS:  # RFC 7915 4.5
                 self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
-        return accept
+        return verdict
 
     def _translate(self, packet: bytes, kind: Kind) -> Outcome:
         """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""

@@ -38,17 +38,17 @@ class QueuePoint:
     def bind(self, stack: ExitStack) -> None:
         self._sources = [[] for _ in range(self._queues.workers)]
         for worker, kind, number in self._queues.each():
-            source = self._source(kind, number)
+            source = self._source(kind, number, self._queues.number("plain", worker))
             stack.callback(source.close)
             self._sources[worker].append(source)
         how = f"queues {self._queues.first} to {self._queues.last} bound (plain, TCP, in turn)"
         self._report(f"{how}, source {self._source_kind}")
 
-    def _source(self, kind: str, number: int) -> Source:
+    def _source(self, kind: str, number: int, plain: int) -> Source:
         if self._source_kind == "netfilterqueue":
             return CallbackQueue(number)
         # with the ip injector nothing is larger than a segment
-        return NetlinkQueue(number, superframes=kind == "tcp" and self._inject == "device")
+        return NetlinkQueue(number, superframes=kind == "tcp" and self._inject == "device", plain=plain)
 
     def make_device(self, stack: ExitStack) -> DomainDevice | None:
         if self._inject == "ip" and self._role != "host":  # a host's originals die in it

@@ -36,7 +36,7 @@ NFQA_SKB_INFO = 14
 NFQA_PRIORITY = 21
 
 # NFQA_SKB_INFO
-SKB_CSUMNOTREADY = 1  # the checksum field holds the folded pseudo-header sum
+SKB_CSUMNOTREADY = 1  # a checksum is unfinished; where it starts (an inner header, in a tunnel) is not told
 SKB_GSO = 2
 SKB_CSUM_NOTVERIFIED = 4
 
@@ -51,7 +51,8 @@ COPY_PACKET = 2
 F_FAIL_OPEN, F_CONNTRACK, F_GSO, F_UID_GID = 1, 2, 4, 8
 
 # netfilter verdicts and hooks (linux/netfilter.h)
-NF_DROP, NF_ACCEPT = 0, 1
+NF_DROP, NF_ACCEPT, NF_QUEUE = 0, 1, 3
+QUEUE_NUMBER_SHIFT = 16  # NF_QUEUE_NR: the queue's number is the high half of the verdict
 PREROUTING, LOCAL_IN, FORWARD, LOCAL_OUT, POSTROUTING = range(5)
 
 NFQA_VERDICT_HDR = 2

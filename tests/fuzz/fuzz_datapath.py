@@ -235,7 +235,7 @@ class Collector:
 def _queue() -> Any:
     """A NetlinkQueue without a socket."""
     queue: Any = object.__new__(nfqueue.NetlinkQueue)
-    queue.queue, queue._descriptor, queue._ids, queue._layouts = 7, -1, [], []
+    queue.queue, queue.plain, queue._descriptor, queue._ids, queue._layouts = 7, 6, -1, [], []
     queue._batch, queue._socket = _Messages(), _Told()
     queue._drop = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True))
     queue.buffer, queue.base = queue._batch.buffer, 0

@@ -14,8 +14,9 @@ from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.superframe import is_own_checksum_unfinished
 from nfxlat.datapath.worker import Injectors, Worker
-from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING
+from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY
 
 Waiting = list[tuple[bytes, Kind]]
 
@@ -43,6 +44,7 @@ kind = st.builds(
 
 class Source:
     queue = 7
+    plain: int | None = None
     base = 1 << 20
 
     def __init__(self, waiting: Waiting) -> None:
@@ -53,6 +55,7 @@ class Source:
             self.buffer[start : start + len(octets)] = octets
             self._records.append((start, len(octets), 0, kind))
         self.accepted: list[int] = []
+        self.again: list[int] = []
 
     def fileno(self) -> int:
         return -1
@@ -63,8 +66,9 @@ class Source:
     def pending(self) -> bool:
         return False
 
-    def conclude(self, accepted: Sequence[int]) -> None:
+    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         self.accepted += accepted
+        self.again += again
 
     def close(self) -> None: ...
 
@@ -94,10 +98,11 @@ class Injector:
 
 
 def translated(
-    waiting: Waiting, *, fast: bool, device: bool
-) -> tuple[tuple[list[bytes], list[int], list[int], list[int]], int]:
-    """What left, what was accepted, the counters; and how many the fast path took."""
+    waiting: Waiting, *, fast: bool, device: bool, plain: int | None = None
+) -> tuple[tuple[list[bytes], list[int], list[int], list[int], list[int]], int]:
+    """What left, what was accepted and what goes to the queue `plain`, the counters; how many the fast path took."""
     source = Source(waiting)
+    source.plain = plain
     injector, counters = Injector(source), Counters()
     worker = Worker(
         [],
@@ -112,7 +117,7 @@ def translated(
     assert worker.batch(source) == len(waiting)
     totals = list(counters.totals)
     totals[Total.FAST], taken = 0, totals[Total.FAST]
-    return (injector.packets, source.accepted, totals, list(counters.reasons)), taken
+    return (injector.packets, source.accepted, source.again, totals, list(counters.reasons)), taken
 
 
 @given(waiting=st.lists(st.tuples(packet, kind), min_size=1, max_size=12), device=st.booleans())
@@ -120,6 +125,23 @@ def test_a_batch_leaves_as_from_the_core(waiting: Waiting, device: bool) -> None
     found, taken = translated(waiting, fast=True, device=device)
     assert (found, 0) == translated(waiting, fast=False, device=device)
     assume(taken)  # a fast path that takes nothing shows nothing
+
+
+@given(packet=packets(), zero=st.booleans(), device=st.booleans())
+def test_a_packet_whose_own_checksum_is_whole_has_another_finished_by_the_kernel(
+    packet: bytes, zero: bool, device: bool
+) -> None:
+    """CHECKSUM_PARTIAL in an inner header: it goes to the plain queue, and is counted there."""
+    at = 20 if packet[0] >> 4 == 4 else 40
+    assume(packet[9 if at == 20 else 6] == 17)
+    if zero:
+        packet = packet[: at + 6] + bytes(2) + packet[at + 8 :]
+    assume(not is_own_checksum_unfinished(packet))
+    waiting = [(packet, Kind(PREROUTING, 2, SKB_CSUMNOTREADY))] * 2
+    for fast in (True, False):
+        (left, accepted, again, totals, reasons), taken = translated(waiting, fast=fast, device=device, plain=6)
+        assert (left, accepted, again, taken) == ([], [], [0, 1], 0)
+        assert (totals[Total.PACKETS], sum(reasons)) == (0, 0)
 
 
 def test_a_worker_begins_each_batch_anew() -> None:

@@ -5,6 +5,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from packets import ipv4, ipv6
+from scapy.layers.inet import TCP, UDP
 
 from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
@@ -67,9 +69,40 @@ def test_a_superframe_s_size_is_a_stamp(kernel: tuple[socket.socket, TunSource],
 
 def test_an_unfinished_checksum_is_told(kernel: tuple[socket.socket, TunSource]) -> None:
     device, source = kernel
-    device.send(header(vnet.NEEDS_CSUM) + PACKET6)
-    (record,) = source.receive()
-    assert record[3] == Kind(FORWARD, INDEV, SKB_CSUMNOTREADY)
+    for packet, start in ((ipv6(TCP() / b"x"), 40), (ipv4(TCP() / b"x"), 20)):
+        device.send(vnet.pack(vnet.NEEDS_CSUM, 0, 0, 0, start, 16) + packet)
+        ((at, length, _, kind),) = source.receive()
+        assert (bytes(source.buffer[at : at + length]), kind) == (packet, Kind(FORWARD, INDEV, SKB_CSUMNOTREADY))
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", b"even"])
+@pytest.mark.parametrize("options", [b"", bytes((1, 1, 1, 0))], ids=["plain", "options"])
+def test_an_unfinished_checksum_that_is_not_the_packet_s_own_is_finished(
+    kernel: tuple[socket.socket, TunSource], payload: bytes, options: bytes
+) -> None:
+    """Of an inner header, or behind options, which the fast path does not take."""
+    device, source = kernel
+    for layer, field in ((TCP(sport=1, dport=2), 16), (UDP(sport=1, dport=2), 6)):
+        inner = ipv4(layer / payload, options=options)
+        for outer in (b"", ipv4(b"", proto=4, len=20 + len(inner)), ipv6(b"", nh=4, plen=len(inner))):
+            whole = outer + inner
+            start = len(outer) + 20 + len(options)
+            if start == 20:
+                continue
+            pseudo = (int.from_bytes(inner[12:20], "big") + inner[9] + len(whole) - start) % 0xFFFF
+            partial = whole[: start + field] + pseudo.to_bytes(2, "big") + whole[start + field + 2 :]
+            device.send(vnet.pack(vnet.NEEDS_CSUM, 0, 0, 0, start, field) + partial)
+            ((at, length, _, kind),) = source.receive()
+            assert (bytes(source.buffer[at : at + length]), kind) == (whole, Kind(FORWARD, INDEV))
+
+
+def test_an_offset_beyond_the_packet_touches_nothing(kernel: tuple[socket.socket, TunSource]) -> None:
+    device, source = kernel
+    device.send(vnet.pack(vnet.NEEDS_CSUM, 0, 0, 0, len(PACKET4) - 8, 7) + PACKET4)
+    before = bytes(source.buffer)
+    ((at, length, _, kind),) = source.receive()
+    assert (bytes(source.buffer[at : at + length]), kind) == (PACKET4, Kind(FORWARD, INDEV))
+    assert source.buffer[at + length :] == before[at + length :]
 
 
 def test_a_result_leaves_as_it_was_made(kernel: tuple[socket.socket, TunSource]) -> None:

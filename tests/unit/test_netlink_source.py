@@ -153,6 +153,21 @@ def test_a_batch_verdict_is_flushed_wherever_the_verdict_changes(
     assert kernel.verdicts() == verdicts
 
 
+def test_what_is_for_the_plain_queue_is_named_one_by_one(kernel: Kernel) -> None:
+    source = NetlinkQueue(9, superframes=True, plain=8)
+    for packet_id in range(10, 15):
+        kernel.deliver(header(packet_id), netlink.attribute(nl.NFQA_PAYLOAD, b"x"))
+    source.receive()
+    source.conclude([3], [1, 4])
+    assert kernel.verdicts() == [
+        ("batch", nl.NF_DROP, 10),
+        ("single", 8 << 16 | nl.NF_QUEUE, 11),
+        ("batch", nl.NF_DROP, 12),
+        ("single", nl.NF_ACCEPT, 13),
+        ("single", 8 << 16 | nl.NF_QUEUE, 14),
+    ]
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [

@@ -8,7 +8,16 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, PadN
 from scapy.packet import Packet, Raw
 
 from nfxlat.datapath.source import Kind
-from nfxlat.datapath.superframe import Cutting, complete_checksum, cutting, safe_gso_size, segments, stamp_of, transport
+from nfxlat.datapath.superframe import (
+    Cutting,
+    complete_checksum,
+    cutting,
+    is_own_checksum_unfinished,
+    safe_gso_size,
+    segments,
+    stamp_of,
+    transport,
+)
 from nfxlat.outcome import Reason
 from nfxlat.wire.nfqueue import LOCAL_OUT, PREROUTING
 from nfxlat.wire.stamp import MAGIC
@@ -159,6 +168,24 @@ def test_unfinished_checksum_is_completed(version: int, length: int) -> None:
     pseudo = (int.from_bytes(addresses, "big") + 6 + len(whole) - offset) % 0xFFFF
     partial = whole[: offset + 16] + pseudo.to_bytes(2, "big") + whole[offset + 18 :]
     assert complete_checksum(partial) == with_valid_checksums(parsed(whole))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("layer", [tcp(), UDP(sport=1, dport=2)], ids=["tcp", "udp"])
+def test_an_own_unfinished_checksum_is_told_from_a_whole_one(version: int, layer: Packet) -> None:
+    whole = bytes(headers(version) / layer / Raw(b"payload"))
+    offset = 20 if version == 4 else 40
+    field = offset + (16 if TCP in layer else 6)
+    addresses = whole[12:20] if version == 4 else whole[8:40]
+    pseudo = (int.from_bytes(addresses, "big") + (6 if TCP in layer else 17) + len(whole) - offset) % 0xFFFF
+    for value, unfinished in ((whole[field : field + 2], False), (bytes(2), False), (pseudo.to_bytes(2, "big"), True)):
+        assert is_own_checksum_unfinished(whole[:field] + value + whole[field + 2 :]) == unfinished
+    assert not is_own_checksum_unfinished(whole[: field + 1])
+
+
+@pytest.mark.parametrize("packet", [b"", bytes(headers(4) / Raw(b"x" * 30)), bytes(IP(proto=132) / Raw(PAYLOAD))])
+def test_where_no_checksum_is_known_none_is_unfinished(packet: bytes) -> None:
+    assert not is_own_checksum_unfinished(packet)
 
 
 def test_nothing_is_completed_where_no_checksum_is_known() -> None:
