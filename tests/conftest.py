@@ -1,8 +1,8 @@
 """Settings for all tests. `HYPOTHESIS_PROFILE=explore` looks at new examples at every run, and at many more of them.
 
-The order: what is marked `first`, tests without a lab, the matrix, the virtual machine (which works beside them), then
-the other labs, which have the machine to themselves; last what is marked `last`, which can tell by `outcomes` how all
-others ended.
+The order: what is marked `first`, tests without a lab, those in labs, the virtual machine (which has worked beside all
+these), then what is marked `quiet` and has the machine to itself; last what is marked `last`, which can tell by
+`outcomes` how all others ended.
 """
 
 import os
@@ -20,16 +20,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _outcomes: dict[str, set[str]] = {}
 
 
+ORDER = ("first", "", "netns", "vm", "quiet", "last")  # marks; "": none of these
+
+
 def place(item: pytest.Item) -> int:
     """Of the test in the order."""
-    marks = {mark.name for mark in item.iter_markers()}
-    if marks & {"first", "last"}:
-        return 0 if "first" in marks else 5
-    if "vm" in marks:
-        return 3
-    if "netns" not in marks:
-        return 1
-    return 2 if item.path.parent.name == "matrix" else 4
+    marks = {mark.name for mark in item.iter_markers()} & set(ORDER)
+    strong = marks & {"first", "quiet", "last"} or marks or {""}
+    return max(map(ORDER.index, strong))
 
 
 @pytest.hookimpl(trylast=True)

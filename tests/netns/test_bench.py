@@ -23,6 +23,8 @@ from nfxlat.lab.checks import Checks, Load
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 
+pytestmark = pytest.mark.quiet
+
 HERE = [name for name in FULL if name != "tayga" or tayga_binary()]
 SHORT = Settings(tcp=0.1, trial=0.05, cpu=0.1, rtts=20, trials=6, resolution=0.3)
 

@@ -16,6 +16,8 @@ from nfxlat.host.netns import in_namespace
 from nfxlat.lab import leftovers
 from nfxlat.lab.probe import ping
 
+pytestmark = pytest.mark.quiet
+
 SMALL = ("--size", "24", "--seconds", "0.3", "--rounds", "1")
 LINES = [
     "ping (prefix6)",

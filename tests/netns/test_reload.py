@@ -23,6 +23,8 @@ from nfxlat.lab.stream import Stream, backlog_drops
 from nfxlat.lab.topology import HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.lab.transfer import ServerProcess, download
 
+pytestmark = pytest.mark.quiet
+
 BASE = """\
 [domain.siit0]
 prefix6 = "2001:db8:64::/96"

@@ -17,6 +17,8 @@ from nfxlat.lab.topology import HOST6_4, HOST6_EAM4, Lab
 from nfxlat.nft.kernel import compat, load
 from nfxlat.service.repairs import REPAIRS
 
+pytestmark = pytest.mark.quiet
+
 FIREWALL = """\
 flush ruleset
 table inet firewall {

@@ -13,6 +13,8 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import Stream, backlog_drops
 from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 
+pytestmark = pytest.mark.quiet
+
 RULES = """\
 table inet mine {
 	set friends { type ipv4_addr; elements = { 192.0.2.2 }; }

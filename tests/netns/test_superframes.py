@@ -23,6 +23,8 @@ from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_NARROW_4, 
 from nfxlat.lab.transfer import ServerProcess, download, send_bulk
 from nfxlat.wire import vnet
 
+pytestmark = pytest.mark.quiet
+
 UDP_SEGMENT = 103  # linux/udp.h
 MEBI = 1 << 20
 

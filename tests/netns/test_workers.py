@@ -15,6 +15,8 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.lab.transfer import ServerProcess, download
 
+pytestmark = pytest.mark.quiet
+
 TWO = pytest.mark.parametrize(
     "run_arguments", [("--workers", "2"), ("--workers", "2", "--model", "device")], ids=" ".join, scope="module"
 )
