@@ -6,9 +6,9 @@ one a family (`chains.home_table`).
 """
 
 from nfxlat.nft.language import chains
-from nfxlat.nft.language.additions import additions
 from nfxlat.nft.language.chains import ERRORS, REJECT, home_table
 from nfxlat.nft.language.compile import Compiled, compile_rules
+from nfxlat.nft.language.needs import needs_of
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.language.sets import Contents, set_name
 from nfxlat.nft.language.statement import TAKES
@@ -41,7 +41,7 @@ def tables(name: str) -> tuple[tuple[Family, str], ...]:
 def contents(domain: Domain, role: Role, model: Model) -> Contents:
     """What the sets of the domain's rules hold."""
     found = _program(domain, role, model)
-    return additions(
+    return needs_of(
         found, {domain.name: role}, {domain.name: Queues()}, chains.owner_chain(owner(domain.name), "")
     ).contents
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nfxlat.nft.language import chains
-from nfxlat.nft.language.additions import Addition, Additions, additions
 from nfxlat.nft.language.chains import QueueChain
 from nfxlat.nft.language.emit import Rule, Style, item_lines, replaced
 from nfxlat.nft.language.meaning import Unresolved
+from nfxlat.nft.language.needs import Insertion, Needs, needs_of
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.sets import Contents
 from nfxlat.nft.language.source import Source
@@ -87,7 +87,7 @@ def compile_rules(
     roles: dict[str, Role] = {name: role or program.role(domain) for name, domain in program.domains.items()}
     owner = owner or owner_of_path(source.name)
     mark = chains.owner_chain(owner, origin or f"nfxlat rules load {source.name.rpartition('/')[2]}")
-    added = additions(program, roles, numbers, mark)
+    added = needs_of(program, roles, numbers, mark)
     text, origins = _rendered(program, added, Style(closed=not native, explain=explain), notes, replace)
     comparable = not (source.removes or source.includes)
     return Compiled(
@@ -117,14 +117,14 @@ Edit = tuple[int, int, str]  # put this text in the place of these characters
 
 
 def _rendered(
-    program: Program, added: Additions, style: Style, notes: Mapping[str, Sequence[str]], replace: bool
+    program: Program, added: Needs, style: Style, notes: Mapping[str, Sequence[str]], replace: bool
 ) -> tuple[str, tuple[int, ...]]:
     source = program.source
     edits = [(s.at.start, s.end, f"jump {chains.guard_chain(d, s.direction)}") for s, d in program.uses()]
     if replace:
         edits.append((0, 0, "".join(f"{line}\n" for key in source.tables for line in replaced(*key))))
     edits += [_head(source.text, at, rule, style) for at, rule in added.heads]
-    edits += [_insertion(source, addition, style) for addition in added.inserted]
+    edits += [_insertion(source, insertion, style) for insertion in added.inserted]
     text, origins = _edited(source.text, edits)
     tail = "".join(f"{line}\n" for line in _tail(program, added, style, notes))
     if tail and not text.endswith("\n"):
@@ -132,7 +132,7 @@ def _rendered(
     return text + tail, (*origins, *[0] * tail.count("\n"))
 
 
-def _tail(program: Program, added: Additions, style: Style, notes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _tail(program: Program, added: Needs, style: Style, notes: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The domains' own tables, and what the host needs as comments."""
     for name in program.domains:
         if name in notes:
@@ -151,17 +151,17 @@ def _head(text: str, at: int, rule: Rule, style: Style) -> Edit:
     return start, start, "".join(f"{indent}{line}\n" for line in rule.lines(style))
 
 
-def _insertion(source: Source, addition: Addition, style: Style) -> Edit:
+def _insertion(source: Source, insertion: Insertion, style: Style) -> Edit:
     """Into the block of the table that holds the offset, or before the command that it is in."""
-    lines = [f"# {addition.comment}"] if addition.comment else []
-    lines += item_lines(addition.items, style)
-    table = source.tables[addition.table]
-    if addition.rule is None:
+    lines = [f"# {insertion.comment}"] if insertion.comment else []
+    lines += item_lines(insertion.items, style)
+    table = source.tables[insertion.table]
+    if insertion.rule is None:
         return _before_brace(source.text, table.blocks[-1][1].start, lines)
     for opened, closed in table.blocks:
-        if opened.start < addition.rule.tokens[0].start < closed.start:
+        if opened.start < insertion.rule.tokens[0].start < closed.start:
             return _before_brace(source.text, closed.start, lines)
-    command = addition.rule.insert_at
+    command = insertion.rule.insert_at
     assert command is not None  # a rule outside a table's block is a command
     block = "\n".join(f"\t{line}" if line else "" for line in lines)
     return command, command, f"table {table.family} {table.name} {{\n{block}\n}}\n"
@@ -182,7 +182,7 @@ def _edited(text: str, edits: list[Edit]) -> tuple[str, list[int]]:
     position = 0
     for start, end, piece in sorted(edits, key=lambda edit: edit[:2]):
         pieces.append((text[position:start], _line(text, position)))
-        pieces.append((piece, _line(text, start) if start != end else 0))  # a statement, or an addition
+        pieces.append((piece, _line(text, start) if start != end else 0))  # a statement, or an insertion
         position = end
     pieces.append((text[position:], _line(text, position)))
     origins: list[int] = []

@@ -21,7 +21,7 @@ Key = tuple[str, str]  # of a table: family, name
 
 
 @dataclass(frozen=True, slots=True)
-class Addition:
+class Insertion:
     """Items for a table of the file: into the block that holds `rule` or before the command that it is; None: into the
     table's last block.
     """
@@ -33,21 +33,21 @@ class Addition:
 
 
 @dataclass(frozen=True, slots=True)
-class Additions:
+class Needs:
     """`heads` are rules to be put ahead of the rule at an offset; `tables`, with their domains, those of domains that
     have none in the file; `contents` what all sets hold.
     """
 
     heads: tuple[tuple[int, Rule], ...]
-    inserted: tuple[Addition, ...]
+    inserted: tuple[Insertion, ...]
     tables: tuple[tuple[str, Table], ...]
     queue_chains: tuple[QueueChain, ...]
     contents: Contents
 
 
-def additions(program: Program, roles: Mapping[str, Role], queues: Mapping[str, Queues], mark: Chain) -> Additions:
+def needs_of(program: Program, roles: Mapping[str, Role], queues: Mapping[str, Queues], mark: Chain) -> Needs:
     """Those of a program whose domains have these roles and queues; `mark` goes into each table."""
-    return _Maker(program, roles, queues, mark).additions()
+    return _Maker(program, roles, queues, mark).needs()
 
 
 class _Maker:
@@ -58,12 +58,12 @@ class _Maker:
         self._sets = GeneratedSets(roles)
         self._heads: list[tuple[int, Rule]] = []
         self._headed: Headed = set()
-        self._inserted: list[Addition] = []
+        self._inserted: list[Insertion] = []
         self._tables: list[tuple[str, Table]] = []
         self._queue_chains: list[QueueChain] = []
         self._contents: dict[SetName, list[tuple[int, int]]] = {}
 
-    def additions(self) -> Additions:
+    def needs(self) -> Needs:
         for rule, made in self._sets.mentioned(self._program):
             comment = f"added for @{made.name}: what the domain translates"
             self._insert(rule.chain.table.key, rule, comment, self._new_sets(rule.chain.table.key, made))
@@ -73,12 +73,12 @@ class _Maker:
         self._tables_of_the_file()
         for domain, direction, ip in in_turn:
             self._of_domain(domain, direction, ip)
-        return Additions(
+        return Needs(
             tuple(self._heads), tuple(self._inserted), tuple(self._tables), tuple(self._queue_chains), self._contents
         )
 
     def _insert(self, table: Key, rule: SourceRule | None, comment: str, items: Sequence[Item]) -> None:
-        self._inserted.append(Addition(table, rule, comment, tuple(items)))
+        self._inserted.append(Insertion(table, rule, comment, tuple(items)))
 
     def _new_sets(self, table: Key, *wanted: GeneratedSet) -> list[Item]:
         """Those sets that the table lacks, which are noted."""
