@@ -8,6 +8,7 @@ from typing import Any, Literal
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.queues import DEFAULT_QUEUE, checked
+from nfxlat.service import summary_file
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
 from nfxlat.terms import MODELS
@@ -84,6 +85,8 @@ def _options(arguments: argparse.Namespace) -> Options:
     queues = checked(DEFAULT_QUEUE if arguments.queue is None else arguments.queue, arguments.workers)
     if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
         raise OperatorError("invalid limit", where="--icmp-rate, --icmp-burst", hint="a rate from 0, a burst from 1")
+    if arguments.summary is not None:
+        summary_file.refuse(arguments.summary)
     if not 0 <= arguments.busy_poll <= MAX_BUSY_POLL:
         raise OperatorError(
             f"invalid time {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL} microseconds"

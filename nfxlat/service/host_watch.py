@@ -10,8 +10,6 @@ import struct
 import time
 from collections.abc import Callable
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from nfxlat.errors import OperatorError
 from nfxlat.host import found
 from nfxlat.host.routes import packed
@@ -30,6 +28,7 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.plan.compare import Lack, Wanted, lacks, told
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.routes import PROTOCOL, Route
+from nfxlat.service.fence import described
 from nfxlat.service.repairs import Later, Repairs
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
@@ -128,8 +127,8 @@ class HostWatch:
             return
         try:
             missing = self._missing(plan)
-        except (OperatorError, OSError, NetlinkError) as error:
-            self._repairs.failed(f"cannot be looked at: {error}")
+        except Exception as error:
+            self._repairs.failed(described("cannot be looked at", error))
             return
         if missing:
             self._repairs.attempt(told(missing), self._repair)

@@ -3,6 +3,9 @@ and when a signal has come. It knows nothing of what the handlers do.
 
 One handler runs at a time, and each is called by `Loop._call`. A signal only wakes the loop (signal.set_wakeup_fd(2)):
 its handler runs between two others, never within one.
+
+A handler that raises does not end the loop: `failed` hears of it. What was due then is due again, and what could be
+read is polled again, a second later, then each time after twice as long, at most a minute.
 """
 
 import contextlib
@@ -15,6 +18,9 @@ from types import FrameType
 from typing import Protocol
 
 Handler = Callable[[], object]  # what it returns is of no account
+Failed = Callable[[str, Exception], None]  # the handler's name, and what it has raised
+
+AGAIN, AGAIN_AT_MOST = 1.0, 60.0  # seconds until a handler that has failed is called again
 
 
 class HasDescriptor(Protocol):
@@ -24,14 +30,20 @@ class HasDescriptor(Protocol):
 
 
 class Loop:
-    """Register handlers, then `run` until one of them calls `stop`. For the main thread: signals come to no other."""
+    """Register handlers, then `run` until one of them calls `stop`. For the main thread: signals come to no other.
 
-    def __init__(self) -> None:
+    Without `failed`, what a handler raises goes to the caller of `run`.
+    """
+
+    def __init__(self, failed: Failed | None = None) -> None:
+        self._failed = failed
+        self._waits: dict[Handler, float] = {}  # of those that have failed: seconds until they are called again
         self._poll = select.poll()
         self._readers: dict[int, Handler] = {}
         self._timers: list[tuple[float, Handler]] = []
         self._signals: dict[int, Handler] = {}
         self._pending: set[int] = set()
+        self._signals_end: list[int] = []  # the descriptor that signals wake the loop by, while they are taken
         self._stopped = False
 
     def on_readable(self, what: HasDescriptor, handler: Handler) -> None:
@@ -58,6 +70,11 @@ class Loop:
         """Have `run` return, at once if it is still to come; no other handler is called before it does."""
         self._stopped = True
 
+    @property
+    def told_to_stop(self) -> bool:
+        """Whether `run` would return at once: `stop` was called, or is the handler of a signal that has come."""
+        return self._stopped or any(self._signals[number] == self.stop for number in self._pending)
+
     @contextlib.contextmanager
     def signals_taken(self) -> Iterator[None]:
         """The registered signals wake the loop; at the end they do again what they did before."""
@@ -68,9 +85,11 @@ class Loop:
             before = {number: signal.signal(number, self._note) for number in self._signals}
             previous = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
             self.on_readable(wakeup, lambda: self._call_signals(wakeup))
+            self._signals_end = [wakeup.fileno()]
             try:
                 yield
             finally:
+                self._signals_end = []
                 self.forget(wakeup)
                 signal.set_wakeup_fd(previous)
                 for number, action in before.items():
@@ -83,24 +102,36 @@ class Loop:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
 
     def run(self) -> None:
-        """Call handlers until `stop`; what a handler raises goes to the caller."""
+        """Call handlers until `stop`."""
         while not self._stopped:
             self._call_timers()
             if not self._stopped:
-                self._call_readers(self._poll.poll(self._wait()))
+                self._call_readers(self._events())
         self._stopped = False
 
-    def _call(self, handler: Handler) -> None:
-        """The one place where handlers are called."""
-        if not self._stopped:
+    def _call(self, handler: Handler) -> bool:
+        """The one place where handlers are called; whether it did what it does."""
+        if self._stopped:
+            return True
+        try:
             handler()
+        except Exception as error:
+            if self._failed is None:
+                raise
+            self._failed(_name(handler), error)
+            self._waits[handler] = min(2 * self._waits.get(handler, AGAIN / 2), AGAIN_AT_MOST)
+            return False
+        if self._waits:
+            self._waits.pop(handler, None)
+        return True
 
     def _call_timers(self) -> None:
         now = time.monotonic()
         due = [timer for timer in self._timers if timer[0] <= now]
         self._timers = [timer for timer in self._timers if timer[0] > now]
         for _, handler in sorted(due, key=lambda timer: timer[0]):
-            self._call(handler)
+            if not self._call(handler):
+                self.later(self._waits[handler], handler)
 
     def _wait(self) -> int | None:
         """Milliseconds until the next timer; None without one."""
@@ -109,6 +140,16 @@ class Loop:
         first = min(deadline for deadline, _ in self._timers)
         return max(0, int((first - time.monotonic()) * 1000) + 1)
 
+    def _events(self) -> list[tuple[int, int]]:
+        try:
+            return self._poll.poll(self._wait())
+        except OSError as error:  # no memory, or a limit of descriptors that is lower than what is polled
+            if self._failed is None:
+                raise
+            self._failed("poll", error)
+            time.sleep(AGAIN)
+            return [(number, select.POLLIN) for number in self._signals_end if self._pending]
+
     def _call_readers(self, events: list[tuple[int, int]]) -> None:
         ready = [(descriptor, event, self._readers[descriptor]) for descriptor, event in events]
         for descriptor, event, handler in ready:
@@ -116,12 +157,27 @@ class Loop:
                 continue  # another handler has forgotten it, and may have opened something of the same number
             if event & select.POLLNVAL:  # closed and not forgotten: it would wake us for ever
                 self._forget(descriptor)
-            else:
-                self._call(handler)
+            elif not self._call(handler):
+                self._rest(descriptor, handler)
+
+    def _rest(self, descriptor: int, handler: Handler) -> None:
+        """Do not poll for a while: what was not read would wake us for ever."""
+        if self._readers.get(descriptor) is not handler:
+            return
+
+        def again() -> None:
+            if self._readers.get(descriptor) is handler:
+                self._poll.register(descriptor, select.POLLIN)
+
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(descriptor)
+        self.later(self._waits[handler], again)
 
     def _forget(self, descriptor: int) -> None:
-        if self._readers.pop(descriptor, None) is not None:
-            self._poll.unregister(descriptor)
+        if (handler := self._readers.pop(descriptor, None)) is not None:
+            self._waits.pop(handler, None)
+            with contextlib.suppress(KeyError):  # it rests
+                self._poll.unregister(descriptor)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Runs before whatever follows the call that reads the signal's octet. A full pipe loses octets, not this."""
@@ -135,3 +191,7 @@ class Loop:
         for number, handler in self._signals.items():
             if number in pending:
                 self._call(handler)
+
+
+def _name(handler: Handler) -> str:
+    return getattr(handler, "__qualname__", type(handler).__qualname__).replace(".<locals>", "")

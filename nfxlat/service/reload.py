@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
+from nfxlat.service.fence import described
 from nfxlat.service.setup import Setup
 from nfxlat.service.supervisor import Supervisor
 from nfxlat.terms import Report
@@ -68,7 +69,8 @@ class Reload:
         return domain
 
     def _change(self, former: Domain, domain: Domain, setup: Setup | None, use: Callable[[Domain], None]) -> float:
-        """The time without a worker, in seconds. Raises OperatorError, and then nothing has changed."""
+        """The time without a worker, in seconds. Raises OperatorError (or what a bug raises), and then nothing has
+        changed."""
         wanted = setup.planned(domain) if setup is not None else None
         use(domain)
         gaps: list[float] = []
@@ -77,12 +79,10 @@ class Reload:
             if setup is None or wanted is None:
                 return self._supervisor.succeed()
             setup.apply(wanted, lambda: gaps.append(self._supervisor.succeed()))
-        except OperatorError as error:
+        except Exception as error:
             if not gaps:
                 self._supervisor.discard()
                 use(former)
                 raise
-            self._report(
-                f"reload: cleaning up after the former configuration failed: {error}"
-            )  # the new one is at work
+            self._report(described("reload: cleaning up after the former configuration", error))  # the new is at work
         return gaps[0]

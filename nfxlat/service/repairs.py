@@ -7,7 +7,7 @@ is tried again, each time after twice as long, and is told once.
 from collections import deque
 from collections.abc import Callable
 
-from nfxlat.errors import OperatorError
+from nfxlat.service.fence import described
 from nfxlat.terms import Report
 
 REPAIRS, WINDOW, REST = 5, 60.0, 60.0
@@ -46,8 +46,8 @@ class Repairs:
             return
         try:
             repair()
-        except OperatorError as error:
-            self.failed(f"{lost}; cannot be repaired: {error}")
+        except Exception as error:
+            self.failed(described(f"{lost}; cannot be repaired", error))
             return
         self._done.append(now)
         self.counts["lost"] += not self._failure

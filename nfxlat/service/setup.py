@@ -31,6 +31,7 @@ from nfxlat.plan.record import Record, Unreadable
 from nfxlat.plan.routes import Place, Route
 from nfxlat.queues import Queues
 from nfxlat.service import own_rules, status
+from nfxlat.service.fence import described
 from nfxlat.service.own_rules import OwnRules
 from nfxlat.terms import Model, Report, Role
 from nfxlat.xlat import prefixes
@@ -161,8 +162,8 @@ class Setup:
             with self._quiet():
                 self._grow(old, old, self._record, whole=True)
                 self._shrink(old)
-        except OperatorError as error:
-            self._report(f"not all of it could be undone: {error}")
+        except Exception as error:
+            self._report(described("not all of it could be undone", error))
 
     def _refuse_another(self, name: str) -> None:
         if (other := status.other(name)) is not None:
@@ -290,12 +291,14 @@ class Setup:
         needed = Record(clsact=self._record.clsact)
         if to is not None:
             needed = needed.covering(to, own_rules.tables(to))
-        failures: list[OperatorError] = []
+        failures: list[Exception] = []
         for step in (self._drop_rules, self._leave_sysctls, self._drop_routes, self._drop_addresses, self._drop_device):
             try:
                 step(needed)
-            except OperatorError as error:
+            except Exception as error:
                 failures.append(error)
+        for failure in failures[1:]:  # the first is raised
+            self._report(described(f"{self._domain.name} cannot be taken down whole", failure))
         if failures:
             raise failures[0]
         self._note(needed)
@@ -336,18 +339,24 @@ class Setup:
             self._report(f"device {self._record.device} removed")
 
     def _end(self) -> None:
+        """To the end, whatever fails. What stayed is in the record, which then stays too."""
         assert self._state is not None
-        failures: list[OperatorError] = []
-        if self.stamp is not None:
-            self.stamp.close()
+        failures: list[Exception] = []
+        for step in (self._end_stamp, lambda: self._shrink(None)):
+            try:
+                step()
+            except Exception as error:
+                failures.append(error)
         try:
-            self._shrink(None)
-        except OperatorError as error:
-            failures.append(error)
-        self._state.close(remove=not failures)
-        self._state = self.device = self.stamp = self.stands = self.rules.path = None
+            self._state.close(remove=not failures)
+        finally:
+            self._state = self.device = self.stamp = self.stands = self.rules.path = None
         if failures:
             raise failures[0]
+
+    def _end_stamp(self) -> None:
+        if self.stamp is not None:
+            self.stamp.close()
 
     def _tell(self, suffix: str, concerned: Sequence[Route]) -> None:
         for route in concerned[:ROUTES_SHOWN]:

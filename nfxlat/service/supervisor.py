@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from nfxlat.errors import OperatorError
 from nfxlat.service.control import Control
-from nfxlat.service.loop import Loop
+from nfxlat.service.loop import HasDescriptor, Loop
 from nfxlat.service.messages import Go, Message, MessageError, Ready, Retired, Stop
 from nfxlat.terms import Report
 
@@ -29,6 +29,7 @@ Main = Callable[[int, Control], None]  # a worker's life: its number, its end of
 STOP_SECONDS = 5.0
 PREPARE_SECONDS = 30.0
 RESTART_SECONDS = 1.0  # a worker that lived shorter is started again only after this
+RESTART_AT_MOST = 30.0  # seconds, where it cannot be forked: each time twice as long
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +41,7 @@ class _Child:
     control: Control | None = None
     started: float = 0.0
     retired: bool = False
+    refused: int = 0  # how often in a row it could not be forked
 
 
 class Supervisor:
@@ -56,11 +58,14 @@ class Supervisor:
         loop.on_signal(signal.SIGCHLD, self._revive)
 
     def start(self) -> None:
-        """Fork the workers and let them go."""
+        """Fork the workers and let them go. Raises OperatorError where one cannot be had."""
         for number in range(self._count):
             child = _Child(number)
             self._children.append(child)
-            self._fork(child)
+            try:
+                self._fork(child)
+            except OSError as error:
+                raise OperatorError(f"cannot be started: {error.strerror}", where=f"worker {number}") from None
             self._send(child, Go())
 
     def stop(self) -> None:
@@ -102,17 +107,17 @@ class Supervisor:
     def succeed(self) -> float:
         """Have the successors go on in the place of the workers; the longest time without one, in seconds."""
         longest = 0.0
-        for index, successor in enumerate(self._successors):
+        for index, successor in enumerate(tuple(self._successors)):
             old, began = self._children[index], time.monotonic()
             self._send(old, Stop())
             self._children[index] = successor
+            self._successors.remove(successor)
             if not self._has_retired(old):
                 self._end(old, 0.0)
             self._send(successor, Go())
             successor.started = time.monotonic()
             longest = max(longest, successor.started - began)
             self._end(old, STOP_SECONDS)
-        self._successors.clear()
         return longest
 
     def _all(self) -> tuple[_Child, ...]:
@@ -127,8 +132,7 @@ class Supervisor:
     @staticmethod
     def _wait_until_ready(successor: _Child) -> None:
         assert successor.control is not None
-        readable, _, _ = select.select([successor.control], [], [], PREPARE_SECONDS)
-        message = successor.control.receive() if readable else None
+        message = successor.control.receive() if _readable(successor.control, PREPARE_SECONDS) else None
         if message is None:
             raise OperatorError("the new worker did not become ready", where=f"worker {successor.number}")
         if message != Ready():
@@ -138,8 +142,7 @@ class Supervisor:
         """Wait for a worker's word that its queues are another's; its process may take longer to end."""
         deadline = time.monotonic() + STOP_SECONDS
         while child.control is not None and not child.retired:
-            readable, _, _ = select.select([child.control], [], [], max(0.0, deadline - time.monotonic()))
-            if not readable or not self._relay(child):
+            if not _readable(child.control, deadline - time.monotonic()) or not self._relay(child):
                 break
         return child.retired
 
@@ -163,31 +166,54 @@ class Supervisor:
         return True
 
     def _revive(self) -> None:
-        """Start again what has died, or have this called when it is time to."""
+        """Start again what has died, or see to it that this is done when it is time to."""
         for child in self._children:
-            if child.pid:
-                with contextlib.suppress(ChildProcessError):
-                    pid, status = os.waitpid(child.pid, os.WNOHANG)
-                    if not pid:
-                        continue
-                    self._report(f"worker {child.number} (pid {pid}) died: {_cause(status)}; restarting it")
-                self._hang_up(child)
-            wait = child.started + RESTART_SECONDS - time.monotonic()
-            if wait > 0:
-                self._loop.later(wait, self._revive)
+            if not child.pid:
                 continue
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if not pid:
+                    continue
+                self._report(f"worker {child.number} (pid {pid}) died: {_cause(status)}; restarting it")
+            self._hang_up(child)
+            self._start_again(child)
+
+    def _start_again(self, child: _Child) -> None:
+        if child.pid or child not in self._children:  # it has been succeeded, or all were told to stop
+            return
+        wait = child.started + min(RESTART_SECONDS * 2**child.refused, RESTART_AT_MOST) - time.monotonic()
+        if wait <= 0:
             self.restarts += 1
-            self._fork(child)
-            self._send(child, Go())
+            try:
+                self._fork(child)
+            except OSError as error:
+                self.restarts -= 1
+                if not child.refused:
+                    self._report(f"worker {child.number} cannot be started: {error.strerror}; trying again")
+                child.started, child.refused = time.monotonic(), child.refused + 1
+                wait = 0.0
+            else:
+                if child.refused:
+                    self._report(f"worker {child.number} is started")
+                child.refused = 0
+                self._send(child, Go())
+                return
+        self._loop.later(wait, lambda: self._start_again(child))
 
     def _fork(self, child: _Child) -> None:
         """Start it: it makes itself ready, and waits to be told to go."""
         ours, theirs = Control.pair()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if not pid:
             ours.close()
             self._live(child.number, theirs)
         theirs.close()
+        child.retired = False
         child.pid, child.control, child.started = pid, ours, time.monotonic()
         self._loop.on_readable(ours, lambda: self._relay(child))
 
@@ -211,8 +237,12 @@ class Supervisor:
     def _hang_up(self, child: _Child) -> None:
         """Hear a dead worker's last words."""
         if child.control is not None:
-            while self._relay(child):
-                pass
+            more = True
+            while more:
+                try:
+                    more = self._relay(child)
+                except MessageError as error:
+                    self._report(f"worker {child.number}: {error}")
             self._loop.forget(child.control)
             child.control.close()
         child.pid, child.control = 0, None
@@ -222,7 +252,7 @@ class Supervisor:
         if child.pid:
             try:
                 ended = os.pidfd_open(child.pid)
-                select.select([ended], [], [], seconds)
+                _readable(ended, seconds)
                 os.close(ended)
                 if os.waitpid(child.pid, os.WNOHANG) == (0, 0):
                     if seconds:
@@ -234,7 +264,17 @@ class Supervisor:
         self._hang_up(child)
 
 
+def _readable(what: HasDescriptor | int, seconds: float) -> bool:
+    """Whether it can be read within so long; select(2) knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(what, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
+
+
 def _cause(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
+        try:
+            return signal.Signals(os.WTERMSIG(status)).name
+        except ValueError:  # a real-time signal between SIGRTMIN and SIGRTMAX has no name
+            return f"signal {os.WTERMSIG(status)}"
     return f"exit {os.waitstatus_to_exitcode(status)}"

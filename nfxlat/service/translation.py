@@ -5,13 +5,20 @@ end.
 
 A queue that cannot be had therefore fails before anything has been touched. Rules drop until their queue has a
 listener.
+
+Signals are only noted until the loop runs, and again from its end on: what has begun is made whole, and what is taken
+down goes to its end. What a handler raises is told and counted (nfxlat.service.fence). Should a bug end the service all
+the same, device, routes and rules stay: closed, and the next start takes them over.
 """
 
+import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -23,7 +30,9 @@ from nfxlat.host.addresses import local_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
+from nfxlat.service import summary_file
 from nfxlat.service.control import Control
+from nfxlat.service.fence import Fence
 from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, MessageError, Node, PathMtu
@@ -60,7 +69,9 @@ class Service:
         self._host: HostWatch | None = None
         self._node = Node(local=local_addresses())
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
-        self._loop = Loop()
+        self._fence = Fence(report)
+        self._loop = Loop(self._fence.failed)
+        self._at_work = False
         for number, handler in (  # in the order of precedence
             (signal.SIGTERM, self._loop.stop),
             (signal.SIGINT, self._loop.stop),
@@ -77,30 +88,43 @@ class Service:
     def run(self) -> dict[str, Any]:
         """Translate until SIGTERM or SIGINT; the final summary."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
-        with ExitStack() as stack:
-            self._point.bind(stack)
-            status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
-            stack.callback(status.close)
-            self._loop.on_readable(status, status.answer)
-            self._prepare_host(stack)
-            stack.callback(lambda: self._attached.close())
-            self._shares = self._point.attach(self._attached, self._device, self._counters)
-            self._watch_node(stack)
-            self._watch_host(stack)
-            self._work()
+        _raise_descriptor_limit()
+        with self._loop.signals_taken(), self._fence.unraisable(), ExitStack() as stack:
+            try:
+                for step in (self._bind, self._prepare_host, self._attach, self._watch_node, self._watch_host):
+                    step(stack)
+                    if self._loop.told_to_stop:
+                        self._report("stopped before it was ready")
+                        break
+                else:
+                    self._work()
+            except Exception:
+                if self._at_work:  # a bug, not a start that fails
+                    stack.pop_all()
+                raise
             result = self.summary()
-            self.write_summary(result)
+            self._fence.tried("the last summary", lambda: self.write_summary(result), None)
         return result
+
+    def _bind(self, stack: ExitStack) -> None:
+        self._point.bind(stack)
+        status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
+        stack.callback(status.close)
+        self._loop.on_readable(status, status.answer)
+
+    def _attach(self, stack: ExitStack) -> None:
+        stack.callback(lambda: self._attached.close())
+        self._shares = self._point.attach(self._attached, self._device, self._counters)
 
     def _work(self) -> None:
         """From the first worker's start to the last one's end."""
-        with self._loop.signals_taken():
-            try:
-                self._supervisor.start()
-                self._ready()
-                self._loop.run()
-            finally:
-                self._supervisor.stop()
+        try:
+            self._supervisor.start()
+            self._ready()
+            self._at_work = True
+            self._loop.run()
+        finally:
+            self._supervisor.stop()
 
     def _watch_node(self, stack: ExitStack) -> None:
         """Follow what others change of addresses and interfaces."""
@@ -218,6 +242,7 @@ class Service:
 
     def summary(self) -> dict[str, Any]:
         """The state of things, ready for JSON."""
+        nothing: Mapping[str, Mapping[str, int]] = {}
         result: dict[str, Any] = {
             "domain": self._options.domain.name,
             "model": self._options.model,
@@ -232,17 +257,22 @@ class Service:
             "rules": self._rules.counts if self._rules is not None else None,
             "host": self._host.counts if self._host is not None else None,
             **summary(self._counters),
-            "queues": self._point.losses(),
+            "queues": self._fence.tried("the queues' counters", self._point.losses, nothing),
         }
         if self._device is not None:
-            result["unexpected"] = self._device.unexpected_packets()
+            result["unexpected"] = self._fence.tried("device", self._device.unexpected_packets, None)
+        result["failures"] = self._fence.count  # last: those of the summary too
         return result
 
     def write_summary(self, result: dict[str, Any] | None = None) -> None:
-        """Write the summary to the file named in the options, if any; the file is never half written."""
-        path = self._options.summary_file
-        if path is None:
-            return
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(self.summary() if result is None else result) + "\n")
-        partial.rename(path)
+        """Write the summary to the file named in the options, if any. Raises OperatorError where that fails."""
+        if self._options.summary_file is not None:
+            text = json.dumps(self.summary() if result is None else result) + "\n"
+            summary_file.write(self._options.summary_file, text)
+
+
+def _raise_descriptor_limit() -> None:
+    """As far as it may be: each interface and each worker takes some."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # what is refused is told when one is lacking
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

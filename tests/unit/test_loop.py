@@ -1,12 +1,15 @@
 """The loop: handlers for descriptors, timers and signals, one at a time."""
 
 import os
+import resource
 import signal
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from nfxlat.service import loop as module
 from nfxlat.service.loop import Loop
 
 MANY = 2000  # signals: more than a socket pair holds octets
@@ -211,3 +214,114 @@ def test_what_a_handler_raises_ends_the_loop() -> None:
     loop.later(0.0, broken)
     with pytest.raises(ZeroDivisionError):
         loop.run()
+
+
+class Failing:
+    """A loop whose handlers may fail, and what it heard of that."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "AGAIN", 0.01)
+        self.heard: list[tuple[str, str]] = []
+        self.loop = Loop(lambda name, error: self.heard.append((name, type(error).__name__)))
+        self.calls = 0
+
+    def twice(self) -> None:
+        """Fails twice, then succeeds and ends the loop."""
+        self.calls += 1
+        if self.calls < 3:
+            raise ZeroDivisionError
+        self.loop.stop()
+
+
+def test_what_a_timer_raises_is_heard_and_it_is_due_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Failing(monkeypatch)
+    failing.loop.later(0.0, failing.twice)
+    failing.loop.run()
+    assert failing.calls == 3
+    assert failing.heard == [("Failing.twice", "ZeroDivisionError")] * 2
+    assert failing.loop._waits == {}
+
+
+def test_a_reader_that_fails_is_called_again_after_a_while_and_does_not_spin(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    failing = Failing(monkeypatch)
+    theirs.send(b"x")  # is never read
+    failing.loop.on_readable(ours, failing.twice)
+    began = time.monotonic()
+    failing.loop.run()
+    assert failing.calls == 3
+    assert time.monotonic() - began >= 0.01 + 0.02
+
+
+def test_what_a_signal_raises_is_heard_and_other_signals_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Failing(monkeypatch)
+    failing.loop.on_signal(signal.SIGUSR1, failing.twice)
+    failing.loop.on_signal(signal.SIGUSR2, failing.loop.stop)
+    with failing.loop.signals_taken():
+        send_to_self(signal.SIGUSR1, signal.SIGUSR2)
+        failing.loop.run()
+    assert failing.heard == [("Failing.twice", "ZeroDivisionError")]
+
+
+def test_a_reader_that_rests_can_be_forgotten(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pair
+    failing = Failing(monkeypatch)
+    theirs.send(b"x")
+
+    def fails() -> None:
+        failing.calls += 1
+        failing.loop.later(0.0, lambda: failing.loop.forget(ours))
+        failing.loop.later(0.05, failing.loop.stop)
+        raise ZeroDivisionError
+
+    failing.loop.on_readable(ours, fails)
+    failing.loop.run()
+    assert failing.calls == 1
+    assert failing.loop._waits == {}
+
+
+def test_keyboard_interrupts_are_no_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Failing(monkeypatch)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    failing.loop.later(0.0, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        failing.loop.run()
+    assert failing.heard == []
+
+
+def test_that_a_signal_will_stop_it_is_known_before_it_runs() -> None:
+    loop = Loop()
+    loop.on_signal(signal.SIGUSR1, lambda: None)
+    loop.on_signal(signal.SIGUSR2, loop.stop)
+    with loop.signals_taken():
+        send_to_self(signal.SIGUSR1)
+        told = [loop.told_to_stop]
+        send_to_self(*[signal.SIGUSR1] * MANY, signal.SIGUSR2)
+        told.append(loop.told_to_stop)
+        assert told == [False, True]
+        loop.run()
+
+
+def test_a_limit_below_what_is_polled_ends_nothing_and_signals_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Failing(monkeypatch)
+    failing.loop.on_signal(signal.SIGUSR2, failing.loop.stop)
+    pairs = [socket.socketpair() for _ in range(8)]
+    for ours, _ in pairs:
+        failing.loop.on_readable(ours, lambda: None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with failing.loop.signals_taken():
+        send_to_self(signal.SIGUSR2)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            failing.loop.run()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert failing.heard[0] == ("poll", "OSError")
+    for each in pairs:
+        for one in each:
+            one.close()

@@ -4,11 +4,14 @@ A worker's life here is a function of (number, control); what it writes to the p
 and the test goes on at the line that it waits for.
 """
 
+import errno
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,77 @@ def test_a_worker_that_raises_is_started_again_too(
     bench.until(lambda: len(bench.lines) == 1)
     assert "died: exit 1; restarting it" in bench.reported[0]
     assert "ZeroDivisionError: of this worker" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", range(signal.SIGRTMIN, signal.SIGRTMAX + 1, 5))
+def test_a_worker_that_dies_of_a_real_time_signal_is_started_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
+    bench = make(1)
+    bench.until(lambda: len(bench.lines) == 1)
+    os.kill(bench.pids("Go")[0], number)
+    bench.until(lambda: len(bench.lines) == 2)
+    assert re.search(rf"died: (signal {number}|SIGRTM\w+); restarting it", bench.reported[0])
+
+
+@pytest.mark.parametrize("lacking", ["processes", "descriptors"])
+def test_a_worker_that_cannot_be_forked_is_tried_again_ever_later_and_told_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.01)
+    bench = make(2)
+    bench.until(lambda: len(bench.lines) == 2)
+    fork, pair = os.fork, Control.pair
+    tried: list[float] = []
+
+    def from_the_fifth_on(call: Callable[[], object]) -> object:
+        tried.append(time.monotonic())
+        if len(tried) <= 4:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return call()
+
+    if lacking == "processes":
+        monkeypatch.setattr(os, "fork", lambda: from_the_fifth_on(fork))
+    else:
+        monkeypatch.setattr(Control, "pair", lambda: from_the_fifth_on(pair))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    os.kill(bench.pids("Go")[0], signal.SIGKILL)
+    bench.until(lambda: len(bench.lines) == 3)
+    assert len(tried) == 5
+    waits = [after - before for before, after in pairwise(tried)]
+    assert all(wait >= 0.02 * 2**number for number, wait in enumerate(waits)), waits
+    assert bench.reported[1:] == [
+        "worker 0 cannot be started: Resource temporarily unavailable; trying again",
+        "worker 0 is started",
+    ]
+    assert bench.supervisor.restarts == 1
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_workers_that_wait_to_be_started_do_not_multiply_their_timers(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make(4)
+    bench.until(lambda: len(bench.lines) == 4)
+
+    def refuse() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(os, "fork", refuse)
+    for pid in bench.pids("Go"):
+        os.kill(pid, signal.SIGKILL)
+    bench.until(lambda: all(child.refused >= 3 for child in bench.supervisor._children))
+    assert len([timer for timer in bench.loop._timers if "start_again" in timer[1].__qualname__]) == 4
+
+
+def test_a_start_that_lacks_processes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(1)
+    monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.ENOMEM, "Cannot allocate memory")))
+    with pytest.raises(OperatorError, match="worker 0: cannot be started: Cannot allocate memory"):
+        bench.supervisor.start()
+    bench.close()
 
 
 def test_a_worker_takes_no_signal_of_its_group(make: Make) -> None:

@@ -1,0 +1,96 @@
+"""Nothing on the side ends `nfxlat run`; and should a bug end it all the same, what it has closed stays closed.
+
+host4 --- router4 --- translator --- router6 --- host6
+"""
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import run_with_bug
+from closed import MODELS, assert_nothing_leaves, state_of
+
+from nfxlat.host import netns
+from nfxlat.host.device import far_namespace
+from nfxlat.lab.netns import wait_for
+from nfxlat.lab.probe import ping
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import HOST6_EAM4, Lab
+from nfxlat.service.status import Running, ask
+
+
+def a_worker_dies_of_a_real_time_signal(lab: Lab, process: TranslatorProcess) -> None:
+    os.kill(process.workers()[0], signal.SIGRTMIN + 6)
+
+
+def the_far_namespace_loses_its_name(lab: Lab, process: TranslatorProcess) -> None:
+    with lab.translator.entered():
+        netns.unpin(far_namespace("siit0"))
+        assert ask(Running("siit0", process.pid))["unexpected"] is None
+
+
+def the_summary_cannot_be_written(lab: Lab, process: TranslatorProcess) -> None:
+    moved = lab.directory.rename(lab.directory.with_suffix(".moved"))
+    try:
+        os.kill(process.pid, signal.SIGUSR1)
+        wait_for(lambda: "cannot be written" in (moved / "run.log").read_text(), "the failure to be told")
+    finally:
+        moved.rename(lab.directory)
+
+
+def a_worker_dies_when_there_are_no_descriptors(lab: Lab, process: TranslatorProcess) -> None:
+    before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    os.kill(process.workers()[0], signal.SIGKILL)
+    wait_for(lambda: any("cannot be started" in line for line in process.output()), "the failure to be told")
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        a_worker_dies_of_a_real_time_signal,
+        the_far_namespace_loses_its_name,
+        the_summary_cannot_be_written,
+        a_worker_dies_when_there_are_no_descriptors,
+    ],
+    ids=lambda happen: happen.__name__,
+)
+def test_it_goes_on_when(
+    lab: Lab, process: TranslatorProcess, happen: Callable[[Lab, TranslatorProcess], None]
+) -> None:
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    happen(lab, process)
+    wait_for(lambda: lab.host4.call(ping, HOST6_EAM4).ok, "packets to be translated again")
+    assert process.alive()
+    assert "Traceback" not in "\n".join(process.output())
+
+
+def test_it_may_have_as_many_descriptors_as_the_system_allows(process: TranslatorProcess) -> None:
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard
+
+
+@MODELS
+def test_a_bug_of_the_supervisor_ends_it_closed_and_the_next_start_takes_over(
+    bare_lab: Lab, run_arguments: tuple[str, ...]
+) -> None:
+    lab = bare_lab
+    before = state_of(lab)
+    process = TranslatorProcess(lab.translator, lab.directory, *run_arguments)
+    process.command[1:3] = [str(Path(run_with_bug.__file__))]
+    with process:
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        assert process._process is not None
+        os.kill(process.pid, signal.SIGUSR2)
+        assert process._process.wait(10) == 1  # what the unit restarts; 2 it does not
+        assert any("a bug of the supervisor" in line for line in process.output())
+        assert_nothing_leaves(lab)
+    with TranslatorProcess(lab.translator, lab.directory, *run_arguments) as process:
+        assert any("taking over" in line for line in process.output())
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        process.stop()
+    assert state_of(lab) == before
