@@ -31,7 +31,10 @@ class Reason(Enum):
     UDP_CHECKSUM_COMPUTED = ("translated; the missing UDP checksum was computed", "RFC 7915 4.5")
     UDP_CHECKSUM_FORWARDED = ("translated; the UDP checksum stays zero, as configured", "RFC 7915 1.2")
     # passed
-    NOT_OURS = ("the destination is in no prefix6, EAM or pool of the domain", "RFC 7915 4.6, 5.6")
+    NOT_OURS = (
+        "the destination is in no prefix6, EAM or pool of the domain, or an ICMPv6 error quotes what is in none",
+        "RFC 7915 4.6, 5.6",
+    )
     # rejected: an ICMP error goes back to the sender
     HOP_LIMIT_EXCEEDED = ("the TTL or Hop Limit ran out here", "RFC 7915 4.1, 5.1")
     PACKET_TOO_BIG = ("too big for the next hop, and must not be fragmented", "RFC 7915 1.4, 4.1")

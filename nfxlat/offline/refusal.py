@@ -22,7 +22,8 @@ _MARTIAN: Final = frozenset((Reason.MARTIAN_SOURCE, Reason.MARTIAN_DESTINATION, 
 _NO_MAPPING: Final = frozenset((Reason.NO_MAPPING_SOURCE, Reason.NOT_OURS, Reason.INNER_NO_MAPPING))
 # The addresses that each reason can be about, and the reasons that the explanation of one of them gives.
 _ABOUT: Final = {
-    Reason.NOT_OURS: (_OUTER[1:], _NO_MAPPING | _MARTIAN),  # a link-local destination is left to the link
+    # A link-local destination is left to the link, an error about native IPv6 to its host.
+    Reason.NOT_OURS: (_OUTER[1:] + _INNER, _NO_MAPPING | _MARTIAN),
     Reason.NO_MAPPING_SOURCE: (_OUTER, _NO_MAPPING),
     Reason.MARTIAN_SOURCE: (_OUTER[:1], _MARTIAN),
     Reason.MARTIAN_DESTINATION: (_OUTER[1:], _MARTIAN),

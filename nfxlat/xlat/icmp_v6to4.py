@@ -5,6 +5,8 @@ Rules:
 - Its checksum is verified before the new one is computed, so that a corrupt error does not become a valid one.
 - A source without a mapping (a router, as a rule) is replaced out of rfc6791-v4, else by 192.0.0.8, and its own address
   goes along in a Node Identification Object (RFC 6791; draft-ietf-v6ops-icmpext-xlat-v6only-source).
+- An IPv6 host with an EAM (a CLAT, most of all) has IPv6 of its own at the same address: an error that quotes a packet
+  without mappings is about that, whatever else may be said of it, and passes.
 - What comes out measures at most 576 octets or the MTU of the way, of a hairpin 1280.
 - In a hairpin such a source is kept as it is: it never leaves IPv6. RFC 7757 would put a pool address there.
 """
@@ -27,6 +29,7 @@ from nfxlat.xlat.special import martian4, martian6
 from nfxlat.xlat.template import destination_fault6
 
 _ROOM6 = ipv6.ERROR_SIZE - ipv6.HEADER_LENGTH - icmp.HEADER_LENGTH
+_MULTICAST = 0xFF  # first octet (RFC 4291 2.7): IPv6 of one's own may go there
 _WITH_LENGTH6 = (icmp.UNREACHABLE6, icmp.TIME_EXCEEDED6)  # RFC 4884 4
 
 
@@ -49,6 +52,8 @@ class IcmpErrors6to4:
         destination = self._map.to4(destination6)
         if fault := destination_fault6(destination6, destination):
             return NOT_OURS if fault is Reason.NOT_OURS else dropped(fault)
+        if destination.method is Method.EAM and self._is_native(message):
+            return NOT_OURS
         if martian6(source6):  # RFC 7915 5.1
             return dropped(Reason.MARTIAN_SOURCE)
         source = self._map.to4(source6)
@@ -110,6 +115,16 @@ class IcmpErrors6to4:
             source.address + destination.address,
         )
         return Outcome(Action.TRANSLATED, Reason.TRANSLATED, (header4 + message4,))
+
+    def _is_native(self, message: bytes) -> bool:
+        """Whether the error quotes a packet that no translator has made: an address in it has no mapping."""
+        inner = message[icmp.HEADER_LENGTH : icmp.HEADER_LENGTH + ipv6.HEADER_LENGTH]
+        if len(inner) < ipv6.HEADER_LENGTH or inner[0] >> 4 != 6:
+            return False
+        ends = inner[ipv6.SOURCE : ipv6.DESTINATION], inner[ipv6.DESTINATION :]
+        if any(martian6(end) and end[0] != _MULTICAST for end in ends):
+            return False
+        return any(self._map.to4(end).reason is Reason.NO_MAPPING_SOURCE for end in ends)
 
     def _rest4(self, message: bytes, new: tuple[int, int], quote: Quote, mtu4: int) -> int | None:
         """Octets 4-7 of the ICMPv4 error, but for the length; None for a pointer without a counterpart."""

@@ -18,12 +18,20 @@ from packets import (
     icmp6,
     message4,
     message6,
+    one4,
     quote4,
     quote6,
     translator,
 )
 from scapy.layers.inet import IP, TCP, UDP, in4_chksum
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, in6_chksum
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    in6_chksum,
+)
 from scapy.packet import Raw
 from scapy.utils import checksum as scapy_checksum
 
@@ -265,3 +273,52 @@ def test_translated_errors_are_capped() -> None:
 def test_an_error_is_cut_to_a_narrow_path() -> None:
     (packet,) = T.translate(icmp6(1, 4, body=quote6(UDP() / bytes(1100))), path_mtu4=300).packets
     assert (len(packet), int(IP(packet).flags)) == (300, 0)
+
+
+CLAT6, CLAT4 = "2001:db8:4::2", "192.0.0.1"
+NATIVE6 = "2001:db8:f::9"
+CLAT = translator(eamt=Eamt([(IPv4Network(CLAT4), IPv6Network(CLAT6))]))
+
+
+@pytest.mark.parametrize("source", ["2001:db8:f::1", P + "c000:201", "fe80::1"])
+@pytest.mark.parametrize(
+    ("icmp_type", "code"), [(1, 0), (1, 4), (2, 0), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (100, 0)], ids=str
+)
+@pytest.mark.parametrize(
+    "quote",
+    [
+        quote6(src=CLAT6, dst=NATIVE6),
+        quote6(src=CLAT6, dst="ff05::1:3"),
+        quote6(src=CLAT6, dst=NATIVE6)[:40],
+        quote6(ICMPv6EchoRequest(), src=CLAT6, dst=NATIVE6),
+        quote6(IPv6ExtHdrFragment(offset=9, m=1) / Raw(bytes(16)), src=CLAT6, dst=NATIVE6),
+        quote6(IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment() / IPv6ExtHdrFragment() / UDP(), src=CLAT6, dst=NATIVE6),
+        quote6(src=NATIVE6, dst=A6),
+    ],
+    ids=range(7),
+)
+def test_an_error_about_what_was_never_translated_passes(source: str, icmp_type: int, code: int, quote: bytes) -> None:
+    """Where a CLAT's address is a host's own (RFC 6877 6.3 allows it), whatever would be wrong with it otherwise."""
+    for damage, hop_limit in ((0, 64), (1, 64), (0, 1)):
+        packet = icmp6(icmp_type, code, body=quote, src=source, dst=CLAT6, damage=damage, hlim=hop_limit)
+        assert CLAT.translate(packet) == NOT_OURS
+
+
+@pytest.mark.parametrize(
+    ("quote", "destination", "reason"),
+    [
+        (quote6(src=CLAT6, dst=NATIVE6)[:39], CLAT6, Reason.INNER_TRUNCATED),
+        (b"\x45" + quote6(src=CLAT6, dst=NATIVE6)[1:], CLAT6, Reason.INNER_MALFORMED),
+        (quote6(src=CLAT6, dst="::1"), CLAT6, Reason.MARTIAN_INNER),
+        (quote6(src="fe80::1", dst=NATIVE6), CLAT6, Reason.MARTIAN_INNER),
+        (quote6(src=CLAT6, dst=P + "127.0.0.1"), CLAT6, Reason.MARTIAN_INNER),
+        (quote6(src=A6, dst=NATIVE6), A6, Reason.INNER_NO_MAPPING),  # A6 stands for an IPv4 host, which has no other
+    ],
+)
+def test_an_error_that_may_be_about_translated_traffic_does_not(quote: bytes, destination: str, reason: Reason) -> None:
+    assert CLAT.translate(icmp6(3, 0, body=quote, dst=destination)) == dropped(reason)
+
+
+def test_an_error_about_translated_traffic_to_a_shared_address_is_translated() -> None:
+    packet = icmp6(1, 4, body=quote6(src=CLAT6, dst=A6), src="2001:db8:f::1", dst=CLAT6)
+    assert one4(CLAT.translate(packet)).dst == CLAT4

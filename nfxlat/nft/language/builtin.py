@@ -83,8 +83,8 @@ def _host(name: str) -> dict[str, Table]:
     own, plat = f"ip6 daddr @{set_name(name, 'from')}", f"ip6 saddr @{set_name(name, 'prefix6')}"
     back = [
         _statement(name, "from", f"{own} {plat}", "prerouting"),
-        "# Routers on the way have addresses of their own.",
-        _statement(name, "from", f"{own} {ERRORS['ip6']}", "errors"),
+        "# Routers on the way have addresses of their own. Errors about this host's native IPv6 are let through.",
+        _statement(name, "from", f'{own} iifname != "lo" {ERRORS["ip6"]}', "errors"),
     ]
     out = _statement(name, "to", f'oifname "{name}" iifname != "{name}"', "postrouting")
     return {"ip": {"postrouting priority srcnat + 1": [out]}, "ip6": {EARLY: back}}
