@@ -1,5 +1,6 @@
 """Terminal routes in the kernel: made, replaced, deleted. Which are wanted: nfxlat.plan.routes."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -66,12 +67,17 @@ def delete(unwanted: Iterable[Route]) -> list[Route]:
 
 
 def hand_over(heirs: Sequence[Route]) -> bool:
-    """Have the route at a place that domains share lead into the device of one of `heirs`; False where none has one."""
+    """Have the route at a place that domains share lead into the device of one of `heirs`; False where none can have
+    it: its device is gone, or down."""
     indexes = _indexes()
-    heir = next((route for route in heirs if route.device is None or route.device in indexes), None)
-    if heir is not None and heir.device is not None:
-        add([heir], {heir.place})
-    return heir is not None
+    for heir in heirs:
+        if heir.device is None:
+            return True
+        if heir.device in indexes:
+            with contextlib.suppress(OperatorError):
+                add([heir], {heir.place})
+                return True
+    return False
 
 
 def packed(route: Route) -> Destination:

@@ -28,13 +28,25 @@ def _record() -> Iterator[tuple[State, dict[str, Any]]]:
     """The file, locked, and what is in it; it goes when nobody uses anything any more. Raises OperatorError."""
     state = State(NAME, wait=True)
     data = state.found or {"version": VERSION, "settings": {}, "routes": {}}
+    needed = True  # what cannot be read may have originals in it
     try:
         if data.get("version") != VERSION:
             raise unreadable(state.path, f"its version is {data.get('version')!r}")
-        _forget_the_gone(data)
+        try:
+            _forget_the_gone(data)
+        except (KeyError, TypeError, AttributeError):
+            raise unreadable(state.path, "it is damaged") from None
+        needed = False
         yield state, data
     finally:
-        state.close(remove=not data.get("settings") and not data.get("routes"))
+        state.close(remove=not (needed or data["settings"] or data["routes"]))
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """While this lasts no other domain begins or ends the use of anything. Raises OperatorError."""
+    with _record():
+        yield
 
 
 def _forget_the_gone(data: dict[str, Any]) -> None:
@@ -59,7 +71,7 @@ def set_sysctls(domain: str, group: str, wanted: list[Sysctl], report: Report) -
             setting["users"].append(domain)
         for one, now in differing:
             for key, value in (sysctl.side_effects(one.key) | {one.key: now}).items():
-                if f"/{domain}/" not in key:  # the device's own go with it
+                if f"/conf/{domain}/" not in key:  # the device's own go with it
                     setting["originals"].setdefault(key, value)
         state.save(data)
         sysctl.set_all(wanted, report)

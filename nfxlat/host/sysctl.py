@@ -56,8 +56,12 @@ def side_effects(key: str) -> dict[str, str]:
 
 
 def restore(originals: dict[str, str], report: Report) -> None:
-    """Put `originals` (in the order of their change) back, last first; what has vanished since is left alone."""
-    for key, value in reversed(originals.items()):
+    """Put `originals` (in the order of their change) back, last first; what has vanished since is left alone.
+
+    What rewrites others comes before all of these: some may have been noted when it was changed once more.
+    """
+    last_first = list(reversed(originals.items()))
+    for key, value in sorted(last_first, key=lambda item: item[0] not in (FORWARD4, FORWARD6)):
         now = read(key)
         if now is not None and now != value:
             write(key, value)

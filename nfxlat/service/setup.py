@@ -108,14 +108,15 @@ class Setup:
             self._end()
             return
         try:
-            self._refuse_overlap(new)
-            self._clear_other_kind(new)
             former = self._record
-            self._note(self._record.covering(new, own_rules.tables(new)))
+            with shared.alone():  # two that begin at once see each other
+                self._refuse_overlap(new)
+                self._clear_other_kind(new)
+                self._note(former.covering(new, own_rules.tables(new)))
             self._grow(old, new, former)
             change = self._narrow(old, new)
         except BaseException:
-            self._lead_back(old)
+            self._lead_back(old, new)
             raise
         between()
         self.stands, self._domain = new, new.domain  # the former one may be large
@@ -153,17 +154,24 @@ class Setup:
         finally:
             self._report = report
 
-    def _lead_back(self, old: Plan | None) -> None:
-        """Have all be as `old` again, whatever has been done of another. The first failure is the one to raise."""
+    def _lead_back(self, old: Plan | None, failed: Plan) -> None:
+        """Have all be as `old` again, whatever has been done of `failed`. The first failure is the one to raise."""
         try:
             if old is None:
                 self._end()
                 return
             with self._quiet():
-                self._grow(old, old, self._record, whole=True)
+                self._renew_routes(old, failed)
                 self._shrink(old)
         except Exception as error:
             self._report(described("not all of it could be undone", error))
+
+    def _renew_routes(self, old: Plan, failed: Plan) -> None:
+        """Those of `old` that `failed` has others in the place of; what is not ours there has not been touched."""
+        others = {route.place: route for route in failed.routes}
+        replaced = [route for route in old.routes if others.get(route.place, route) != route]
+        stood = routes.ours(replaced)
+        self._add_routes(old, [route for route in replaced if route.place in stood], stood)
 
     def _refuse_another(self, name: str) -> None:
         if (other := status.other(name)) is not None:
@@ -174,12 +182,14 @@ class Setup:
             )
 
     def _refuse_overlap(self, new: Plan) -> None:
-        """A route that another domain has is its own: both would translate the same addresses."""
-        places = {route.place: route for route in new.routes if route.network not in new.shared}
+        """A route that another domain has is its own, unless both share it: both would translate the same addresses."""
+        places = {route.place: route for route in new.routes}
         for name, data in state.others(new.name).items():
             with contextlib.suppress(Unreadable):
-                for route in records.decode(data).routes:
-                    if route.place in places:
+                other = records.decode(data)
+                common = new.shared.intersection(other.shared)
+                for route in other.routes:
+                    if route.place in places and route.network not in common:
                         raise OperatorError(
                             f"domain {name} has this route already",
                             where=f"domain.{new.name}: route {places[route.place]}",
@@ -214,9 +224,13 @@ class Setup:
         # Ahead of the routes: none can be made into a device whose IPv6 is off.
         sysctl.set_all([one for one in new.sysctls if not one.group], self._report)
         self._add_addresses(new)
-        standing = set(old.routes) if old is not None and not whole else set()
+        standing, noted = set(), former.routes
+        if old is not None and not whole:  # what is shared from now on has this domain as a user
+            standing = {route for route in old.routes if route.network not in new.shared - old.shared}
+            noted = old.routes
         wanted = [route for route in new.routes if route not in standing]
-        stood = {route.place for route in standing} or routes.ours(former.routes)
+        places = {route.place for route in wanted}
+        stood = routes.ours(route for route in noted if route.place in places)
         self._add_routes(new, wanted, stood)
         for group in records.groups(new):
             shared.set_sysctls(new.name, group, [one for one in new.sysctls if one.group == group], self._report)

@@ -3,12 +3,15 @@
 v4 host 10.9.4.2 --- v4  [ node: Setup of siit0, HostWatch ]  v6 --- (nobody) 2001:db8:9::/64
 """
 
+import errno
 import select
+import socket
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from clock import Clock
+from pyroute2.netlink.exceptions import NetlinkError
 from setup_node import DOMAIN, entered_node, output
 
 from nfxlat.errors import OperatorError
@@ -96,9 +99,14 @@ def test_a_device_that_somebody_has_made_anew_is_served(scene: Scene) -> None:
 
 
 def test_a_repair_of_something_else_that_makes_the_device_anew_serves_it(scene: Scene, node: Namespace) -> None:
-    netns.unpin(device.far_namespace("siit0"))
-    node.ip("route flush proto 118")
-    scene.repaired()
+    far, former = device.far_namespace("siit0"), scene.setup.index
+    with device.in_namespace(far):
+        held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # as a worker's, which keeps it alive
+    with held:
+        netns.unpin(far)
+        node.ip("route flush proto 118")
+        assert "device" not in scene.repaired().replace("dev siit0", "")
+    assert scene.setup.index != former
     assert scene.served == [scene.setup.index]
 
 
@@ -148,15 +156,12 @@ def test_forwarding_is_heard_of(scene: Scene, node: Namespace, key: str) -> None
 def test_a_device_that_goes_while_it_is_repaired_is_no_end(
     scene: Scene, node: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = device.create_or_adopt
-
-    def made_and_gone(*arguments: object, **named: object) -> object:
-        made = real(*arguments, **named)  # type: ignore[arg-type]
-        node.ip("link del siit0")
-        return made
+    def gone(*_: object, **__: object) -> None:
+        raise NetlinkError(errno.ENODEV)
 
     node.ip("route flush proto 118")
     with monkeypatch.context() as patch:
-        patch.setattr(device, "create_or_adopt", made_and_gone)
-        assert "cannot be repaired" in scene.repaired()
-    assert scene.repaired().endswith("; repaired")
+        patch.setattr(device, "create_or_adopt", gone)
+        assert "cannot be repaired: device siit0: " in scene.repaired()
+    scene.run_timers()
+    assert scene.lines[-1].endswith("; repaired")

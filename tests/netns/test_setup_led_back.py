@@ -39,6 +39,21 @@ def test_a_route_in_the_way_leaves_all_as_it_was(node: Namespace) -> None:
     setup.down()
 
 
+def test_a_route_in_the_place_of_ours_is_not_replaced(node: Namespace) -> None:
+    setup = made()
+    setup.up()
+    node.ip("route replace 198.51.100.0/24 dev v4")
+    before = record()
+    with pytest.raises(OperatorError, match="already is a route"):
+        setup.apply(setup.planned(replace(DOMAIN, mtu6=1400)))
+    assert "198.51.100.0/24 dev v4 scope link" in node.ip("route show 198.51.100.0/24")
+    node.ip("route del 198.51.100.0/24 dev v4")
+    setup.repair()
+    assert record() == before
+    assert "mtu 1480" in node.ip("route show 203.0.113.2")
+    setup.down()
+
+
 def test_rules_that_fail_leave_all_as_it_was(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = made()
     setup.up()

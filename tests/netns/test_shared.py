@@ -1,8 +1,12 @@
 """What two domains on one node share: forwarding and the routes of ICMP error sources. The last one puts them back."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 import pytest
 from setup_node import DOMAIN, entered_node, leave_nothing, snapshot
@@ -111,3 +115,88 @@ def test_a_damaged_record_of_what_is_shared_is_refused_before_anything_is_made(n
     path.unlink()
     after = {**snapshot(), "states": []}
     assert after == {**before, "states": []}
+
+
+def test_an_unknown_version_of_what_is_shared_is_not_deleted(node: Namespace) -> None:
+    kept = state.State(shared.NAME)
+    kept.save({"version": 2, "things": {"net/ipv4/ip_forward": "0"}})
+    kept.close(remove=False)
+    before = snapshot(), kept.path.read_text()
+    with pytest.raises(OperatorError, match="its version is 2"):
+        set_up(FIRST, 7)
+    assert (snapshot(), kept.path.read_text()) == before
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "settings": {"x": {}}, "routes": {}}', '{"version": 1}'])
+def test_a_damaged_value_is_one_line(node: Namespace, text: str) -> None:
+    kept = state.State(shared.NAME)
+    kept.save(json.loads(text))
+    kept.close(remove=False)
+    with pytest.raises(OperatorError, match="it is damaged"):
+        shared.leave_sysctls("siit0", "x", print)
+    assert kept.path.exists()
+
+
+def test_a_domain_may_be_named_as_a_part_of_a_sysctl(node: Namespace) -> None:
+    before = snapshot()
+    set_up(replace(FIRST, name="ipv4"), 7).down()
+    assert snapshot() == before
+
+
+def test_an_heir_whose_device_is_down_is_no_obstacle(node: Namespace) -> None:
+    first, second = set_up(FIRST, 7), set_up(SECOND, 17)
+    node.ip("link set siit1 down")
+    first.down()
+    assert "siit0" not in node.ip("route show")
+    second.repair()
+    assert "dev siit1 " in node.ip("route show 192.0.0.8")
+    second.down()
+
+
+@pytest.mark.parametrize("shared_by", [0, 1])
+def test_error_sources_of_one_are_not_the_addresses_of_another(node: Namespace, shared_by: int) -> None:
+    pool = IPv4Network("203.0.113.240/28")
+    one, other = replace(FIRST, rfc6791_v4=(pool,)), replace(SECOND, rfc6791_v4=(), pool4=(pool,))
+    domains = [one, other] if shared_by == 0 else [other, one]
+    setup = set_up(domains[0], 7)
+    before = snapshot()
+    with pytest.raises(OperatorError, match="has this route already"):
+        set_up(domains[1], 17)
+    assert snapshot() == before
+    setup.down()
+
+
+def test_what_becomes_shared_in_a_change_has_its_user(node: Namespace) -> None:
+    pool = IPv4Network("203.0.113.240/28")
+    setup = set_up(replace(FIRST, rfc6791_v4=(), pool4=(pool,)), 7)
+    setup.apply(setup.planned(replace(FIRST, rfc6791_v4=(pool,), pool4=())))
+    other = set_up(SECOND, 17)
+    assert shared.users()[f"route {pool}"] == ["siit0", "siit1"]
+    setup.down()
+    assert f"{pool} dev siit1" in node.ip("route show")
+    other.down()
+
+
+def test_two_that_begin_at_once_see_each_other(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One's look at the others and its own record are one step for all others."""
+    real, locked = state.others, []
+
+    def others(name: str) -> dict[str, dict[str, Any]]:
+        script = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        tried = subprocess.run([sys.executable, "-c", script, state.path_of(shared.NAME)], capture_output=True)
+        locked.append(b"BlockingIOError" in tried.stderr)
+        return real(name)
+
+    monkeypatch.setattr(state, "others", others)
+    set_up(FIRST, 7).down()
+    assert locked == [True]
+
+
+def test_interfaces_noted_by_a_second_change_come_back_behind_what_rewrites_them(node: Namespace) -> None:
+    setup = set_up(FIRST, 7)
+    node.sysctl("net.ipv4.ip_forward", 0)
+    node.ip("link add late type veth peer name late2")
+    node.sysctl("net.ipv4.conf.late.forwarding", 1)
+    setup.repair()
+    setup.down()
+    assert (node.sysctl("net.ipv4.ip_forward"), node.sysctl("net.ipv4.conf.late.forwarding")) == ("0", "1")
