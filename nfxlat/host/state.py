@@ -71,6 +71,7 @@ class State:
         self.path = path_of(name)
         self._partial = self.path.with_suffix(".partial")
         self._cookie = netns_cookie()
+        self._text = ""  # of the file
         self._descriptor = self._lock(name, wait)
         self.found: dict[str, Any] | None = None
         try:
@@ -109,6 +110,7 @@ class State:
         text = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         if not text:  # killed before it had changed anything
             return None
+        self._text = text.decode(errors="replace")
         try:
             found = json.loads(text)
             cookie = found[COOKIE]
@@ -119,9 +121,12 @@ class State:
     def save(self, data: Mapping[str, Any]) -> None:
         """Put a new file with `data` in the place of the former: whoever dies meanwhile leaves one of them, whole.
 
-        The machine's death takes /run with it anyway. Raises OperatorError where /run is full.
+        What is there already needs no room. The machine's death takes /run with it anyway. Raises OperatorError where
+        /run is full.
         """
         text = json.dumps({**data, COOKIE: self._cookie}) + "\n"
+        if text == self._text:
+            return
         try:
             RUN.mkdir(mode=0o755, exist_ok=True)
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -136,7 +141,7 @@ class State:
         except OSError as error:
             raise OperatorError(os.strerror(error.errno or 0), where=str(self._partial)) from None
         os.close(self._descriptor)
-        self._descriptor = descriptor
+        self._descriptor, self._text = descriptor, text
 
     def close(self, *, remove: bool) -> None:
         """Let go of the lock, with `remove` after deleting the file (and /run/nfxlat, where it is empty then)."""

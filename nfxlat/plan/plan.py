@@ -4,7 +4,7 @@ Up, reload, repair, take-over and down apply it (nfxlat.service.setup); `nfxlat 
 `check --live` and the watch compare it with what is there (nfxlat.plan.compare).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,6 @@ from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import Sysctl
 from nfxlat.queues import Queues
 from nfxlat.terms import Model, Role
-from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 DeviceKind = Literal["veth", "tun"]
@@ -79,7 +78,7 @@ def plan(
     return Plan(
         domain,
         Device(domain.name, "tun" if model == "device" else "veth", known.kept),
-        tuple(_addresses(domain, role)),
+        tuple(terminal.own_addresses(domain)) if role == "host" else (),
         tuple(terminal.routes(domain, role, known, ends)),
         terminal.shared(domain, role, ends),
         tuple(settings.sysctls(role, domain.name, known)),
@@ -97,10 +96,3 @@ def check(domain: Domain, role: Role, model: Model) -> None:
         )
     if model != "hook" and role != "router":
         raise OperatorError(f"the {model} model has no {role} role", where="--role", hint="use --model hook")
-
-
-def _addresses(domain: Domain, role: Role) -> Iterator[str]:
-    """This host's, as a CLAT: IPv4 addresses of its own, not of networks behind it."""
-    for network in prefixes.clat4(domain) if role == "host" else ():
-        if network.prefixlen == network.max_prefixlen:
-            yield str(network.network_address)

@@ -80,7 +80,7 @@ def routes(domain: Domain, role: Role, facts: Facts, ends: Ends) -> Iterator[Rou
     """All routes of `domain`, IPv4 first, in the order in which they are to be made: behind each route into the device
     the unreachable one stands already."""
     if role == "host":
-        source = next((str(network[0]) for network in prefixes.clat4(domain)), None)
+        source = next(own_addresses(domain), None)
         target = domain.prefix6.network_address.packed if domain.prefix6 is not None else b""
         yield Route(str(DEFAULT4), None, WORST_METRIC)
         yield Route(str(DEFAULT4), domain.name, HOST_METRIC, _mtu6(domain, target, facts) - HEADER_GROWTH, source)
@@ -95,6 +95,13 @@ def routes(domain: Domain, role: Role, facts: Facts, ends: Ends) -> Iterator[Rou
     for network6 in ends.networks6:
         mtu = (domain.mtu4 or DEFAULT_MTU) + HEADER_GROWTH
         yield from _pair(str(network6), domain.name, METRICS[6], mtu)
+
+
+def own_addresses(domain: Domain) -> Iterator[str]:
+    """In the host role: IPv4 addresses of this host's own, not of networks behind it."""
+    for network in prefixes.clat4(domain):
+        if network.prefixlen == network.max_prefixlen:
+            yield str(network.network_address)
 
 
 def looked_up(domain: Domain, role: Role, ends: Ends) -> list[bytes]:

@@ -12,6 +12,7 @@ from nfxlat.nft.language.sets import Contents
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.record import Table
 from nfxlat.terms import Report
+from nfxlat.xlat import prefixes
 
 RulePath = Literal["native", "compat"]
 
@@ -62,6 +63,14 @@ def contents(plan: Plan) -> Contents:
 def change(former: Contents, wanted: Contents) -> None:
     """Elements alone. Raises OperatorError, and then nothing has changed."""
     elements.change(former, wanted)
+
+
+def common(former: Contents, wanted: Contents) -> Contents:
+    """What sets hold that select no more than both do: of what is let off, all that either lets off."""
+    return {
+        name: prefixes.merged([*former[name], *spans]) if name.lets_off else prefixes.common(former[name], spans)
+        for name, spans in wanted.items()
+    }
 
 
 def _meant(compiled: Compiled) -> listing.Identities:

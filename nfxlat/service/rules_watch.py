@@ -38,7 +38,7 @@ class _Watch:
         self._report, self._later = report, later
         self.elements_too = False
         self._heard = Connection(NETLINK_NETFILTER, groups=(NFNLGRP_NFTABLES,), receive_buffer=RECEIVE_BUFFER)
-        self._due = True
+        self._due, self._failure = True, ""
         later(0.0, self._look)
 
     def fileno(self) -> int:
@@ -59,10 +59,15 @@ class _Watch:
         self._due = False
         try:
             self.look()
+            self._failure = ""
         except OperatorError as error:  # they cannot be listed: nothing is known, and nothing is done
             self.elements_too = True
-            self._report(str(error))
-            self._later(AGAIN, self.changed)
+            if str(error) != self._failure:
+                self._failure = str(error)
+                self._report(self._failure)
+            if not self._due:
+                self._due = True
+                self._later(AGAIN, self._look)
 
     def look(self) -> None:
         """Compare what is there with what was meant. Raises OperatorError where it cannot be listed."""

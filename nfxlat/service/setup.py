@@ -24,6 +24,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, capabilities, device, routes, shared, stamp, state, sysctl, tun
 from nfxlat.host.facts import facts
+from nfxlat.host.state import unreadable
 from nfxlat.nft.language.sets import Contents
 from nfxlat.plan import record as records
 from nfxlat.plan.plan import Plan, check, plan
@@ -34,7 +35,6 @@ from nfxlat.service import own_rules, status
 from nfxlat.service.fence import described
 from nfxlat.service.own_rules import OwnRules
 from nfxlat.terms import Model, Report, Role
-from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 ROUTES_SHOWN = 16  # more than this are reported as a number
@@ -78,18 +78,24 @@ class Setup:
         return plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
 
     def up(self) -> None:
-        """Do it all, or nothing. Raises OperatorError."""
+        """Do it all, or nothing, but for what a killed run has left. Raises OperatorError."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", what="--setup")
         name = self._domain.name
         self._state = state.State(name)
         try:
             self._refuse_another(name)
             self._record = self._left_over(self._state)
+            wanted = self.planned(self._domain)
         except BaseException:
             self._state.close(remove=self._state.found is None)
             self._state = None
             raise
-        self.apply(self.planned(self._domain))
+        try:
+            self.apply(wanted)
+        except OperatorError as error:
+            if self.stands is None:
+                raise
+            self._report(f"not all of a former run could be removed: {error}")
 
     def down(self) -> None:
         """Take down what stands; safe after a partial `up` and twice. Raises its first failure last."""
@@ -122,9 +128,9 @@ class Setup:
         self.stands, self._domain = new, new.domain  # the former one may be large
         if old is not None:
             self._widen(new, change)
-        self._shrink(new)
-        if old is None:
+        else:
             self._start_stamp()
+        self._shrink(new)
 
     def repair(self) -> None:
         """Make again what stood and is gone, rules aside. Raises OperatorError where that cannot be."""
@@ -203,7 +209,7 @@ class Setup:
         try:
             found = records.decode(state.found)
         except Unreadable as error:
-            raise _unreadable(state, error) from None
+            raise unreadable(state.path, str(error)) from None
         self._report(f"taking over from a killed run ({state.path})")
         return found
 
@@ -263,7 +269,7 @@ class Setup:
             self.rules.load(new)
             return None
         former, wanted = own_rules.contents(old), own_rules.contents(new)
-        kept = _common(former, wanted)
+        kept = own_rules.common(former, wanted)
         return (kept, wanted) if self._change_elements(former, kept) else None
 
     def _widen(self, new: Plan, change: SetChange) -> None:
@@ -315,7 +321,8 @@ class Setup:
             self._report(described(f"{self._domain.name} cannot be taken down whole", failure))
         if failures:
             raise failures[0]
-        self._note(needed)
+        if to is not None:  # else it goes
+            self._note(needed)
 
     def _drop_rules(self, needed: Record) -> None:
         self.rules.remove(tuple(table for table in self._record.tables if table not in needed.tables))
@@ -377,15 +384,3 @@ class Setup:
             self._report(f"route {route} {suffix}".rstrip())
         if len(concerned) > ROUTES_SHOWN:
             self._report(f"route and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
-
-
-def _common(former: Contents, wanted: Contents) -> Contents:
-    """What sets hold that select no more than both do: of what is let off, all that either lets off."""
-    return {
-        name: prefixes.merged([*former[name], *spans]) if name.lets_off else prefixes.common(former[name], spans)
-        for name, spans in wanted.items()
-    }
-
-
-def _unreadable(found: state.State, error: Unreadable) -> OperatorError:
-    return state.unreadable(found.path, str(error))

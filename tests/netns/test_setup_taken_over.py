@@ -8,7 +8,9 @@ from set_up import STEPS, start, start_and_kill
 from setup_node import DOMAIN, OTHER, entered_node, made, snapshot
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import routes
 from nfxlat.lab.netns import Namespace
+from nfxlat.service.setup import Setup
 from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
 
@@ -82,3 +84,35 @@ def test_second_set_up_of_a_living_domain_is_refused_and_harms_nothing(node: Nam
     successor = made()
     successor.up()
     successor.down()
+
+
+def test_what_cannot_be_removed_of_a_killed_run_does_not_hinder_the_new_one(
+    node: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot()
+    start_and_kill(node, "router")
+    lines: list[str] = []
+    setup = made(domain=OTHER, report=lines.append)
+
+    def fail(*_: object) -> None:
+        raise OperatorError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, "delete", fail)
+        setup.up()
+    assert lines[-1] == "not all of a former run could be removed: no"
+    assert setup.stamp is not None
+    setup.down()
+    assert snapshot() == before
+
+
+def test_what_cannot_be_planned_leaves_nothing(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot()
+
+    def fail(*_: object) -> None:
+        raise OperatorError("no")
+
+    monkeypatch.setattr(Setup, "planned", fail)
+    with pytest.raises(OperatorError, match="no"):
+        made().up()
+    assert snapshot() == before

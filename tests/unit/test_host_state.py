@@ -1,5 +1,6 @@
 """The state file: locked by the living, read after the dead, ignored from another time."""
 
+import errno
 import json
 import os
 import signal
@@ -30,6 +31,24 @@ def test_nothing_is_left_after_a_clean_end(run: Path) -> None:
     assert fresh.path.exists()
     fresh.close(remove=True)
     assert not run.exists()
+
+
+def test_what_is_written_already_needs_no_room(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = State("siit0")
+    former.save({"version": 1, "routes": ["former"]})
+    former.close(remove=False)
+    held = State("siit0")
+    assert held.found is not None
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        held.save(held.found)
+        with pytest.raises(OperatorError):
+            held.save({"version": 1})
+    held.close(remove=True)
 
 
 def test_the_folder_may_go_with_another_s_last_record(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,12 @@ def test_host_routes_ipv4_by_default_and_its_own_ipv6_addresses_into_the_device(
     assert wanted[1].source == "203.0.113.2"
 
 
+def test_a_network_behind_the_host_has_no_source_for_the_host_itself() -> None:
+    behind = Domain(prefix6=PREFIX6, eamt=Eamt([(IPv4Network("192.0.2.0/25"), IPv6Network("2001:db8:3::/121"))]))
+    assert {route.source for route in made(behind, "host")} == {None}
+    assert made(CLAT, "host")[1].source == "203.0.113.2"
+
+
 @pytest.mark.parametrize(("domain", "role"), [(DOMAIN, "router"), (DOMAIN, "masquerade"), (CLAT, "host")])
 def test_no_route_into_the_device_is_made_before_the_unreachable_one_behind_it(domain: Domain, role: Role) -> None:
     closed = set()
