@@ -1,6 +1,7 @@
 """TCP and UDP packets, most of which the fast path takes, and translators for them."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal
 
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
@@ -18,13 +19,13 @@ HOSTS6 = [
 ]
 
 
-def domain(traffic_class: str | int = "copy") -> Domain:
+def domain(traffic_class: Literal["copy", "zero"] | int = "copy") -> Domain:
     return Domain(
         prefix6=IPv6Network("2001:db8:64::/96"),
         eamt=Eamt([(IPv4Network("203.0.113.2"), IPv6Network("2001:db8:2::2"))]),
         mtu4=None,
         mtu6=None,
-        traffic_class=traffic_class,  # type: ignore[arg-type]
+        traffic_class=traffic_class,
     )
 
 

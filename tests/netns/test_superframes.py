@@ -131,7 +131,9 @@ def test_a_path_that_shrinks_in_mid_transfer_does_not_stall_it(lab: Lab) -> None
     try:
         ready = server.ready()
         done: list[bool] = []
-        client = threading.Thread(target=lambda: done.append(lab.host6 is not None and fetch(lab, ready)))
+        client = threading.Thread(
+            target=lambda: done.append(lab.host4.call(download, HOST6_4, ready, timeout=30.0).intact)
+        )
         client.start()
         lab.router6.ip("link set to-h6 mtu 1300")
         lab.host6.ip("link set to-r6 mtu 1300")
@@ -139,10 +141,6 @@ def test_a_path_that_shrinks_in_mid_transfer_does_not_stall_it(lab: Lab) -> None
         assert done == [True]
     finally:
         server.close()
-
-
-def fetch(lab: Lab, server: object) -> bool:
-    return lab.host4.call(download, HOST6_4, server, timeout=30.0).intact  # type: ignore[arg-type]
 
 
 def test_upload_into_a_path_that_shrinks_goes_on(lab: Lab) -> None:
