@@ -7,6 +7,7 @@ from pyroute2 import IPRoute
 
 from nfxlat.host import device, rtnetlink, sysctl, tun
 from nfxlat.host.links import link_of
+from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.plan.compare import Found, Wanted
 from nfxlat.plan.routes import Place
@@ -44,7 +45,7 @@ def routes(networks: set[str]) -> dict[Place, frozenset[str | None]]:
     found: dict[Place, frozenset[str | None]] = {}
     for family, octets in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
         wanted = {network for network in networks if (":" in network) == (family == socket.AF_INET6)}
-        for route in rtnetlink.table(family) if wanted else ():
+        for route in rtnetlink.table(family, {packed(one) for one in wanted}) if wanted else ():
             network = f"{socket.inet_ntop(family, route.destination or bytes(octets))}/{route.length}"
             if network in wanted and route.kind in (RTN_UNICAST, RTN_UNREACHABLE):
                 leads = (names.get(index, f"#{index}") for index in route.interfaces)

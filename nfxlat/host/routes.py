@@ -80,10 +80,10 @@ def hand_over(heirs: Sequence[Route]) -> bool:
     return False
 
 
-def packed(route: Route) -> Destination:
-    """Where it leads, as messages have it."""
-    address, _, length = route.network.partition("/")
-    family = FAMILIES[route.version]
+def packed(network: str) -> Destination:
+    """A prefix as messages have it."""
+    address, _, length = network.partition("/")
+    family = FAMILIES[6 if ":" in network else 4]
     return int(family), socket.inet_pton(family, address) if int(length) else b"", int(length)
 
 
@@ -94,7 +94,7 @@ def _indexes() -> dict[str, int]:
 
 def _requests(routes: Iterable[Route], indexes: Mapping[str, int]) -> Iterator[Request]:
     for route in routes:
-        family, destination, length = packed(route)
+        family, destination, length = packed(route.network)
         interface = indexes[route.device] if route.device is not None else 0
-        source = socket.inet_pton(family, route.source) if route.source else b""
+        source = socket.inet_pton(FAMILIES[route.version], route.source) if route.source else b""
         yield Request(family, destination, length, route.metric, PROTOCOL, interface, route.mtu or 0, source)

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -34,6 +34,7 @@ _PLACE = frozenset((RTA_DST, RTA_PRIORITY))
 _LEADS = frozenset((RTA_DST, RTA_PRIORITY, RTA_OIF, RTA_MULTIPATH))
 
 Object = TypeVar("Object")
+Destination = tuple[int, bytes, int]  # family, address packed (b"" for the default route), prefix length
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,18 @@ class TableRoute(NamedTuple):
     interfaces: tuple[int, ...]
 
 
-def table(family: int) -> list[TableRoute]:
-    """All routes of the main table. Raises OperatorError where the kernel refuses to list them."""
+def table(family: int, destinations: Collection[Destination]) -> list[TableRoute]:
+    """Routes of the main table to these destinations; others cost a comparison each. Raises OperatorError where the
+    kernel refuses to list them."""
+    octets = 4 if family == socket.AF_INET else 16
+    head = u32(RTA_TABLE, RT_TABLE_MAIN) + ATTRIBUTE.pack(4 + octets, RTA_DST)
+    start = _RTMSG.size + len(head)
+    end = start + octets
 
     def read(body: bytes) -> TableRoute | None:
         if body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family:
+            return None
+        if body[_RTMSG.size : start] == head and (family, body[start:end], body[_LENGTH_AT]) not in destinations:
             return None
         found = chosen(body, _LEADS, _RTMSG.size)
         hops = [found[RTA_OIF]] if RTA_OIF in found else _next_hops(found.get(RTA_MULTIPATH, b""))
@@ -108,9 +116,6 @@ def _next_hops(data: bytes) -> Iterator[bytes]:
 def protocol_of(body: bytes) -> int:
     """Who made the route of a message's body; 0 where it is too short to tell."""
     return body[_PROTOCOL_AT] if len(body) > _PROTOCOL_AT else 0
-
-
-Destination = tuple[int, bytes, int]  # family, address packed (b"" for the default route), prefix length
 
 
 def destination_of(body: bytes) -> Destination:

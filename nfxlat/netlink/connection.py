@@ -35,6 +35,7 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 RECEIVE_SIZE = 1 << 17  # no datagram of the kernel's is larger
 SEND_SIZE = 100_000  # what the socket sends without a larger buffer
+DRAINED = 4096  # messages at a time; a datagram's are not parted
 REQUESTS_A_CALL = 256  # each may be answered by an error, and there must be room for them all
 ROOM_FOR_ERRORS = 8 << 20
 _LOST: Message = (NLMSG_OVERRUN, 0, 0, b"")
@@ -134,9 +135,12 @@ class Connection:
                     found.append(made)
 
     def drain(self) -> list[Message]:
-        """All that waits, without blocking; a message of type NLMSG_OVERRUN where something was lost."""
+        """What waits, without blocking; a message of type NLMSG_OVERRUN where something was lost.
+
+        Of a storm only so much that whoever polls the socket has a moment for others; it stays readable.
+        """
         found: list[Message] = []
-        while True:
+        while len(found) < DRAINED:
             try:
                 found += messages(self.socket.recv(RECEIVE_SIZE, socket.MSG_DONTWAIT))
             except BlockingIOError:
@@ -147,6 +151,7 @@ class Connection:
                 if error.errno != errno.ENOBUFS:
                     raise
                 found.append(_LOST)
+        return found
 
     def fileno(self) -> int:
         return self.socket.fileno()

@@ -117,7 +117,7 @@ class HostWatch:
         """Whether the plan has a route to it."""
         plan = self._setup.stands
         if plan is not None and plan.routes is not self._routes:
-            self._routes, self._places = plan.routes, frozenset(map(packed, plan.routes))
+            self._routes, self._places = plan.routes, frozenset(packed(route.network) for route in plan.routes)
         return destination in self._places
 
     def _look(self) -> None:

@@ -185,6 +185,14 @@ def test_what_waits_is_drained_without_waiting(kernel: Kernel) -> None:
     assert [body for _, _, _, body in found] == [b"once", b"more", b"last"]
 
 
+def test_a_storm_is_drained_in_parts(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "DRAINED", 3)
+    kernel.waiting += [listed(b"once", b"more"), listed(b"then", b"last"), OSError(errno.ENOBUFS, ""), listed(b"next")]
+    found = Connection(netlink.NETLINK_ROUTE)
+    assert [body for _, _, _, body in found.drain()] == [b"once", b"more", b"then", b"last"]
+    assert [kind for kind, *_ in found.drain()] == [netlink.NLMSG_OVERRUN, 16]
+
+
 @pytest.mark.parametrize("lost", [OSError(errno.ENOBUFS, ""), listed(b"cut off")[:-2]])
 def test_what_was_lost_is_told_among_what_is_drained(kernel: Kernel, lost: Answer) -> None:
     kernel.waiting += [listed(b"once"), lost, listed(b"last")]
