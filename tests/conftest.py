@@ -8,10 +8,11 @@ these), then what is marked `quiet` and has the machine to itself; last what is 
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("same", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None, max_examples=5000)
+SLOW = [HealthCheck.too_slow]  # a machine may be busy: no judgement by the clock
+settings.register_profile("same", deadline=None, suppress_health_check=SLOW, derandomize=True)
+settings.register_profile("explore", deadline=None, suppress_health_check=SLOW, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # programs that tests start read bytecode, and compile nothing anew: 0.1 s each, of hundreds

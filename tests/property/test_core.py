@@ -222,7 +222,7 @@ def test_nothing_is_larger_than_the_next_hop_takes(packet: bytes, next_hop_mtu: 
 
 
 # most packets have no checksum on either side that can be judged
-@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(packet=packets, flip=st.integers(0, 2**16 - 1), hops=st.integers(0, 1))
 def test_checksum_is_valid_out_iff_it_is_valid_in(packet: bytes, flip: int, hops: int) -> None:
     start = 20 if packet[0] >> 4 == 4 else 40

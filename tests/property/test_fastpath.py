@@ -135,7 +135,9 @@ def test_lengths_of_a_superframe_count_from_the_link_header(version: int, which:
     assert vnet.unpack(result[0]) == (vnet.NEEDS_CSUM, kind, start + 20, 1000, start, 16)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much])  # of the damaged, the fast path leaves most to the core
+@settings(
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)  # of the damaged, the fast path leaves most to the core
 @given(packet=packets(), position=st.integers(0, 70), value=st.integers(0, 255), hops=st.integers(0, 1))
 def test_a_damaged_packet_comes_out_as_from_the_core(packet: bytes, position: int, value: int, hops: int) -> None:
     assume(position < len(packet))
