@@ -51,6 +51,8 @@ class Flows:
         template = self._translator.template(pair)
         if template is None:
             return None
+        if (own := pair[len(pair) // 2 :]) in self._local and self._translator.keeps(own):
+            return None  # not ours
         half = len(template.addresses) // 2
         source, destination = template.addresses[:half], template.addresses[half:]
         if source in self._local:

@@ -195,12 +195,15 @@ class Worker:
         version = packet[0] >> 4 if packet else 0
         direction = Direction.V4TO6 if version == 4 else Direction.V6TO4 if version == 6 else Direction.UNKNOWN
         count = self._counters.count
-        if not kind.whole:
-            count(Reason.QUEUE_TRUNCATED, direction)
-            return DROP
         if self._device_index and kind.indev == self._device_index:
             count(Reason.FROM_DOMAIN_DEVICE, direction)
             return ACCEPT
+        if self._passes(packet, kind):
+            count(Reason.NOT_OURS, direction)
+            return ACCEPT
+        if not kind.whole:
+            count(Reason.QUEUE_TRUNCATED, direction)
+            return DROP
         from_here = bool(packet) and local_source(packet, self._local)
         if kind.hook == PREROUTING and from_here:
             count(Reason.LOCAL_SOURCE, direction)
@@ -236,6 +239,15 @@ class Worker:
             elif outcome.reason in _EVENTS:  # RFC 7915 4.5
                 self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
         return verdict
+
+    def _passes(self, packet: bytes, kind: Kind) -> bool:
+        """Whether the destination is not translated, or is this node, whatever else is to be said of the packet."""
+        if not self._translator.is_ours(packet):
+            return True
+        if kind.hook not in (PREROUTING, LOCAL_OUT):  # what is forwarded is not for this node
+            return False
+        destination = _destination(packet)
+        return destination in self._local and self._translator.keeps(destination)
 
     def _translate(self, packet: bytes, kind: Kind) -> Outcome:
         """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""
@@ -291,4 +303,4 @@ def _ends(packet: bytes) -> str:
 
 
 def _destination(packet: bytes) -> bytes:
-    return packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]
+    return packet[24:40] if packet[:1] >= b"\x60" else packet[16:20]

@@ -65,6 +65,7 @@ _NON_GLOBAL4_RANGES = {
 }
 _GLOBAL_EXCEPTIONS4 = frozenset(address.packed for address in GLOBAL_EXCEPTIONS4)
 _ZERO15 = bytes(15)
+_BROADCAST, _LOOPBACK6 = b"\xff" * 4, _ZERO15 + b"\1"
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -80,6 +81,21 @@ def martian6(address: bytes) -> bool:
     if first == 0:
         return (address[15] < 2 and address[:15] == _ZERO15) or address[:12] == _MAPPED
     return first == 0xFF or (first == 0xFE and address[1] & 0xC0 == 0x80)
+
+
+def stays4(address: bytes) -> bool:
+    """Whether a packet to these 4 octets is for this host, this link or a group, and never for a translator:
+
+    0/8 127/8 169.254/16 224/4 255.255.255.255 (RFC 1122 3.2.1.3, RFC 3927 7, RFC 7915 1.2). The kernel judges it.
+    """
+    first = address[0]
+    return first in (0, 127) or 224 <= first < 240 or address == _BROADCAST or (first == 169 and address[1] == 254)
+
+
+def stays6(address: bytes) -> bool:
+    """The same of 16 octets: ::1 fe80::/10 ff00::/8 (neighbour discovery, MLD, routing protocols, DHCPv6)."""
+    first = address[0]
+    return first == 0xFF or (first == 0xFE and address[1] & 0xC0 == 0x80) or address == _LOOPBACK6
 
 
 def non_global4(address: bytes) -> bool:

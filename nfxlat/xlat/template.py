@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from nfxlat.outcome import Reason
 from nfxlat.wire.checksum import difference, word_sum
 from nfxlat.xlat.addresses import AddressMap, Mapping, Method
-from nfxlat.xlat.special import martian4, martian6
+from nfxlat.xlat.special import martian4, martian6, stays4, stays6
 
 _REMEMBERED: Final = 8192  # pairs per direction
 
@@ -57,7 +57,9 @@ class Pairs:
 
 def destination_fault4(address: bytes, mapping: Mapping) -> Reason | None:
     """Why a packet to the IPv4 `address`, mapped by `mapping`, is not translated."""
-    if martian4(address):  # RFC 1812 5.3.7; RFC 7915 1.2: no multicast
+    if stays4(address):
+        return Reason.NOT_OURS
+    if martian4(address):  # RFC 1812 5.3.7
         return Reason.MARTIAN_DESTINATION
     if mapping.address is None:
         return Reason.NOT_OURS if mapping.reason is Reason.NO_MAPPING_SOURCE else mapping.reason  # RFC 7915 4.6
@@ -66,17 +68,13 @@ def destination_fault4(address: bytes, mapping: Mapping) -> Reason | None:
 
 def destination_fault6(address: bytes, mapping: Mapping) -> Reason | None:
     """Why a packet to the IPv6 `address`, mapped by `mapping`, is not translated."""
+    if stays6(address):
+        return Reason.NOT_OURS
     if martian6(address):
-        # Neighbour discovery and MLD must live, even under a rule that queues everything.
-        return Reason.NOT_OURS if _is_link_scope(address) else Reason.MARTIAN_DESTINATION
+        return Reason.MARTIAN_DESTINATION
     if mapping.address is None:
         return Reason.NOT_OURS if mapping.reason is Reason.NO_MAPPING_SOURCE else mapping.reason  # RFC 7915 5.6
     return Reason.MARTIAN_DESTINATION if martian4(mapping.address) else None
-
-
-def _is_link_scope(address: bytes) -> bool:
-    """fe80::/10, and multicast of the scopes interface-local and link-local (RFC 4291 2.7)."""
-    return address[0] == 0xFE or (address[0] == 0xFF and address[1] & 15 <= 2)
 
 
 class _V4to6(dict[bytes, Pair | Reason]):

@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from nfxlat.outcome import Outcome, Reason, dropped
 from nfxlat.wire import ipv4, ipv6
-from nfxlat.xlat.addresses import AddressMap
+from nfxlat.xlat.addresses import AddressMap, Method
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.errors import Errors
 from nfxlat.xlat.hairpin import WayRound
@@ -66,6 +66,19 @@ class Translator:
                 return self._way_round.translate(packet, hops, next_hop_mtu)
             return self._v6to4.translate(packet, hops, next_hop_mtu, path_mtu4)
         return dropped(Reason.NOT_IP)
+
+    def is_ours(self, packet: bytes) -> bool:
+        """Whether the destination of a packet, whole or cut behind its addresses, is one that is translated."""
+        version = packet[0] >> 4 if packet else 0
+        if version == 4 and len(packet) >= ipv4.HEADER_LENGTH:
+            return self._pairs.v4to6[packet[ipv4.SOURCE : ipv4.HEADER_LENGTH]] is not Reason.NOT_OURS
+        if version == 6 and len(packet) >= ipv6.HEADER_LENGTH:
+            return self._pairs.v6to4[packet[ipv6.SOURCE : ipv6.HEADER_LENGTH]] is not Reason.NOT_OURS
+        return True
+
+    def keeps(self, address: bytes) -> bool:
+        """Whether packets to an address of this node (4 or 16 octets) are for it; a CLAT's IPv6 address has an EAM."""
+        return len(address) == 4 or self.addresses.to4(address).method is not Method.EAM
 
     def unreachable(self, packet: bytes, reason: Reason) -> Outcome:
         """The ICMP error, in the family of `packet`, for what the route to the translated destination said.

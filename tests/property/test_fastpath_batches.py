@@ -1,6 +1,6 @@
 """A batch through the worker: with the fast path the same packets leave, in the same order, with the same verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -98,7 +98,12 @@ class Injector:
 
 
 def translated(
-    waiting: Waiting, *, fast: bool, device: bool, plain: int | None = None
+    waiting: Waiting,
+    *,
+    fast: bool,
+    device: bool,
+    plain: int | None = None,
+    local: Collection[bytes] = frozenset(),
 ) -> tuple[tuple[list[bytes], list[int], list[int], list[int], list[int]], int]:
     """What left, what was accepted and what goes to the queue `plain`, the counters; how many the fast path took."""
     source = Source(waiting)
@@ -109,10 +114,11 @@ def translated(
         TRANSLATORS[0],
         Injectors(injector, injector, device),
         counters,
-        fast=FastPath(TRANSLATORS[0], TUN, device=device, guard=GUARD) if fast else None,
+        fast=FastPath(TRANSLATORS[0], TUN, device=device, guard=GUARD, local=local) if fast else None,
         errors=TokenBucket(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=GUARD,
+        local=local,
     )
     assert worker.batch(source) == len(waiting)
     totals = list(counters.totals)
@@ -136,7 +142,7 @@ def test_a_packet_whose_own_checksum_is_whole_has_another_finished_by_the_kernel
     assume(packet[9 if at == 20 else 6] == 17)
     if zero:
         packet = packet[: at + 6] + bytes(2) + packet[at + 8 :]
-    assume(not is_own_checksum_unfinished(packet))
+    assume(TRANSLATORS[0].is_ours(packet) and not is_own_checksum_unfinished(packet))
     waiting = [(packet, Kind(PREROUTING, 2, SKB_CSUMNOTREADY))] * 2
     for fast in (True, False):
         (left, accepted, again, totals, reasons), taken = translated(waiting, fast=fast, device=device, plain=6)
@@ -164,3 +170,15 @@ def test_a_worker_begins_each_batch_anew() -> None:
     worker.batch(again)
     assert (again.accepted, len(injector.packets)) == ([], 3)
     assert (counters.totals[Total.PACKETS], counters.totals[Total.FAST]) == (3, 3)
+
+
+@given(waiting=st.lists(st.tuples(packet, kind), min_size=1, max_size=12), own=st.integers(0, 11), end=st.booleans())
+def test_addresses_of_this_node_are_the_same_to_both(waiting: Waiting, own: int, end: bool) -> None:
+    """As source and as destination of what comes in."""
+    octets = waiting[own % len(waiting)][0]
+    assume(len(octets) >= 40)
+    four = octets[0] >> 4 == 4
+    at, size = (16 if end else 12, 4) if four else (24 if end else 8, 16)
+    local = {octets[at : at + size]}
+    found, _ = translated(waiting, fast=True, device=True, local=local)
+    assert (found, 0) == translated(waiting, fast=False, device=True, local=local)

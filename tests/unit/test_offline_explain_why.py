@@ -33,7 +33,8 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
         ),
         (raw6(EAM6, "ff02::1", 58, b""), Reason.NOT_OURS, ["destination"], "ff00::/8 (multicast)"),
         (v4("127.0.0.1", A, 17, UDP), Reason.MARTIAN_SOURCE, ["source"], "127.0.0.0/8 (loopback)"),
-        (v4(A, "224.0.0.1", 17, UDP), Reason.MARTIAN_DESTINATION, ["destination"], "224.0.0.0/4 (multicast)"),
+        (v4(A, "224.0.0.1", 17, UDP), Reason.NOT_OURS, ["destination"], "224.0.0.0/4 (multicast)"),
+        (v4(A, "240.0.0.1", 17, UDP), Reason.MARTIAN_DESTINATION, ["destination"], "240.0.0.0/4 (reserved"),
         (v4("10.1.1.1", A, 17, UDP), Reason.DENYLISTED, ["source"], "10.1.1.1 is in 10.0.0.0/8 of denylist4"),
         (v4(A, "10.1.1.1", 17, UDP), Reason.DENYLISTED, ["destination"], "10.1.1.1 is in 10.0.0.0/8 of denylist4"),
         (

@@ -142,7 +142,7 @@ MET: dict[Reason, Met] = {
     Reason.BAD_EXTENSION: dropped(ipv6(b"", nh=60)),
     Reason.BAD_TRANSPORT: dropped(ipv4(Raw(bytes(19)), proto=6)),
     Reason.MARTIAN_SOURCE: dropped(ipv4(src="127.0.0.1")),
-    Reason.MARTIAN_DESTINATION: dropped(ipv4(dst="224.0.0.1")),
+    Reason.MARTIAN_DESTINATION: dropped(ipv4(dst="240.0.0.1")),
     Reason.MARTIAN_INNER: dropped(error4(ipv4(src="127.0.0.1"))),
     Reason.DENYLISTED: dropped(ipv4(), denylist4=(IPv4Network(A4),)),
     Reason.WELL_KNOWN_PREFIX: dropped(ipv4(dst="10.0.0.1"), prefix6=WELL_KNOWN),

@@ -64,9 +64,10 @@ def test_martian_source_of_an_icmpv4_error_is_translated(martian: str) -> None:
 # 1.2-04, 1.13
 @pytest.mark.parametrize("martian", MARTIANS4)
 def test_martian_ipv4_destination_is_dropped(martian: str) -> None:
-    for each in (T, ONLY_EAM):
-        assert each.translate(ipv4(dst=martian)) == dropped(Reason.MARTIAN_DESTINATION)
-        assert each.translate(error4(B4, martian)) == dropped(Reason.MARTIAN_DESTINATION)
+    expected = dropped(Reason.MARTIAN_DESTINATION) if martian.startswith("240.") else NOT_OURS
+    for each in (T, ONLY_EAM):  # in its own family, what is for this host, its link or a group is left to the kernel
+        assert each.translate(ipv4(dst=martian)) == expected
+        assert each.translate(error4(B4, martian)) == expected
     assert T.translate(ipv6(dst=P + martian)) == dropped(Reason.MARTIAN_DESTINATION)
     assert T.translate(error6(B6, P + martian)) == dropped(Reason.MARTIAN_DESTINATION)
 
@@ -78,15 +79,15 @@ def test_martian_ipv6_source_is_dropped(martian: str) -> None:
     assert T.translate(error6(martian)) == dropped(Reason.MARTIAN_SOURCE)
 
 
-@pytest.mark.parametrize("martian", ["::", "::1", "::ffff:192.0.2.1", "ff05::1", "ff0e::1"])
+@pytest.mark.parametrize("martian", ["::", "::ffff:192.0.2.1"])
 def test_martian_ipv6_destination_is_dropped(martian: str) -> None:
     assert T.translate(ipv6(dst=martian)) == dropped(Reason.MARTIAN_DESTINATION)
     assert T.translate(error6(B6, martian)) == dropped(Reason.MARTIAN_DESTINATION)
 
 
-# Neighbour discovery lives under a rule that queues everything.
-@pytest.mark.parametrize("link", ["fe80::1", "ff01::1", "ff02::1:ff00:1"])
-def test_ipv6_of_link_scope_passes(link: str) -> None:
+# Neighbour discovery, DHCPv6 and routing protocols live under a rule that queues everything.
+@pytest.mark.parametrize("link", ["::1", "fe80::1", "febf::1", "ff01::1", "ff02::1:ff00:1", "ff05::1:3", "ff0e::1"])
+def test_ipv6_for_this_host_its_link_or_a_group_passes(link: str) -> None:
     for source in ("fe80::2", "::", "2001:db8::1"):
         assert T.translate(ipv6(source, link, ICMPv6ND_NS())) == NOT_OURS
     assert T.translate(error6("fe80::2", link)) == NOT_OURS
@@ -191,3 +192,25 @@ def test_simple_hairpin_maps_ipv4_sources_by_prefix() -> None:
     each = translator(eamt=HOSTS, hairpin="simple")
     header = IPv6(each.translate(ipv4()).packets[0])
     assert (header.src, header.dst) == (str(IPv6Address(A6)), "2001:db8:b::80")
+
+
+# What is cut off behind the addresses, or before them, is judged all the same.
+def test_whether_a_destination_is_ours_is_told_by_the_addresses_alone() -> None:
+    for octets, ours in (
+        (ipv4(), True),
+        (ipv4()[:20], True),
+        (ipv4(dst="224.0.0.1")[:20], False),
+        (ipv4(dst="224.0.0.1")[:19], True),
+        (ipv6()[:40], True),
+        (ipv6(dst="2001:db8::1")[:40], False),
+        (ipv6(dst="2001:db8::1")[:39], True),
+        (b"", True),
+        (b"\x99", True),
+    ):
+        assert T.is_ours(octets) == ours
+
+
+def test_a_node_keeps_what_is_for_its_own_address_unless_an_eam_shares_it() -> None:
+    shared = translator(eamt=eamt(("192.0.2.9", "2001:db8:9::9")))
+    kept = {"192.0.2.9": True, "2001:db8:9::9": False, P + "c000:209": True, "2001:db8::1": True}
+    assert {address: shared.keeps(ip_address(address).packed) for address in kept} == kept

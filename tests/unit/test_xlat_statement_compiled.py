@@ -267,7 +267,8 @@ def test_the_owner_is_of_the_path_not_of_its_spelling() -> None:
 def test_no_added_rule_judges_martians_since_the_core_drops_and_counts_them(hook: str) -> None:
     text = compiled(ONE % (hook, "101" if hook == "postrouting" else "-450", "siit0")).text
     assert "xlat_to_siit0" in text
-    assert not re.search(r"martian|127\.0\.0\.0|::1\b|ff00::", text)
+    rules = re.sub(r"elements = .*", "", text)
+    assert not re.search(r"martian|127\.0\.0\.0|::1\b|ff00::", rules)
 
 
 def test_the_values_of_stamp_and_mark_are_written_in_one_place() -> None:

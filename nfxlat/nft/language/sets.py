@@ -3,7 +3,7 @@
     ip daddr @siit0_to xlat to siit0            pool4 and the IPv4 side of the EAMs
     ip6 daddr @siit0_from xlat from siit0       prefix6; in the host role the IPv6 side of the EAMs
     ip6 saddr @siit0_prefix6                    prefix6, in any role
-    ip6 daddr @siit0_native                     never translated: pool4 inside prefix6, and link scope
+    ip6 daddr @siit0_native                     never translated: pool4 inside prefix6, this host, its link, multicast
 
 Each table that mentions one gets it. Elements are no part of the rules' structure, so that a load after a change of
 mappings alone changes elements and leaves every chain where it is.
@@ -22,7 +22,7 @@ from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
 
 KINDS = {"to": 32, "from": 128, "prefix6": 128, "native": 128}  # and the bits of an address in each
-LINK_SCOPE6 = tuple(map(IPv6Network, ("fe80::/10", "ff01::/16", "ff02::/16")))  # RFC 4291 2.5.6, 2.7
+STAYS6 = tuple(map(IPv6Network, ("::1/128", "fe80::/10", "ff00::/8")))  # special.stays6
 
 
 class SetName(NamedTuple):
@@ -86,5 +86,5 @@ def _spans(domain: Domain, role: Role, kind: str) -> list[Span]:
     if kind == "from" and role == "host":
         return prefixes.clat6_spans(domain)
     if kind == "native":
-        return prefixes.merged(prefixes.spans([*LINK_SCOPE6, *prefixes.native6(domain)]))
+        return prefixes.merged(prefixes.spans([*STAYS6, *prefixes.native6(domain)]))
     return prefixes.spans(prefixes.translated6(domain))
