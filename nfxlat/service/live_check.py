@@ -67,7 +67,7 @@ def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
     if role != "host":  # a host's own addresses are meant to be mapped: what comes from prefix6 to them is taken
         mapped += [*prefixes.clat6(domain), *prefixes.translated4(domain)]
     for address in sorted((ip_address(packed) for packed in local_addresses()), key=lambda a: (a.version, int(a))):
-        if any(address in native for native in prefixes.native6(domain) if address.version == native.version):
+        if any(address in native for native in prefixes.pool6(domain) if address.version == native.version):
             continue  # pool4 inside prefix6: this node is one of its IPv6 hosts
         network = next((n for n in mapped if address.version == n.version and address in n), None)
         if network is None:

@@ -24,9 +24,9 @@ Network = IPv4Network | IPv6Network
 
 def unanswered(domain: Domain, role: Role) -> Iterator[Finding]:
     """Translated addresses of the domain that lie on a link of the calling thread's namespace, and are not answered."""
-    entries = neighbours.proxies()
+    entries, own = neighbours.proxies(), prefixes.native6(domain)
     for link in neighbours.links():
-        if link.interface == domain.name or any(_inside(link.network, native) for native in prefixes.native6(domain)):
+        if link.interface == domain.name or any(_inside(link.network, native) for native in own):
             continue
         for network in _translated(domain, role, link.network.version):
             if not network.overlaps(link.network):

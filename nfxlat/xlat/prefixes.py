@@ -5,6 +5,7 @@ pool4, EAM v4 side        as destination        yes
 rfc6791-v4, 192.0.0.8     no                    yes: sources of translated errors; nobody answers there
 prefix6                   as destination        yes
 pool4 inside prefix6      no: IPv6 hosts        no
+EAM v6 side in prefix6    no: IPv6 hosts        no
 rfc6791-v6                no                    yes
 EAM v6 side               no: IPv6 hosts        no
 """
@@ -34,11 +35,31 @@ def translated6(domain: Domain) -> list[IPv6Network]:
     return [domain.prefix6] if domain.prefix6 is not None else []
 
 
-def native6(domain: Domain) -> list[IPv6Network]:
-    """pool4 inside prefix6: addresses of IPv6 hosts, which their own family reaches without translation."""
+def pool6(domain: Domain) -> list[IPv6Network]:
+    """pool4 inside prefix6: addresses of IPv6 hosts."""
     if domain.prefix6 is None:
         return []
     return list(collapse_addresses(embed(domain.prefix6, network) for network in domain.pool4))
+
+
+def native6(domain: Domain) -> list[IPv6Network]:
+    """Addresses of IPv6 hosts inside prefix6, which their own family reaches without translation."""
+    return [IPv6Network(prefix) for prefix in _prefixes(native6_spans(domain), 128)]
+
+
+def native6_spans(domain: Domain) -> list[Span]:
+    """The same as spans: pool4 inside prefix6, and what the IPv6 side of the EAMs has there. An EAM that holds all of
+    prefix6 names no hosts in it.
+    """
+    if domain.prefix6 is None:
+        return []
+    [(first, last)] = spans([domain.prefix6])
+    inside = (
+        (max(one, first), min(other, last))
+        for one, other in domain.eamt.v6_spans()
+        if one <= last and other >= first and not (one <= first and other >= last)
+    )
+    return merged([*spans(pool6(domain)), *inside])
 
 
 def terminal4(domain: Domain) -> list[IPv4Network]:

@@ -48,3 +48,29 @@ def test_router_routes_cover_the_sources_of_translated_errors() -> None:
     assert [str(n) for n in prefixes.terminal4(domain)] == ["192.0.0.8/32", "198.51.100.0/24", "203.0.113.240/28"]
     assert [str(n) for n in prefixes.terminal6(domain)] == ["2001:db8:64::/96", "2001:db8:6791::/96"]
     assert [str(n) for n in prefixes.native6(domain)] == ["2001:db8:64::c633:6400/120"]
+
+
+@pytest.mark.parametrize(
+    ("eam", "native"),
+    [
+        ("2001:db8:2::2", ["2001:db8:2::2/128"]),
+        ("2001:db8:64::c633:6401", ["2001:db8:64::c633:6401/128"]),  # where prefix6 alone would have put it
+        ("2001:db8:2::/120", ["2001:db8:2::/120"]),
+        ("2001:db9:2::2", []),
+        ("2001:db8::/32", []),  # all of prefix6: no hosts in it are named
+        ("2001::/16", []),
+    ],
+)
+def test_eam_hosts_inside_prefix6_are_native(eam: str, native: list[str]) -> None:
+    network = IPv6Network(eam)
+    network4 = IPv4Network(f"203.0.113.0/{network.prefixlen - 96}" if network.prefixlen >= 96 else "0.0.0.0/0")
+    domain = Domain(prefix6=IPv6Network("2001:db8::/32"), eamt=Eamt([(network4, network)]))
+    assert [str(n) for n in prefixes.native6(domain)] == native
+    assert prefixes.pool6(domain) == []
+
+
+def test_pool4_and_eam_hosts_inside_prefix6_are_one_row_of_spans() -> None:
+    pairs = [(IPv4Network(f"203.0.113.{n}"), IPv6Network(f"2001:db8:64::c633:64{n:02x}")) for n in (0, 1, 255)]
+    pool4 = (IPv4Network("198.51.100.0/24"),)
+    domain = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=pool4, eamt=Eamt(pairs))
+    assert prefixes.native6(domain) == prefixes.pool6(domain) == [IPv6Network("2001:db8:64::c633:6400/120")]

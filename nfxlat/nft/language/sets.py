@@ -3,7 +3,8 @@
     ip daddr @siit0_to xlat to siit0            pool4 and the IPv4 side of the EAMs
     ip6 daddr @siit0_from xlat from siit0       prefix6; in the host role the IPv6 side of the EAMs
     ip6 saddr @siit0_prefix6                    prefix6, in any role
-    ip6 daddr @siit0_native                     never translated: pool4 inside prefix6, this host, its link, multicast
+    ip6 daddr @siit0_native                     never translated: pool4 and EAM hosts inside prefix6 (in the
+                                                host role pool4 alone), this host, its link, multicast
 
 Each table that mentions one gets it. Elements are no part of the rules' structure, so that a load after a change of
 mappings alone changes elements and leaves every chain where it is.
@@ -86,5 +87,6 @@ def _spans(domain: Domain, role: Role, kind: str) -> list[Span]:
     if kind == "from" and role == "host":
         return prefixes.clat6_spans(domain)
     if kind == "native":
-        return prefixes.merged(prefixes.spans([*STAYS6, *prefixes.native6(domain)]))
+        inside = prefixes.spans(prefixes.pool6(domain)) if role == "host" else prefixes.native6_spans(domain)
+        return prefixes.merged([*prefixes.spans(STAYS6), *inside])
     return prefixes.spans(prefixes.translated6(domain))
