@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from ipaddress import ip_address
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import rtnetlink
@@ -22,7 +23,7 @@ def ours(noted: Iterable[Route]) -> set[Place]:
     found = set()
     for family in FAMILIES.values() if places else ():
         for destination, length, metric in rtnetlink.routes(family, PROTOCOL):
-            address = socket.inet_ntop(family, destination or bytes(4 if family == socket.AF_INET else 16))
+            address = ip_address(destination or bytes(4 if family == socket.AF_INET else 16))  # in the plan's words
             found.add((f"{address}/{length}", metric))
     return places & found
 

@@ -1,11 +1,13 @@
 """What a domain needs of its host: routes, addresses, sysctls, device."""
 
+import socket
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes as kernel_routes
+from nfxlat.host import rtnetlink
 from nfxlat.plan import routes
 from nfxlat.plan.facts import NOTHING_KNOWN, Facts
 from nfxlat.plan.plan import Device, plan
@@ -127,6 +129,18 @@ def test_routes_into_the_device_are_ours_and_not_locked() -> None:
     (request,) = kernel_routes._requests([Route("198.51.100.0/24", "lo", 0, 1480)], {"lo": 1})
     assert (request.protocol, request.mtu) == (118, 1480)
     assert request.body().endswith(b"\x0c\0\x08\0\x08\0\x02\0" + (1480).to_bytes(4, "little"))  # RTAX_MTU, no RTAX_LOCK
+
+
+def test_our_routes_are_found_however_libc_writes_their_prefix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prefix = IPv6Network("::c000:280/121")  # ::192.0.2.128/121 as inet_ntop() writes it
+    monkeypatch.setattr(
+        rtnetlink,
+        "routes",
+        lambda family, _: [(prefix.network_address.packed, 121, 1024)] if family == socket.AF_INET6 else [],
+    )
+    assert kernel_routes.ours([Route(str(prefix), "siit0", 1024)]) == {(str(prefix), 1024)}
 
 
 def test_host_has_its_own_addresses_and_not_those_of_networks_behind_it() -> None:
