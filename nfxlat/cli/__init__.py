@@ -1,9 +1,11 @@
 """The command line: one module a command, one line an error."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from nfxlat import __version__
 from nfxlat.errors import OperatorError
@@ -12,9 +14,19 @@ _MODULES = ("bench", "demo", "doctor", "domain", "explain", "rules", "run", "sta
 _COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its module
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as OperatorError does, in the same words under every version of Python."""
+
+    def error(self, message: str) -> NoReturn:
+        choices = re.search(r"(?<=\(choose from ).*(?=\)$)", message)
+        if choices:  # quoted up to Python 3.11
+            message = message[: choices.start()] + choices[0].replace("'", "") + ")"
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def parser(command: str | None = None) -> argparse.ArgumentParser:
     """The command line. Of a known `command` alone, its module and no other is loaded; else whole."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="nfxlat",
         description="Stateless IPv4/IPv6 translation (SIIT, RFC 7915), selected by nftables rules.",
     )

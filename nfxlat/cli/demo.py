@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -181,9 +182,11 @@ def _print_table(console: Console, result: demo.Result) -> None:
         console.print("nfxlat run or one of its workers died: see its output above", style="bold red", markup=False)
     if result.kept is not None:
         names = result.kept["namespaces"]
+        others = ", ".join(name for role, name in names.items() if role != "translator")
+        ping = "" if shutil.which("ping") else "    (after apt-get install iputils-ping)"
         console.print(
-            f"enter:  ip netns exec {names['translator']} bash    (also {', '.join(names.values())})\n"
-            f"try:    ip netns exec {names['host4']} ping {HOST6_4}\n"
+            f"enter:  ip netns exec {names['translator']} bash    (also {others})\n"
+            f"try:    ip netns exec {names['host4']} ping {HOST6_4}{ping}\n"
             f"nfxlat run: pid {result.kept['pid']}, log {result.kept['log']}, domain {result.kept['config']}\n"
             f"remove: nfxlat demo --clean {result.kept['lab']}",
             markup=False,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from nfxlat import config
@@ -68,6 +69,8 @@ def _show(arguments: argparse.Namespace) -> int:
     else:
         for one in found:
             print("\n".join(_lines(one)))
+        if not found:
+            print("no domains were added here; add one with nfxlat domain add NAME prefix6 PREFIX", file=sys.stderr)
     return 0
 
 

@@ -1,6 +1,7 @@
 """`nfxlat run`: the translator."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -87,6 +88,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise OperatorError("invalid limit", where="--icmp-rate, --icmp-burst", hint="a rate from 0, a burst from 1")
     if arguments.summary is not None:
         summary_file.refuse(arguments.summary)
+    if arguments.ready_fd is not None:
+        _refuse_closed(arguments.ready_fd)
     if not 0 <= arguments.busy_poll <= MAX_BUSY_POLL:
         raise OperatorError(
             f"invalid time {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL} microseconds"
@@ -108,6 +111,15 @@ def _options(arguments: argparse.Namespace) -> Options:
         ready_descriptor=arguments.ready_fd,
         read_again=(lambda: chosen_domain(arguments)) if arguments.config else None,
     )
+
+
+def _refuse_closed(descriptor: int) -> None:
+    try:
+        os.fstat(descriptor)
+    except (OSError, OverflowError):
+        raise OperatorError(
+            f"file descriptor {descriptor} is not open", where="--ready-fd", hint="open it, e.g. with 3>FILE"
+        ) from None
 
 
 def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:

@@ -37,4 +37,31 @@ def test_what_is_no_command_is_told_all_of_them(words: list[str], capsys: pytest
         cli.main(words)
     assert ended.value.code == 2
     told = capsys.readouterr().err
-    assert ("'translate'" in told) if words else ("COMMAND" in told)
+    assert (" translate)" in told) if words else ("COMMAND" in told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["run", "--model", "hok"],
+            "nfxlat run: argument --model: invalid choice: 'hok' (choose from hook, device, route)",
+        ),
+        (["run", "--modle", "hook"], "nfxlat: unrecognized arguments: --modle hook"),
+        (["run", "--prefix6"], "nfxlat run: argument --prefix6: expected one argument"),
+        (["domain"], "nfxlat domain: the following arguments are required: VERB"),
+        (["demo", "--size", "x"], "nfxlat demo: argument --size: invalid int value: 'x'"),
+    ],
+)
+def test_a_mistake_in_the_arguments_is_one_line_in_the_same_words_under_every_python(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"{told}; see {told.partition(':')[0]} --help\n"
+
+
+def test_a_descriptor_for_readiness_that_is_not_open_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--prefix6", "2001:db8:64::/96", "--ready-fd", "-1"]) == 2
+    assert capsys.readouterr().err == "nfxlat: --ready-fd: file descriptor -1 is not open; open it, e.g. with 3>FILE\n"
