@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
+from nfxlat.host import capabilities
 from nfxlat.host.facts import facts
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
@@ -114,6 +115,7 @@ def _load(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
     first = _queues(arguments, found)
     _sound(found)
+    capabilities.require("CAP_NET_ADMIN", what="nfxlat rules load")
     owner = ruleset.owner_of(str(arguments.file))
     compiled = compile_rules(found, native=ruleset.native(), queues=first, owner=owner)
     how = ruleset.install(compiled, str(arguments.file))
@@ -129,6 +131,7 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _unload(arguments: argparse.Namespace) -> int:
+    capabilities.require("CAP_NET_ADMIN", what="nfxlat rules unload")
     gone = ruleset.remove(ruleset.owner_of(str(arguments.file)))
     for family, name in gone:
         print(f"table {family} {name} removed")

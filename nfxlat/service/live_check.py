@@ -99,7 +99,7 @@ def _largest(directory: str, name: str) -> int:
 
 def _ruleset(program: Program) -> Iterator[Finding]:
     try:
-        source = scan(load.run("list ruleset"), "ruleset")
+        source = scan(load.ruleset(), "ruleset")
     except OperatorError as error:
         yield Host.RULESET.at("ruleset", fault=error.what)
         return

@@ -1,5 +1,6 @@
 """What libnftables complains of, in one line."""
 
+import os
 import sys
 
 import pytest
@@ -13,7 +14,7 @@ from nfxlat.nft.kernel import load
     [
         ("internal:0:0-0: Error: Could not process rule: File exists\n", "Could not process rule: File exists"),
         ("<cmdline>:1:6-6: Error: syntax error\nbogus\n^^\n", "syntax error"),
-        ("netlink: Error: cache initialization failed: Operation not permitted\n", "netlink: Error: cache init"),
+        ("netlink: Error: cache initialization failed: Operation not permitted\n", "cache initialization failed: Op"),
         ("", "refused, no reason given"),
     ],
 )
@@ -27,3 +28,16 @@ def test_missing_bindings_name_the_package(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OperatorError, match="not installed") as caught:
         load.run("list tables")
     assert "python3-nftables" in str(caught.value)
+
+
+def test_what_libxtables_writes_while_all_is_listed_stays_off_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(commands: str) -> str:
+        os.write(2, b"XT target NFQUEUE not found\n")
+        return commands
+
+    monkeypatch.setattr(load, "run", run)
+    assert load.ruleset() == "list ruleset"
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"

@@ -66,7 +66,23 @@ def _from_file(nft: Any, commands: str) -> tuple[int, str, str]:
 def complaint(error: str) -> str:
     """libnftables' first line, without the position in a text that the operator has not written."""
     first = next((line for line in error.splitlines() if line.strip()), "refused, no reason given")
-    return re.sub(r"^\S*?:\d+:\d+-\d+: ", "", first).removeprefix("Error: ")
+    return re.sub(r"^\S*?:\d+:\d+-\d+: ", "", first).removeprefix("netlink: ").removeprefix("Error: ")
+
+
+def ruleset() -> str:
+    """All that is loaded, as `nft list ruleset` prints it.
+
+    A compat rule whose target's extension is not installed is listed with an empty text; what libxtables writes about
+    it to standard error says nothing to the operator, and is kept off it.
+    """
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        return run("list ruleset")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def loaded(family: str, table: str) -> bool:
