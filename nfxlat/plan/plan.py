@@ -70,9 +70,8 @@ def plan(
 ) -> Plan:
     """The plan of `domain` on a host of which `facts` tells what the routes' prefixes depend on.
 
-    Raises OperatorError where the role cannot be had with the domain.
+    Whether it can be set up is another question: `check`. The checker of rules judges those of others.
     """
-    check(domain, role, model)
     ends = Ends.of(domain, role)
     known = facts(ends)
     return Plan(

@@ -75,6 +75,7 @@ class Setup:
     def planned(self, domain: Domain) -> Plan:
         """The plan of `domain` on this host as it is now. Raises OperatorError."""
         role = self._role
+        check(domain, role, self._model)
         return plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
 
     def up(self) -> None:

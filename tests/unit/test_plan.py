@@ -10,7 +10,7 @@ from nfxlat.host import routes as kernel_routes
 from nfxlat.host import rtnetlink
 from nfxlat.plan import routes
 from nfxlat.plan.facts import NOTHING_KNOWN, Facts
-from nfxlat.plan.plan import Device, plan
+from nfxlat.plan.plan import Device, check, plan
 from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import dotted
 from nfxlat.queues import Queues
@@ -194,9 +194,11 @@ def test_device_is_what_the_model_needs_and_stays_where_it_was_added(model: Mode
 
 def test_roles_that_cannot_be_had_are_refused() -> None:
     with pytest.raises(OperatorError, match="own address"):
-        plan(Domain(prefix6=PREFIX6), "host", "hook", Queues())
+        check(Domain(prefix6=PREFIX6), "host", "hook")
     with pytest.raises(OperatorError, match="the device model has no host role"):
-        plan(CLAT, "host", "device", Queues())
+        check(CLAT, "host", "device")
+    check(CLAT, "host", "hook")
+    check(DOMAIN, "router", "device")
 
 
 def test_plans_of_the_same_configuration_are_equal() -> None:
