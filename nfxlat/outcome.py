@@ -63,7 +63,10 @@ class Reason(Enum):
     DENYLISTED = ("an address is on the domain's denylist4", "RFC 7915 6")
     WELL_KNOWN_PREFIX = ("a non-global IPv4 address inside the well-known prefix", "RFC 6052 3.1")
     HAIRPIN_OFF = ("a hairpin packet, and hairpinning is off", "RFC 7757 4")
-    LOCAL_SOURCE = ("the source is an address of this node, but the packet came from outside", "RFC 1812 5.3.8")
+    LOCAL_SOURCE = (
+        "the source, or the one it maps to, is an address of this node, but the packet came from outside",
+        "RFC 1812 5.3.8",
+    )
     # dropped: transport and ICMP
     FRAGMENTED_ICMP = ("a fragment of an ICMP message: its checksum needs the whole message", "RFC 7915 1.2")
     UDP_ZERO_CHECKSUM = ("IPv4 UDP without a checksum", "RFC 7915 4.5")

@@ -44,6 +44,7 @@ _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
 _BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
 _TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
 _TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
+_FROM_OUTSIDE = (PREROUTING, FORWARD)  # hooks; what a TUN is given by this node itself is told by its source
 _BY_THE_KERNEL = 65535  # next-hop MTU for the device injector: the kernel's forwarding judges the size
 
 
@@ -225,6 +226,8 @@ class Worker:
         verdict = DROP
         for piece in pieces:
             outcome = self._translate(piece, kind)
+            if outcome.action is Action.TRANSLATED and kind.hook in _FROM_OUTSIDE and self._poses(piece, outcome):
+                outcome = dropped(Reason.LOCAL_SOURCE)
             if outcome.action is Action.REJECTED:
                 outcome = self._reject(outcome)
             count(outcome.reason, direction)
@@ -248,6 +251,18 @@ class Worker:
             return False
         destination = _destination(packet)
         return destination in self._local and self._translator.keeps(destination)
+
+    def _poses(self, packet: bytes, outcome: Outcome) -> bool:
+        """Whether the result of a packet from outside bears an address of this node as its source.
+
+        It would leave by the raw socket, past the rules for what is forwarded. The source of an ICMP error that has no
+        mapping, so that a pool or address4 stands in for it, is not meant.
+        """
+        if not local_source(outcome.packets[0], self._local):
+            return False
+        mapped = self._translator.addresses
+        mapping = mapped.to6(packet[12:16]) if packet[0] >> 4 == 4 else mapped.to4(packet[8:24])
+        return mapping.address is not None
 
     def _translate(self, packet: bytes, kind: Kind) -> Outcome:
         """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""
