@@ -97,7 +97,8 @@ def _check(arguments: argparse.Namespace) -> int:
         if any(finding.severity is Severity.ERROR for finding in findings):
             name = "netdev" if any("postrouting" in statement.hooks for statement in found.statements) else "router"
             print(f"{RULES / 'xlat' / name}.nft is an example that works")
-        counts = [f"{sum(f.severity is s for f in findings)} {s}s" for s in Severity]
+        numbers = {severity: sum(finding.severity is severity for finding in findings) for severity in Severity}
+        counts = [f"{number} {severity}{'' if number == 1 else 's'}" for severity, number in numbers.items()]
         print(f"{arguments.file}: {', '.join(counts)}")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 

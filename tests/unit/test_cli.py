@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import loaded_modules
 import pytest
@@ -60,6 +61,14 @@ def test_a_mistake_in_the_arguments_is_one_line_in_the_same_words_under_every_py
         cli.main(words)
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"{told}; see {told.partition(':')[0]} --help\n"
+
+
+def test_one_error_is_counted_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = "type filter hook prerouting priority -450; ip daddr 192.0.2.1 xlat to nowhere"
+    file = tmp_path / "one.nft"
+    file.write_text(f"table ip t {{\n chain c {{ {chain}\n }}\n}}\n")
+    assert cli.main(["rules", "check", str(file)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"{file}: 1 error, 0 warnings, 0 notes"
 
 
 def test_a_descriptor_for_readiness_that_is_not_open_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
