@@ -14,4 +14,12 @@ class OperatorError(Exception):
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
         line = f"{line}; {self.hint}" if self.hint else line
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
+
+
+def printable(text: str) -> str:
+    """`text` without what would control a terminal: such characters (C0, C1, DEL, directions of text, line ends) are
+    written as escapes. It may come from a file, a key, a comment, another process."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

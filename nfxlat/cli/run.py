@@ -2,7 +2,8 @@
 
 import argparse
 import os
-import sys
+import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.queues import DEFAULT_QUEUE, checked
 from nfxlat.service import summary_file
+from nfxlat.service.log import Log
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
 from nfxlat.terms import MODELS
@@ -73,10 +75,23 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command."""
-    result = Service(_options(arguments), _report).run()  # only the service has them: a reload frees the domain
+    """The command. Exit status 2: what the operator has to mend; 1: a bug, after which the unit starts it again."""
+    with closing(Log(2)) as log, closing(Log(1)) as out:
+        # only the service has the options: a reload frees the domain
+        return _run(Service(_options(arguments), log, lost_lines=lambda: log.lost), log, out)
+
+
+def _run(service: Service, log: Log, out: Log) -> int:
+    try:
+        result = service.run()
+    except OperatorError as error:
+        log(f"nfxlat: {error}")
+        return 2
+    except Exception:
+        log(traceback.format_exc())
+        return 1
     for line in summary_lines(result):
-        print(line)
+        out(line)
     return 0
 
 
@@ -158,7 +173,3 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     if result["workers_restarted"]:
         lines.append(f"  workers restarted: {result['workers_restarted']}")
     return lines
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@
     n              ipv4 (I), 4 octets each; ipv6 (I),
                    16 octets each; interfaces, I each      Node       to a worker
     m              destination (4s), MTU (H)               PathMtu    from a worker, and on to all others
+    t              a line for the operator, UTF-8         Told       from a worker
     r              -                                       Ready      from a worker
     e              -                                       Retired    from a worker
 
@@ -112,9 +113,24 @@ class Node:
         return cls(frozenset(local), frozenset(index for (index,) in _COUNT.iter_unpack(body)))
 
 
-Message = Go | Stop | Ready | Retired | PathMtu | Node
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line for the operator, or several; a worker writes none itself, since that could keep it waiting."""
 
-_KINDS: dict[bytes, type[Message]] = {kind.TAG: kind for kind in (Go, Stop, Ready, Retired, PathMtu, Node)}
+    text: str
+    TAG: ClassVar[bytes] = b"t"
+
+    def encode(self) -> bytes:
+        return self.TAG + self.text.encode(errors="backslashreplace")
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(body.decode(errors="replace"))
+
+
+Message = Go | Stop | Ready | Retired | PathMtu | Node | Told
+
+_KINDS: dict[bytes, type[Message]] = {kind.TAG: kind for kind in (Go, Stop, Ready, Retired, PathMtu, Node, Told)}
 
 
 def decode(data: bytes) -> Message:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from nfxlat.errors import OperatorError
 from nfxlat.service.control import Control
 from nfxlat.service.loop import HasDescriptor, Loop
-from nfxlat.service.messages import Go, Message, MessageError, Ready, Retired, Stop
+from nfxlat.service.messages import Go, Message, MessageError, Ready, Retired, Stop, Told
 from nfxlat.terms import Report
 
 Main = Callable[[int, Control], None]  # a worker's life: its number, its end of the control socket
@@ -29,6 +29,7 @@ Main = Callable[[int, Control], None]  # a worker's life: its number, its end of
 STOP_SECONDS = 5.0
 PREPARE_SECONDS = 30.0
 RESTART_SECONDS = 1.0  # a worker that lived shorter is started again only after this
+TRACEBACK = 1 << 13  # octets of a dying worker's traceback that are told: its end
 RESTART_AT_MOST = 30.0  # seconds, where it cannot be forked: each time twice as long
 
 
@@ -158,6 +159,8 @@ class Supervisor:
             return False
         if isinstance(message, Retired):
             child.retired = True
+        elif isinstance(message, Told):
+            self._report(message.text)
         elif not isinstance(message, Ready):
             self._heard(message)
             for other in self._all():
@@ -230,7 +233,8 @@ class Supervisor:
                 control.send(Retired())
             code = 0
         except BaseException:
-            traceback.print_exc()
+            with contextlib.suppress(Exception):
+                control.send(Told(traceback.format_exc()[-TRACEBACK:]))
         finally:
             os._exit(code)
 

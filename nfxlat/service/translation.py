@@ -18,7 +18,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -54,8 +54,10 @@ from nfxlat.xlat.domain import Domain
 class Service:
     """One domain, translated. `run` returns when a signal ended it; raises OperatorError where it cannot begin."""
 
-    def __init__(self, options: Options, report: Report) -> None:
+    def __init__(self, options: Options, report: Report, *, lost_lines: Callable[[], int] = lambda: 0) -> None:
+        """`lost_lines`: how many lines `report` could not write."""
         self._options = options
+        self._lost_lines = lost_lines
         self._report = report
         self._counters = [Counters() for _ in range(options.queues.workers)]
         self._point: TranslationPoint = (TunPoint if options.model == "device" else QueuePoint)(options, report)
@@ -237,7 +239,6 @@ class Service:
             node=self._node,
             paths=self._paths,
             control=control,
-            report=self._report,
         ).run()
 
     def summary(self) -> dict[str, Any]:
@@ -261,6 +262,7 @@ class Service:
         }
         if self._device is not None:
             result["unexpected"] = self._fence.tried("device", self._device.unexpected_packets, None)
+        result["lost_lines"] = self._lost_lines()
         result["failures"] = self._fence.count  # last: those of the summary too
         return result
 

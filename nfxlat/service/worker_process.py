@@ -13,7 +13,7 @@ from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.mtu import route_mtu
 from nfxlat.service.control import Control
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop, Told
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
@@ -34,7 +34,6 @@ class WorkerProcess:
         node: Node,
         paths: PathMtus,
         control: Control,
-        report: Report,
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
         translator = translator_for(options.domain, node.local)
@@ -59,7 +58,7 @@ class WorkerProcess:
             errors=TokenBucket(options.icmp_rate, options.icmp_burst, time.monotonic),
             paths=paths,
             learnt=lambda destination, mtu: self._say(PathMtu(destination, mtu)),
-            event=_limited(report),
+            event=_limited(lambda line: self._say(Told(line))),
             routes=routes,
             device_index=device.ifindex if device else 0,
             local=node.local,

@@ -3,22 +3,26 @@
 host4 --- router4 --- translator --- router6 --- host6
 """
 
+import contextlib
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import run_with_bug
 from closed import MODELS, assert_nothing_leaves, state_of
+from scapy.layers.inet import IP, UDP
 
 from nfxlat.host import netns
 from nfxlat.host.device import far_namespace
+from nfxlat.lab.capture import send_packet
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.topology import HOST6_EAM4, Lab
+from nfxlat.lab.topology import DOMAIN, HOST4, HOST6_EAM4, Lab
 from nfxlat.service.status import Running, ask
 
 
@@ -94,3 +98,39 @@ def test_a_bug_of_the_supervisor_ends_it_closed_and_the_next_start_takes_over(
         assert lab.host4.call(ping, HOST6_EAM4).ok
         process.stop()
     assert state_of(lab) == before
+
+
+@pytest.mark.parametrize("ending", ["reader is stuck", "reader has gone"])
+def test_a_log_that_cannot_be_written_costs_its_lines_alone(bare_lab: Lab, ending: str) -> None:
+    """A worker has something to say (a UDP datagram without checksum), and the supervisor too (its death)."""
+    lab = bare_lab
+    command = TranslatorProcess(lab.translator, lab.directory).command
+    (lab.directory / "siit0.toml").write_text(DOMAIN)
+    reader, writer = os.pipe()
+    ready, told = os.pipe()
+    started = lab.translator.popen(
+        [*command, "--ready-fd", str(told)], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, pass_fds=(told,)
+    )
+    os.close(told)
+    assert os.read(ready, 16) == b"ready\n"
+    if ending == "reader has gone":
+        os.close(reader)
+    else:
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"." * 4096)
+        os.set_blocking(writer, True)
+    for _ in range(3):
+        lab.host4.call(send_packet, bytes(IP(src=HOST4, dst=HOST6_EAM4) / UDP(dport=9, chksum=0)), HOST6_EAM4)
+    (worker,) = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    os.kill(int(worker), signal.SIGKILL)
+    wait_for(lambda: lab.host4.call(ping, HOST6_EAM4).ok, "packets to be translated again")
+    with lab.translator.entered():
+        summary = ask(Running("siit0", started.pid))
+    assert summary["workers_restarted"] == 1
+    assert summary["lost_lines"] >= 2
+    started.terminate()
+    assert started.wait(10) == 0
+    for descriptor in (writer, ready, *([reader] if ending == "reader is stuck" else [])):
+        os.close(descriptor)

@@ -20,7 +20,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.service import supervisor as module
 from nfxlat.service.control import Control
 from nfxlat.service.loop import Loop
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Retired, Stop
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Retired, Stop, Told
 from nfxlat.service.supervisor import Supervisor
 
 LEARNT = PathMtu(bytes((192, 0, 2, 1)), 576)
@@ -147,6 +147,20 @@ def test_a_worker_that_dies_is_started_again_after_a_moment(
     assert bench.reported == [f"worker 0 (pid {first}) died: SIGKILL; restarting it"]
 
 
+def test_lines_of_a_worker_are_reported_and_told_to_no_other(make: Make) -> None:
+    def talks(bench: Bench, number: int, control: Control) -> None:
+        if number == 1:
+            control.send(Told("a packet without checksum"))
+            control.send(LEARNT)
+        bench.obey(number, control)
+
+    bench = make(2, talks)
+    bench.until(lambda: len(bench.lines) == 3)
+    assert bench.reported == ["a packet without checksum"]
+    assert bench.heard == [LEARNT]
+    assert [line.split()[:2] for line in bench.lines if "Go" not in line] == [["0", "PathMtu"]]
+
+
 def test_a_worker_that_raises_is_started_again_too(
     make: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,8 +173,9 @@ def test_a_worker_that_raises_is_started_again_too(
 
     bench = make(1, fails_once)
     bench.until(lambda: len(bench.lines) == 1)
-    assert "died: exit 1; restarting it" in bench.reported[0]
-    assert "ZeroDivisionError: of this worker" in capfd.readouterr().err
+    assert "ZeroDivisionError: of this worker" in bench.reported[0]
+    assert "died: exit 1; restarting it" in bench.reported[1]
+    assert capfd.readouterr().err == ""  # a worker writes nothing itself
 
 
 @pytest.mark.parametrize("number", range(signal.SIGRTMIN, signal.SIGRTMAX + 1, 5))

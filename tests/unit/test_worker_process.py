@@ -47,9 +47,7 @@ class Line:
         self.changes: list[object] = []
         self.paths = PathMtus(time.monotonic)
         share = Share([], Injectors(Nowhere(), Nowhere(), device=True), Counters())
-        self.process = WorkerProcess(
-            OPTIONS, share, device=None, node=NODE, paths=self.paths, control=theirs, report=print
-        )
+        self.process = WorkerProcess(OPTIONS, share, device=None, node=NODE, paths=self.paths, control=theirs)
         monkeypatch.setattr(Worker, "renew", lambda worker, translator, local: self.changes.append(local))
         monkeypatch.setattr(Worker, "trust_stamps", lambda worker, stamped: self.changes.append(stamped))
 
