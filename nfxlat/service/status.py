@@ -2,99 +2,163 @@
 
 It listens on an abstract Unix socket, @nfxlat/DOMAIN/PID (unix(7)): such a name belongs to the network namespace and
 goes with the process, so there is nothing to find, to clean up or to mistake. One connection, one JSON object.
+
+Any user can take any such name. So a name counts only if the kernel says (SO_PEERCRED) that root or our own user
+listens there, in the process that it names, or in one of another PID namespace, whose numbers are others. A translator
+whose name is taken listens at @nfxlat/DOMAIN/PID/NUMBER, which cannot be foreseen. An answer is limited in size and
+time, and is checked (nfxlat.service.answer).
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
+import secrets
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nfxlat.errors import OperatorError
+from nfxlat.service import answer
+from nfxlat.terms import Report
 
-_PREFIX = "@nfxlat/"
-_TIMEOUT = 2.0  # seconds that one who asks may keep the supervisor, or be kept by it
-_BACKLOG = 8
+_TIMEOUT = 2.0  # seconds that a translator has to answer
+_OWN_TIMEOUT = 0.2  # seconds that one who asks may keep the supervisor
+_BACKLOG = 64
+_LARGEST = 1 << 20  # octets of an answer
 _PEER = struct.Struct("=3i")  # struct ucred: pid, uid, gid
+_LINE = re.compile(
+    r"[0-9a-f]+:(?: [0-9A-F]+){5} +[0-9]+ @nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A translator of `domain` on the calling thread's network namespace."""
+    """A translator of `domain` on the calling thread's network namespace. `pid` as it knows itself."""
 
     domain: str
     pid: int
+    suffix: str = ""
 
     @property
     def address(self) -> str:
-        return f"\0{_PREFIX[1:]}{self.domain}/{self.pid}"
+        return f"\0nfxlat/{self.domain}/{self.pid}{self.suffix}"
 
 
 class StatusSocket:
     """The listening end. `answer` when it can be read; only root and the translator's own user are told."""
 
-    def __init__(self, domain: str, summary: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, domain: str, summary: Callable[[], dict[str, Any]], report: Report = lambda line: None) -> None:
         self._summary = summary
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._listener.bind(Running(domain, os.getpid()).address)
+        try:
+            self._listener.bind(Running(domain, os.getpid()).address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            own = Running(domain, os.getpid(), f"/{secrets.token_hex(8)}")
+            self._listener.bind(own.address)
+            report(f"status: another process has taken the name @nfxlat/{domain}/{own.pid}; another name is used")
         self._listener.listen(_BACKLOG)
 
     def fileno(self) -> int:
         return self._listener.fileno()
 
     def answer(self) -> None:
-        """Tell the first who waits."""
-        with contextlib.suppress(OSError):  # has gone again, or does not read: its own loss
+        """Tell the first who waits. Raises OSError where no descriptor is left for that."""
+        try:
             connection, _ = self._listener.accept()
-            with connection:
-                connection.settimeout(_TIMEOUT)
-                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-                if _PEER.unpack(credentials)[1] in (0, os.geteuid()):
-                    connection.sendall(json.dumps(self._summary()).encode())
+        except (BlockingIOError, ConnectionAbortedError):  # has gone again
+            return
+        with connection, contextlib.suppress(OSError):  # does not read: its own loss
+            connection.settimeout(_OWN_TIMEOUT)
+            if _peer(connection)[1] in (0, os.geteuid()):
+                connection.sendall(json.dumps(self._summary()).encode())
 
     def close(self) -> None:
         self._listener.close()
 
 
 def running() -> list[Running]:
-    """All translators on this namespace, by name."""
-    found = set()
-    for line in Path("/proc/thread-self/net/unix").read_text().splitlines():
-        domain, slash, pid = line.rpartition(" ")[2].removeprefix(_PREFIX).rpartition("/")
-        if _PREFIX in line and slash and pid.isdecimal():
-            found.add((domain, int(pid)))
-    return [Running(*each) for each in sorted(found)]
+    """All translators on this namespace, by name; names that others have taken are left out."""
+    lines = Path("/proc/thread-self/net/unix").read_bytes().decode("ascii", "replace").split("\n")
+    found = {Running(name[1], int(name[2]), name[3] or "") for name in map(_LINE.fullmatch, lines) if name}
+    return [one for one in sorted(found, key=lambda one: (one.domain, one.pid, one.suffix)) if _pid(one) is not None]
 
 
 def other(domain: str) -> Running | None:
-    """A translator of `domain` on this namespace that lives and is not this process; None without one.
-
-    A name outlives a killed translator for as long as its workers take to notice.
-    """
-    for one in running():
-        if one.domain == domain and one.pid != os.getpid() and Path(f"/proc/{one.pid}").exists():
-            return one
-    return None
+    """A translator of `domain` on this namespace that is not this process; None without one."""
+    return next((one for one in running() if one.domain == domain and _pid(one) != os.getpid()), None)
 
 
 def ask(one: Running) -> dict[str, Any]:
     """Its counters, as `nfxlat run --summary` writes them. Raises OperatorError where it does not answer."""
-    answer = b""
+    octets, deadline = b"", time.monotonic() + _TIMEOUT
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_TIMEOUT)
-            connection.connect(one.address)
+        with _connected(one) as connection:
+            if not _believed(one, connection):
+                raise ValueError("another process has its name")
             while part := connection.recv(1 << 16):
-                answer += part
-        summary: dict[str, Any] = json.loads(answer)
+                octets += part
+                left = deadline - time.monotonic()
+                if len(octets) > _LARGEST or left <= 0:
+                    raise ValueError("an answer without end")
+                connection.settimeout(left)
+        return answer.checked(octets, one.domain)
     except (OSError, ValueError):
         raise OperatorError(
             "does not answer",
             where=f"domain {one.domain} (pid {one.pid})",
             hint="run as root or as the translator's user",
         ) from None
-    return summary
+
+
+def _connected(one: Running) -> socket.socket:
+    """Raises OSError at once where nobody listens, or too many wait already."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        connection.connect(one.address)
+        connection.settimeout(_TIMEOUT)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _peer(connection: socket.socket) -> tuple[int, int, int]:
+    """pid (0: not of our PID namespace, or ended), uid and gid of the other end; of one that listens, when it began."""
+    pid, uid, gid = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return pid, uid, gid
+
+
+def _believed(one: Running, connection: socket.socket) -> bool:
+    pid, uid, _ = _peer(connection)
+    return uid in (0, os.geteuid()) and (pid == one.pid or _elsewhere(pid))
+
+
+def _elsewhere(pid: int) -> bool:
+    """Whether the process counts in another PID namespace than we do."""
+    try:
+        return not pid or os.stat(f"/proc/{pid}/ns/pid").st_ino != os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return False
+
+
+def _pid(one: Running) -> int | None:
+    """The process behind the name, as we count processes; None where it is not to be believed, or has ended.
+
+    A name outlives a killed translator for as long as its workers take to notice.
+    """
+    try:
+        with _connected(one) as connection:
+            pid = _peer(connection)[0]
+            alive = not pid or Path(f"/proc/{pid}").exists()
+            return pid if alive and _believed(one, connection) else None
+    except OSError:
+        return None

@@ -110,7 +110,8 @@ class Service:
 
     def _bind(self, stack: ExitStack) -> None:
         self._point.bind(stack)
-        status = StatusSocket(self._options.domain.name, self.summary)  # first: from now on a --setup sees us
+        # first: from now on a --setup sees us
+        status = StatusSocket(self._options.domain.name, self.summary, self._report)
         stack.callback(status.close)
         self._loop.on_readable(status, status.answer)
 

@@ -3,8 +3,13 @@
 host4 --- router4 --- translator --- router6 --- host6
 """
 
+import contextlib
 import json
 import os
+import select
+import signal
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -67,7 +72,7 @@ def test_an_interval_that_is_none_is_refused(node: Namespace, capsys: pytest.Cap
 
 
 def test_only_root_and_the_owner_are_told(node: Namespace) -> None:
-    socket = StatusSocket("siit0", lambda: {"secret": 1})
+    own = StatusSocket("siit0", lambda: {"secret": 1})
     (one,) = running()
     child = os.fork()
     if not child:
@@ -79,17 +84,127 @@ def test_only_root_and_the_owner_are_told(node: Namespace) -> None:
             code = 0
         finally:
             os._exit(code)
-    os.set_blocking(socket.fileno(), True)  # the child connects when it does
-    socket.answer()
+    os.set_blocking(own.fileno(), True)  # the child connects when it does
+    own.answer()
     assert os.waitpid(child, 0)[1] == 0
-    socket.close()
+    own.close()
     assert running() == []
 
 
 def test_one_that_says_nothing_is_not_waited_for(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_TIMEOUT", 0.1)
-    socket = StatusSocket("siit0", dict)
+    own = StatusSocket("siit0", dict)
     with pytest.raises(OperatorError, match="does not answer"):
         ask(running()[0])
-    socket.answer()  # who asked has gone
-    socket.close()
+    own.answer()  # who asked has gone
+    own.close()
+
+
+def squat(*names: str, answers: bytes = b"", uid: int = NOBODY) -> int:
+    """A process of another user that listens at these names, and answers each who asks; its pid."""
+    ready, told = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(told)
+        assert os.read(ready, 1) == b"+"
+        os.close(ready)
+        return child
+    try:
+        os.setuid(uid)
+        poll = select.poll()
+        listeners = {}
+        for name in names:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener.bind(f"\0nfxlat/{name.replace('OWN', str(os.getpid()))}")
+            listener.listen(8)
+            listeners[listener.fileno()] = listener
+            poll.register(listener, select.POLLIN)
+        os.write(told, b"+")
+        while True:
+            for number, _ in poll.poll():
+                connection, _ = listeners[number].accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(answers)
+    finally:
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def squatted(*names: str, answers: bytes = b"", uid: int = NOBODY) -> Iterator[int]:
+    pid = squat(*names, answers=answers, uid=uid)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_names_of_another_user_are_not_believed(node: Namespace) -> None:
+    with squatted("siit0/1", "siit0/OWN", "siit0/7/0123456789abcdef", answers=b"{}"):
+        assert running() == []
+        assert status.other("siit0") is None
+        with pytest.raises(OperatorError, match="does not answer"):
+            ask(Running("siit0", 1))
+
+
+def test_a_name_of_our_own_user_with_another_process_s_number_is_not_believed(node: Namespace) -> None:
+    with squatted("siit0/1", "siit1/OWN", uid=0) as pid:
+        assert running() == [Running("siit1", pid)]
+
+
+@pytest.mark.parametrize(
+    "name", ["siit0/1\n@nfxlat/siit1/2", "\x1b[2J/1", "siit0/-1", "siit0/\u0661", "siit0/", "a b/1", "siit0/1/2"]
+)
+def test_names_that_are_none_are_passed_over(node: Namespace, name: str) -> None:
+    with squatted(name, uid=0):
+        assert running() == []
+
+
+def test_a_name_that_is_taken_refuses_nothing(node: Namespace) -> None:
+    said: list[str] = []
+    with squatted(f"siit0/{os.getpid()}"):
+        own = StatusSocket("siit0", dict, said.append)
+        (one,) = running()
+        assert (one.domain, one.pid) == ("siit0", os.getpid())
+        assert one.suffix
+        assert status.other("siit0") is None  # it is this process
+        own.close()
+    assert len(said) == 1
+    assert "another process has taken the name" in said[0]
+
+
+def test_who_never_ends_an_answer_is_not_heard_out(node: Namespace) -> None:
+    endless = b" " * (3 * status._LARGEST)
+    with squatted("siit0/OWN", answers=endless, uid=0) as pid, pytest.raises(OperatorError, match="does not answer"):
+        ask(Running("siit0", pid))
+
+
+def test_who_has_too_many_waiting_is_not_waited_for(node: Namespace) -> None:
+    waiting = StatusSocket("siit0", dict)
+    (one,) = running()
+    with contextlib.ExitStack() as stack:
+        for _ in range(4 * status._BACKLOG):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(one.address)
+        began = time.monotonic()
+        with pytest.raises(OperatorError, match="does not answer"):
+            ask(one)
+        assert time.monotonic() - began < 1
+    waiting.close()
+
+
+def test_a_translator_starts_beside_one_who_squats_its_domain(
+    bare_lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = bare_lab
+    with (
+        lab.translator.entered(),
+        squatted("siit0/1", answers=b"{}"),
+        TranslatorProcess(lab.translator, lab.directory) as process,
+    ):
+        assert lab.host4.call(ping, HOST6_4).ok
+        assert running() == [Running("siit0", process.pid)]
+        assert main(["stats"]) == 0
+    assert capsys.readouterr().out.startswith("summary of siit0 after ")
