@@ -3,12 +3,14 @@
     tag (1 octet)  body
     g              -                                       Go         to a worker
     s              -                                       Stop       to a worker
+    p              -                                       Ping       to a worker
     n              ipv4 (I), 4 octets each; ipv6 (I),
                    16 octets each; interfaces, I each      Node       to a worker
     m              destination (4s), MTU (H)               PathMtu    from a worker, and on to all others
     t              a line for the operator, UTF-8         Told       from a worker
     r              -                                       Ready      from a worker
     e              -                                       Retired    from a worker
+    o              -                                       Pong       from a worker
 
 Numbers are in network order. What is not exactly this is a MessageError: both ends are forked from one program, so it
 is a bug. No I/O here; nfxlat.service.control has the socket.
@@ -70,6 +72,20 @@ class Retired(_Word):
     TAG = b"e"
 
 
+class Ping(_Word):
+    """Do you still work?"""
+
+    __slots__ = ()
+    TAG = b"p"
+
+
+class Pong(_Word):
+    """I do."""
+
+    __slots__ = ()
+    TAG = b"o"
+
+
 @dataclass(frozen=True, slots=True)
 class PathMtu:
     """An IPv4 path MTU that was learnt. `destination`: 4 octets."""
@@ -128,9 +144,11 @@ class Told:
         return cls(body.decode(errors="replace"))
 
 
-Message = Go | Stop | Ready | Retired | PathMtu | Node | Told
+Message = Go | Stop | Ping | Ready | Retired | Pong | PathMtu | Node | Told
 
-_KINDS: dict[bytes, type[Message]] = {kind.TAG: kind for kind in (Go, Stop, Ready, Retired, PathMtu, Node, Told)}
+_KINDS: dict[bytes, type[Message]] = {
+    kind.TAG: kind for kind in (Go, Stop, Ping, Ready, Retired, Pong, PathMtu, Node, Told)
+}
 
 
 def decode(data: bytes) -> Message:

@@ -7,6 +7,10 @@ kernel drops.
 A worker gets another configuration by being succeeded: its successor is forked, with what the supervisor knows by then
 (memory is shared, however large a table), makes itself ready and waits; then the old one stops after its batch, and the
 new one goes on. First retire, then go: two readers of one queue would let a flow overtake itself.
+
+A worker that hangs is noticed: each is asked every PING_SECONDS, and one that has not answered HUNG_PINGS in a row is
+killed, and so started again. They are counted, and what it has said is heard first, so that a supervisor that was busy
+or stopped itself blames nobody.
 """
 
 import contextlib
@@ -21,13 +25,14 @@ from dataclasses import dataclass
 from nfxlat.errors import OperatorError
 from nfxlat.service.control import Control
 from nfxlat.service.loop import HasDescriptor, Loop
-from nfxlat.service.messages import Go, Message, MessageError, Ready, Retired, Stop, Told
+from nfxlat.service.messages import Go, Message, MessageError, Ping, Pong, Ready, Retired, Stop, Told
 from nfxlat.terms import Report
 
 Main = Callable[[int, Control], None]  # a worker's life: its number, its end of the control socket
 
 STOP_SECONDS = 5.0
 PREPARE_SECONDS = 30.0
+PING_SECONDS, HUNG_PINGS = 1.0, 5
 RESTART_SECONDS = 1.0  # a worker that lived shorter is started again only after this
 TRACEBACK = 1 << 13  # octets of a dying worker's traceback that are told: its end
 RESTART_AT_MOST = 30.0  # seconds, where it cannot be forked: each time twice as long
@@ -42,6 +47,7 @@ class _Child:
     control: Control | None = None
     started: float = 0.0
     retired: bool = False
+    unanswered: int = 0  # pings in a row
     refused: int = 0  # how often in a row it could not be forked
 
 
@@ -68,6 +74,7 @@ class Supervisor:
             except OSError as error:
                 raise OperatorError(f"cannot be started: {error.strerror}", where=f"worker {number}") from None
             self._send(child, Go())
+        self._watch()
 
     def stop(self) -> None:
         """Tell the workers to end, and make an end of those that do not."""
@@ -159,6 +166,8 @@ class Supervisor:
             return False
         if isinstance(message, Retired):
             child.retired = True
+        elif isinstance(message, Pong):
+            child.unanswered = 0
         elif isinstance(message, Told):
             self._report(message.text)
         elif not isinstance(message, Ready):
@@ -177,9 +186,29 @@ class Supervisor:
                 pid, status = os.waitpid(child.pid, os.WNOHANG)
                 if not pid:
                     continue
+                self._hear_out(child)
                 self._report(f"worker {child.number} (pid {pid}) died: {_cause(status)}; restarting it")
             self._hang_up(child)
             self._start_again(child)
+
+    def _watch(self) -> None:
+        """Ask the workers whether they work, make an end of those that do not, and start what is dead."""
+        if not self._children:  # all were told to stop
+            return
+        self._loop.later(PING_SECONDS, self._watch)
+        for child in self._children:
+            if child.control is None:
+                continue
+            if child.unanswered >= HUNG_PINGS:
+                self._hear_out(child)
+            if child.unanswered >= HUNG_PINGS:
+                seconds = HUNG_PINGS * PING_SECONDS
+                self._report(f"worker {child.number} (pid {child.pid}) has hung for {seconds:g} s; killing it")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+            child.unanswered += 1
+            self._send(child, Ping())
+        self._revive()
 
     def _start_again(self, child: _Child) -> None:
         if child.pid or child not in self._children:  # it has been succeeded, or all were told to stop
@@ -216,7 +245,7 @@ class Supervisor:
             ours.close()
             self._live(child.number, theirs)
         theirs.close()
-        child.retired = False
+        child.retired, child.unanswered = False, 0
         child.pid, child.control, child.started = pid, ours, time.monotonic()
         self._loop.on_readable(ours, lambda: self._relay(child))
 
@@ -241,15 +270,19 @@ class Supervisor:
     def _hang_up(self, child: _Child) -> None:
         """Hear a dead worker's last words."""
         if child.control is not None:
-            more = True
-            while more:
-                try:
-                    more = self._relay(child)
-                except MessageError as error:
-                    self._report(f"worker {child.number}: {error}")
+            self._hear_out(child)
             self._loop.forget(child.control)
             child.control.close()
         child.pid, child.control = 0, None
+
+    def _hear_out(self, child: _Child) -> None:
+        """Take all that the worker has said."""
+        more = True
+        while more:
+            try:
+                more = self._relay(child)
+            except MessageError as error:
+                self._report(f"worker {child.number}: {error}")
 
     def _end(self, child: _Child, seconds: float) -> None:
         """Wait for a worker that was told to stop, at most so long."""

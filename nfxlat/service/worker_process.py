@@ -13,7 +13,7 @@ from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.mtu import route_mtu
 from nfxlat.service.control import Control
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop, Told
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop, Told
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
@@ -83,6 +83,8 @@ class WorkerProcess:
         match message:
             case Stop():
                 self._worker.stopped = True
+            case Ping():
+                self._say(Pong())
             case Node():
                 self._renew(message)
             case PathMtu(destination, mtu):

@@ -134,3 +134,14 @@ def test_a_log_that_cannot_be_written_costs_its_lines_alone(bare_lab: Lab, endin
     assert started.wait(10) == 0
     for descriptor in (writer, ready, *([reader] if ending == "reader is stuck" else [])):
         os.close(descriptor)
+
+
+@MODELS
+def test_a_worker_that_hangs_is_replaced_within_seconds(bare_lab: Lab, run_arguments: tuple[str, ...]) -> None:
+    lab = bare_lab
+    with TranslatorProcess(lab.translator, lab.directory, *run_arguments) as process:
+        (first,) = process.workers()
+        os.kill(first, signal.SIGSTOP)
+        wait_for(lambda: first not in process.workers(), "the worker to be replaced")
+        wait_for(lambda: lab.host4.call(ping, HOST6_EAM4).ok, "packets to be translated again")
+        assert any(f"(pid {first}) has hung for 5 s; killing it" in line for line in process.output())

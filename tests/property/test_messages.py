@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Retired, Stop, decode
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Retired, Stop, decode
 
 address = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.sampled_from([Go(), Stop(), Ready(), Retired()]),
+    st.sampled_from([Go(), Stop(), Ping(), Ready(), Retired(), Pong()]),
     st.builds(PathMtu, st.binary(min_size=4, max_size=4), st.integers(0, 0xFFFF)),
     st.builds(Node, st.frozensets(address), st.frozensets(st.integers(0, 0xFFFFFFFF))),
 )

@@ -7,6 +7,7 @@ and the test goes on at the line that it waits for.
 import errno
 import os
 import re
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.service import supervisor as module
 from nfxlat.service.control import Control
 from nfxlat.service.loop import Loop
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Retired, Stop, Told
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Retired, Stop, Told
 from nfxlat.service.supervisor import Supervisor
 
 LEARNT = PathMtu(bytes((192, 0, 2, 1)), 576)
@@ -59,6 +60,9 @@ class Bench:
         """Be ready, and say what comes until told to stop."""
         control.send(Ready())
         while (message := control.receive()) is not None:
+            if message == Ping():
+                control.send(Pong())
+                continue
             self.say(number, type(message).__name__, os.getpid())
             if message == Stop():
                 return
@@ -239,6 +243,47 @@ def test_workers_that_wait_to_be_started_do_not_multiply_their_timers(
         os.kill(pid, signal.SIGKILL)
     bench.until(lambda: all(child.refused >= 3 for child in bench.supervisor._children))
     assert len([timer for timer in bench.loop._timers if "start_again" in timer[1].__qualname__]) == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_hangs_is_told_killed_and_started_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PING_SECONDS", 0.1)
+    bench = make(workers)
+    bench.until(lambda: len(bench.lines) == workers)
+    hung, *others = bench.pids("Go")
+    began = time.monotonic()
+    os.kill(hung, signal.SIGSTOP)
+    bench.until(lambda: len(bench.lines) == workers + 1)
+    assert time.monotonic() - began >= (module.HUNG_PINGS - 1) * 0.1
+    assert bench.reported == [
+        f"worker 0 (pid {hung}) has hung for 0.5 s; killing it",
+        f"worker 0 (pid {hung}) died: SIGKILL; restarting it",
+    ]
+    assert bench.supervisor.restarts == 1
+    assert set(others) < set(bench.pids("Go"))
+
+
+def test_workers_that_answer_are_left_alone_and_a_supervisor_that_was_away_blames_nobody(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PING_SECONDS", 60.0)
+    bench = make(2)
+    bench.until(lambda: len(bench.lines) == 2)
+    for child in bench.supervisor._children:
+        bench.supervisor._hear_out(child)  # that it is ready; what comes from here on is an answer
+    bench.supervisor._watch()
+    for child in bench.supervisor._children:
+        child.unanswered = module.HUNG_PINGS  # as when it was away for so long, and has heard no answer yet
+        answered = select.poll()
+        assert child.control is not None
+        answered.register(child.control, select.POLLIN)
+        assert answered.poll(10_000)
+    bench.supervisor._watch()
+    assert bench.reported == []
+    assert [child.unanswered for child in bench.supervisor._children] == [1, 1]
 
 
 def test_a_start_that_lacks_processes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

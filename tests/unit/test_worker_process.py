@@ -11,7 +11,7 @@ from nfxlat.datapath.frame import BARE
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.service.control import Control
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ready, Stop
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.service.translation import Service
@@ -72,6 +72,12 @@ def test_a_changed_node_changes_what_differs_and_nothing_else(line: Line, before
     news = (NODE, Node(OTHER, NODE.stamped), Node(OTHER, frozenset((3, 4))))
     line.run(*news, Go(), Stop()) if before else line.run(Go(), *news, Stop())
     assert line.changes == [OTHER, frozenset((3, 4))]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before it goes", "at work"])
+def test_whether_it_works_is_answered(line: Line, before: bool) -> None:
+    line.run(Ping(), Go(), Stop()) if before else line.run(Go(), Ping(), Stop())
+    assert line.ours.receive() == Pong()
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before it goes", "at work"])
