@@ -1,6 +1,9 @@
 """The command line: one module a command, one line an error."""
 
 import argparse
+import contextlib
+import errno
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,6 +15,8 @@ from nfxlat.errors import OperatorError
 
 _MODULES = ("bench", "demo", "doctor", "domain", "explain", "rules", "run", "stats", "translate")
 _COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its module
+
+_CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,16 +43,40 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status. 2: usage and configuration."""
-    words = sys.argv[1:] if arguments is None else arguments
+    """Run one command; its exit status. 2: usage and configuration; 141: who read its output has gone; 74: its output
+    cannot be written."""
+    try:
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:  # argparse has its own way to end
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        _write_no_more()
+        return 141
+    except OSError as error:
+        if error.errno not in _CANNOT_BE_WRITTEN:
+            raise
+        _write_no_more()
+        print(f"nfxlat: output cannot be written: {error.strerror}", file=sys.stderr)
+        return 74  # EX_IOERR
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: Sequence[str]) -> int:
     options = parser(words[0] if words else None).parse_args(words)
     try:
         status: int = options.run(options)
     except OperatorError as error:
         print(f"nfxlat: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 141
-    except KeyboardInterrupt:
-        return 130
     return status
+
+
+def _write_no_more() -> None:
+    """The interpreter flushes stdout once more in the end, and would complain again."""
+    with contextlib.suppress(OSError, ValueError):  # a test's stdout has no descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -37,6 +37,9 @@ def add_domain_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_domain(options: argparse.Namespace) -> Domain:
     """The domain that the arguments name. Raises OperatorError."""
     flags = {name: getattr(options, name) for name in FLAGS}
+    for name, value in {"domain": options.domain, **flags}.items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise OperatorError("empty value", where=f"--{name}", hint="give a value, or leave the option out")
     given = [f"--{name}" for name, value in flags.items() if value]
     if given and options.config:
         raise OperatorError(f"cannot be used with {given[0]}", where="--config", hint="give a file or flags, not both")

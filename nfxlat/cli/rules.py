@@ -62,7 +62,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _program(arguments: argparse.Namespace) -> Program:
     try:
-        text = arguments.file.read_text(encoding="utf-8")
+        text = arguments.file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
         raise OperatorError(f"cannot be read: {what}", where=str(arguments.file)) from None

@@ -1,6 +1,8 @@
 """`nfxlat run`: the translator."""
 
 import argparse
+import fcntl
+import math
 import os
 import traceback
 from contextlib import closing
@@ -99,7 +101,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     """What the arguments ask for, checked. Raises OperatorError."""
     _refuse_what_the_model_lacks(arguments)
     queues = checked(DEFAULT_QUEUE if arguments.queue is None else arguments.queue, arguments.workers)
-    if arguments.icmp_rate < 0 or arguments.icmp_burst < 1:
+    if not 0 <= arguments.icmp_rate < math.inf or arguments.icmp_burst < 1:
         raise OperatorError("invalid limit", where="--icmp-rate, --icmp-burst", hint="a rate from 0, a burst from 1")
     if arguments.summary is not None:
         summary_file.refuse(arguments.summary)
@@ -130,11 +132,14 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 def _refuse_closed(descriptor: int) -> None:
     try:
-        os.fstat(descriptor)
-    except (OSError, OverflowError):
-        raise OperatorError(
-            f"file descriptor {descriptor} is not open", where="--ready-fd", hint="open it, e.g. with 3>FILE"
-        ) from None
+        writes = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+    except (OSError, ValueError, OverflowError):
+        what = "is not open"
+    else:
+        if writes:
+            return
+        what = "is not open for writing"
+    raise OperatorError(f"file descriptor {descriptor} {what}", where="--ready-fd", hint="open it, e.g. with 3>FILE")
 
 
 def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from nfxlat.cli.run import summary_lines
 from nfxlat.errors import OperatorError
 from nfxlat.service.status import Running, ask, running
 
-SHORTEST = 0.1  # seconds
+SHORTEST, LONGEST = 0.1, 86400.0  # seconds
 TOTALS = {
     "packets": "packets taken from the queues",
     "injected": "packets injected",
@@ -65,8 +65,9 @@ def _stats(arguments: argparse.Namespace) -> int:
 
 
 def _top(arguments: argparse.Namespace) -> int:
-    if arguments.interval < SHORTEST or arguments.count < 0:
-        raise OperatorError("invalid value", where="--interval, --count", hint=f"from {SHORTEST:g} s, and from 0")
+    if not SHORTEST <= arguments.interval <= LONGEST or arguments.count < 0:
+        hint = f"an interval from {SHORTEST:g} to {LONGEST:g} s, a count from 0"
+        raise OperatorError("invalid value", where="--interval, --count", hint=hint)
     console = Console()
     before = _look(arguments)
     with Live(_table(before, before), console=console, auto_refresh=False, screen=console.is_terminal) as live:

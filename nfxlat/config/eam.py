@@ -45,7 +45,7 @@ class Reading:
 
     def _file(self, path: Path, where: str) -> Iterator[Entry]:
         try:
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 self._form = f"{_braced(str(path))}:{{}}"
                 for self._number, line in enumerate(file, 1):
                     if "#" in line:

@@ -43,7 +43,7 @@ class Config:
 def load(path: str | Path) -> Config:
     """The configuration in the file `path`."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         unreadable(error, str(path))
     return parse(text, str(path), Path(path).parent)
@@ -150,7 +150,10 @@ def _eamt(table: Mapping[str, object], where: Callable[[str], str], base_dir: Pa
     return reading.eamt()
 
 
+_OTHERS = {"pool6": "prefix6"}  # what others call it
+
+
 def _unknown(word: str, where: str) -> OperatorError:
-    near = get_close_matches(word, KEYS, 1, 0.5)
+    near = [_OTHERS[word]] if word in _OTHERS else get_close_matches(word, KEYS, 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(KEYS)}"
     return OperatorError("unknown key", where=where, hint=hint)

@@ -81,6 +81,8 @@ class Capture:
 def opened(path: str) -> Iterator[tuple[Capture, BinaryIO]]:
     """The capture in the file `path`, `-` for stdin, and the file itself. Raises OperatorError."""
     if path == STDIN:
+        if sys.stdin is None:
+            raise OperatorError("stdin is closed", where=STDIN)
         yield Capture(sys.stdin.buffer, "stdin"), sys.stdin.buffer
         return
     try:
