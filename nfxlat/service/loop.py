@@ -73,7 +73,9 @@ class Loop:
     @property
     def told_to_stop(self) -> bool:
         """Whether `run` would return at once: `stop` was called, or is the handler of a signal that has come."""
-        return self._stopped or any(self._signals[number] == self.stop for number in self._pending)
+        # `_pending` may grow while this looks
+        stopping = any(number in self._pending for number, handler in self._signals.items() if handler == self.stop)
+        return self._stopped or stopping
 
     @contextlib.contextmanager
     def signals_taken(self) -> Iterator[None]:

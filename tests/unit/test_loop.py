@@ -307,6 +307,29 @@ def test_that_a_signal_will_stop_it_is_known_before_it_runs() -> None:
         loop.run()
 
 
+def test_signals_that_come_while_it_looks_for_one_that_stops_are_no_failure() -> None:
+    loop = Loop()
+    loop.on_signal(signal.SIGUSR2, loop.stop)
+    numbers = (signal.SIGUSR1, signal.SIGHUP, signal.SIGWINCH)
+
+    class Arriving(set[int]):
+        """A signal comes at each look into it."""
+
+        def __contains__(self, number: object) -> bool:
+            self.update(numbers[: len(self) + 1])
+            return super().__contains__(number)
+
+        def __iter__(self) -> Iterator[int]:
+            for number in super().__iter__():
+                self.update(numbers)
+                yield number
+
+    loop._pending = Arriving()
+    for _ in numbers:
+        assert not loop.told_to_stop
+    assert len(loop._pending) == len(numbers)
+
+
 def test_a_limit_below_what_is_polled_ends_nothing_and_signals_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = Failing(monkeypatch)
     failing.loop.on_signal(signal.SIGUSR2, failing.loop.stop)
