@@ -4,8 +4,8 @@ Every outcome names one `Reason` out of the one table below; a drop without a re
 one sentence for the operator and the clause it follows from, so that counters, `explain` and logs say the same thing.
 
 The reasons listed under "rejected" come with DROPPED too: where an ICMP error would be due but must not be sent (about
-an ICMP error, a fragment other than the first, a multicast address; RFC 1812 4.3.2.7, RFC 4443 2.4), the reason stays
-what it was and the action is DROPPED, since the operator asks why the packet died, not why nobody was told.
+an ICMP error, most fragments other than the first, a multicast address; RFC 1812 4.3.2.7, RFC 4443 2.4), the reason
+stays what it was and the action is DROPPED, since the operator asks why the packet died, not why nobody was told.
 """
 
 from enum import Enum, StrEnum

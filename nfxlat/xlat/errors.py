@@ -1,7 +1,8 @@
 """ICMP errors that the translator makes itself: type, code, source, quote, and when to keep silent.
 
 Rules:
-- About an ICMP error, a fragment other than the first, or martian addresses: never (RFC 1812 4.3.2.7, RFC 4443 2.4(e)).
+- About an ICMP error or martian addresses: never (RFC 1812 4.3.2.7, RFC 4443 2.4(e)). About a fragment other than the
+  first: never in IPv4; in IPv6 Time Exceeded and Packet Too Big alone.
 - The default code of IPv6, 1/1, is not sent about any ICMPv6 message (RFC 7915 5.4); a router's own duties (Time
   Exceeded, Packet Too Big, Parameter Problem, no route) are done for echo messages too: ping and traceroute need them.
 - The quote is the packet as it was received, as much as fits 576 or 1280 octets.
@@ -36,6 +37,7 @@ _TYPE_CODE6: Final = {
     Reason.HOST_UNREACHABLE: (1, 3),
     Reason.PROHIBITED: (1, 1),
 }
+_EACH_FRAGMENT: Final = (Reason.HOP_LIMIT_EXCEEDED, Reason.PACKET_TOO_BIG)  # RFC 4443 3.2, 3.3: a router must
 _DEFAULT6: Final = (1, 1)
 _TOS: Final = 0xC0  # RFC 1812 4.3.2.5: precedence 6
 _TTL: Final = 64
@@ -75,7 +77,14 @@ class Errors:
         type_code = _TYPE_CODE6[reason]
         source = packet[ipv6.SOURCE : ipv6.DESTINATION]
         chain = ipv6.walk(packet, len(packet))
-        if chain.fault in (Reason.BAD_EXTENSION, Reason.BAD_FRAGMENT) or (chain.fragment and chain.fragment >> 3):
+        if chain.fault in (Reason.BAD_EXTENSION, Reason.BAD_FRAGMENT):
+            return dropped(reason)
+        # Of a later fragment nobody can tell whether it belongs to an ICMPv6 error (RFC 4443 2.4(e.1)).
+        if (
+            chain.fragment
+            and chain.fragment >> 3
+            and (chain.protocol == icmp.PROTOCOL6 or reason not in _EACH_FRAGMENT)
+        ):
             return dropped(reason)
         if chain.protocol == icmp.PROTOCOL6 and not (
             type_code != _DEFAULT6  # RFC 7915 5.4

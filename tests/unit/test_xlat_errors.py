@@ -166,15 +166,33 @@ def test_no_error_about_an_error_with_segments_left() -> None:
     assert T.translate(packet) == Outcome(Action.DROPPED, Reason.ROUTING_HEADER)
 
 
-# 1.15: never about a fragment other than the first
-def test_no_error_about_a_later_fragment() -> None:
+# 1.15: about a fragment other than the first, nothing in IPv4, and in IPv6 what every router owes its sender
+def test_no_error_about_a_later_fragment_of_ipv4() -> None:
     packet = ipv4(Raw(bytes(8)), proto=17, ttl=1, frag=1)
     assert T.translate(packet) == Outcome(Action.DROPPED, Reason.HOP_LIMIT_EXCEEDED)
     assert T.translate(ipv4(Raw(bytes(8)), proto=17, ttl=1, flags="MF")).action is Action.REJECTED
-    packet = ipv6(IPv6ExtHdrFragment(nh=17, offset=1) / Raw(bytes(8)), hlim=1)
-    assert T.translate(packet) == Outcome(Action.DROPPED, Reason.HOP_LIMIT_EXCEEDED)
-    packet = ipv6(IPv6ExtHdrFragment(nh=17, offset=0, m=1) / Raw(bytes(8)), hlim=1)
-    assert T.translate(packet).action is Action.REJECTED
+
+
+@pytest.mark.parametrize(("offset", "more"), [(0, 1), (1, 0), (1, 1), (8000, 0)])
+def test_time_exceeded_and_packet_too_big_are_sent_about_each_ipv6_fragment(offset: int, more: int) -> None:
+    """RFC 4443 3.2, 3.3."""
+    packet = ipv6(IPv6ExtHdrFragment(nh=17, offset=offset, m=more) / Raw(bytes(8)), hlim=1)
+    assert error6(T.translate(packet), Reason.HOP_LIMIT_EXCEEDED, packet) == (3, 0, 0)
+    packet = ipv6(IPv6ExtHdrFragment(nh=17, offset=offset // 2, m=more) / Raw(bytes(1440)))
+    told = T.translate(packet, next_hop_mtu=1400)
+    assert error6(told, Reason.PACKET_TOO_BIG, packet) == (2, 0, 1428)
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        # it may belong to an ICMPv6 error
+        (ipv6(IPv6ExtHdrFragment(nh=58, offset=1) / Raw(b"\x80" + bytes(7)), hlim=1), Reason.HOP_LIMIT_EXCEEDED),
+        (ipv6(IPv6ExtHdrFragment(nh=17, offset=1) / Raw(bytes(8)), src="2001:db8::9"), Reason.NO_MAPPING_SOURCE),
+    ],
+)
+def test_no_other_error_is_sent_about_a_later_ipv6_fragment(packet: bytes, reason: Reason) -> None:
+    assert T.translate(packet) == Outcome(Action.DROPPED, reason)
 
 
 # 1.15: as much as fits, as received
