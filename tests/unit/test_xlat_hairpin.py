@@ -174,14 +174,20 @@ def test_off_drops() -> None:
 SIMPLE = translator(hairpin="simple", address4=IPv4Address("192.0.2.1"), address6=IPv6Address("2001:db8::1"))
 
 
-# 4.2.1: the same in the end, but for the hop that the second pass takes as well
+# 4.2.1: the same in the end, but for the hop that the way there takes, behind which nobody forwards
 @pytest.mark.parametrize("hops", [0, 1])
 @pytest.mark.parametrize("packet", [ipv6(UDP(sport=7) / b"data", hlim=9), error(ICMPv6DestUnreach(code=4), hlim=9)])
 def test_the_way_round_in_simple_mode_comes_to_the_same(packet: bytes, hops: int) -> None:
     outcome = SIMPLE.translate(packet, hops)
     (intrinsic,) = T.translate(packet, hops).packets
     assert outcome.reason is Reason.HAIRPINNED
-    assert outcome.packets == (intrinsic[:7] + bytes((9 - 2 * hops,)) + intrinsic[8:],)
+    assert outcome.packets == (intrinsic[:7] + bytes((9 - 1 - hops,)) + intrinsic[8:],)
+
+
+def test_the_way_there_takes_its_hop_where_the_kernel_takes_the_other() -> None:
+    assert IPv6(SIMPLE.translate(ipv6(UDP(), hlim=2), 0).packets[0]).hlim == 1
+    outcome = SIMPLE.translate(ipv6(UDP(), hlim=1), 0)
+    assert (outcome.action, outcome.reason) == (Action.REJECTED, Reason.HOP_LIMIT_EXCEEDED)
 
 
 # The way through IPv4 leaves its traces: low 16 bits of the identification, fragments of at most lowest-ipv6-mtu
