@@ -49,8 +49,10 @@ class Quotes:
             return Reason.INNER_TRUNCATED
         version_ihl, tos, total_length, identification, word, ttl, protocol = ipv4.FIXED.unpack_from(quote)
         header_length = (version_ihl & 15) * 4
-        if version_ihl >> 4 != 4 or not ipv4.HEADER_LENGTH <= header_length <= total_length:
+        if version_ihl >> 4 != 4 or header_length < ipv4.HEADER_LENGTH:
             return Reason.INNER_MALFORMED
+        if total_length < header_length:  # a stack that quotes its ip_len less the header, as 4.4BSD did
+            total_length += header_length
         if len(quote) < header_length:
             return Reason.INNER_TRUNCATED
         if reason := refused4(protocol):
