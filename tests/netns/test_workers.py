@@ -9,7 +9,7 @@ from counted import Counted
 
 from nfxlat.bench.procs import cpu_seconds
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
-from nfxlat.lab.netns import Namespace
+from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, HOST6_EAM4, Lab
@@ -102,8 +102,12 @@ def test_a_path_mtu_that_one_worker_learns_is_held_by_the_other(lab: Lab) -> Non
     rule = f"ip daddr {HOST4_NARROW} ip length > 576 drop"
     lab.router4.run(["nft", f"table ip strict {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}"])
     with UdpEcho(lab.host4, HOST4_NARROW) as echo:
-        for _ in range(8):  # as many source ports
-            assert lab.host6.call(exchange, HOST4_NARROW_6, echo.port, 1200, HOST6).ok
+
+        def crosses() -> bool:
+            return lab.host6.call(exchange, HOST4_NARROW_6, echo.port, 1200, HOST6, timeout=0.5).ok
+
+        # as many source ports, so to either worker; what one has learnt takes a moment to the other
+        wait_for(lambda: all(crosses() for _ in range(8)), "both workers to know the path", 20)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_neighbouring_eams_become_one_prefix() -> None:
 def test_a_domain_of_eams_alone_translates_no_ipv6_destination() -> None:
     domain = Domain(eamt=Eamt([(IPv4Network("192.0.2.1"), IPv6Network("2001:db8::1"))]))
     assert prefixes.translated6(domain) == []
-    assert prefixes.native6(domain) == []
+    assert prefixes.pool6(domain) == prefixes.native6(domain) == []
     assert prefixes.terminal6(domain) == []
 
 
