@@ -14,14 +14,14 @@ from nfxlat.host.rtnetlink import Destination, Request
 from nfxlat.plan.routes import PROTOCOL, Place, Route
 from nfxlat.wire.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 
-FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+ADDRESS_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def ours(noted: Iterable[Route]) -> set[Place]:
     """Those places of `noted` at which a route of the main table bears our protocol number."""
     places = {route.place for route in noted}
     found = set()
-    for family in FAMILIES.values() if places else ():
+    for family in ADDRESS_FAMILIES.values() if places else ():
         for destination, length, metric in rtnetlink.routes(family, PROTOCOL):
             address = ip_address(destination or bytes(4 if family == socket.AF_INET else 16))  # in the plan's words
             found.add((f"{address}/{length}", metric))
@@ -84,7 +84,7 @@ def hand_over(heirs: Sequence[Route]) -> bool:
 def packed(network: str) -> Destination:
     """A prefix as messages have it."""
     address, _, length = network.partition("/")
-    family = FAMILIES[6 if ":" in network else 4]
+    family = ADDRESS_FAMILIES[6 if ":" in network else 4]
     return int(family), socket.inet_pton(family, address) if int(length) else b"", int(length)
 
 
@@ -97,5 +97,5 @@ def _requests(routes: Iterable[Route], indexes: Mapping[str, int]) -> Iterator[R
     for route in routes:
         family, destination, length = packed(route.network)
         interface = indexes[route.device] if route.device is not None else 0
-        source = socket.inet_pton(FAMILIES[route.version], route.source) if route.source else b""
+        source = socket.inet_pton(ADDRESS_FAMILIES[route.version], route.source) if route.source else b""
         yield Request(family, destination, length, route.metric, PROTOCOL, interface, route.mtu or 0, source)

@@ -11,7 +11,7 @@ from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.xlat.translator import Translator
 
 _NO_IP = Outcome(Action.PASSED, Reason.NOT_IP)  # a frame of another protocol never reaches a translator
-DIRECTIONS = {4: "4to6", 6: "6to4"}
+DIRECTION_OF_VERSION = {4: "4to6", 6: "6to4"}
 _MIDDLES: dict[tuple[str | None, str, str], str] = {}  # what JSON lines have between their number and their packets
 
 
@@ -27,7 +27,7 @@ class Judgement(NamedTuple):
     @property
     def direction(self) -> str | None:
         """`4to6` for IPv4, `6to4` for IPv6 (a hairpin too), None for what is neither."""
-        return DIRECTIONS.get(self.packet[0] >> 4) if self.packet else None
+        return DIRECTION_OF_VERSION.get(self.packet[0] >> 4) if self.packet else None
 
     def frames(self) -> tuple[bytes, ...]:
         """The frames that come out: translated packets or the ICMP error; the record's own if it passed.

@@ -1,7 +1,7 @@
 """Judge whether neighbours find what is translated: addresses on a link of this node, for which somebody must answer.
 
-A router's neighbours ask (ARP, neighbour discovery) for what they believe to be on their own link. A translated address
-is nobody's there, so this node has to answer in its place: in IPv4 by proxy_arp or an entry, in IPv6 by an entry for
+A router's neighbours ask (ARP, neighbour discovery) for what they believe to be on their own link. No host there has a
+translated address, so this node has to answer for it: in IPv4 by proxy_arp or an entry, in IPv6 by an entry for
 each address (net/ipv4/arp.c arp_process, net/ipv6/ndisc.c ndisc_recv_ns).
 """
 

@@ -16,7 +16,7 @@ from nfxlat import config
 from nfxlat.errors import OperatorError
 from nfxlat.offline.capture import Capture
 from nfxlat.offline.packet import explain_packet
-from nfxlat.offline.translation import DIRECTIONS, Counts, judge
+from nfxlat.offline.translation import DIRECTION_OF_VERSION, Counts, judge
 from nfxlat.outcome import Action
 from nfxlat.wire import btf, fragment, icmp, ipv4, ipv6, netlink, stamp, transport
 from nfxlat.wire.checksum import internet_checksum, is_valid
@@ -40,7 +40,7 @@ def explain(data: bytes) -> None:
     if case is None:
         return
     outcome = fuzz_core.run(case)
-    direction = DIRECTIONS.get(case.packet[0] >> 4) if case.packet else None
+    direction = DIRECTION_OF_VERSION.get(case.packet[0] >> 4) if case.packet else None
     explanation = explain_packet(fuzz_core.TRANSLATORS[case.which].addresses, case.packet, direction, outcome)
     assert explanation.lines(1)
     json.dumps(explanation.as_json(1))

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from nfxlat.nft.language.source import Chain, ChainKey, Hook, Rule, Source, Table, TableKey, value
 from nfxlat.nft.language.tokens import Input, Token
 
-FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
+NFT_FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
 # nft(8), "CHAINS": names of priorities; in the bridge family others, which matters to nobody here
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 
@@ -137,7 +137,7 @@ class _Reader:
             return
         kind, arguments = rest[0].text, rest[1:]
         family = "ip"
-        if arguments and arguments[0].text in FAMILIES:
+        if arguments and arguments[0].text in NFT_FAMILIES:
             family, arguments = arguments[0].text, arguments[1:]
         if kind == "table" and arguments:
             key = self._table(family, arguments[0])
