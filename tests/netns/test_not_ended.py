@@ -123,6 +123,12 @@ def test_a_log_that_cannot_be_written_costs_its_lines_alone(bare_lab: Lab, endin
         os.set_blocking(writer, True)
     for _ in range(3):
         lab.host4.call(send_packet, bytes(IP(src=HOST4, dst=HOST6_EAM4) / UDP(dport=9, chksum=0)), HOST6_EAM4)
+
+    def lost() -> int:
+        with lab.translator.entered():
+            return int(ask(Running("siit0", started.pid))["lost_lines"])
+
+    wait_for(lambda: lost() >= 1, "the worker's line to be lost")
     (worker,) = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
     os.kill(int(worker), signal.SIGKILL)
     wait_for(lambda: lab.host4.call(ping, HOST6_EAM4).ok, "packets to be translated again")
