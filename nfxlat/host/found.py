@@ -17,12 +17,13 @@ IFF_UP = 0x1  # linux/if.h
 
 def look(wanted: Wanted) -> Found:
     """Look for all of it. Raises OperatorError without the right to look."""
-    present, addresses = _device(wanted)
+    standing = routes({route.network for route in wanted.routes})
+    present, addresses = _device(wanted)  # behind the routes, which go with it: what took them is seen
     values = ((one.key, sysctl.read(one.key)) for one in wanted.sysctls)
     return Found(
         present,
         addresses,
-        routes({route.network for route in wanted.routes}),
+        standing,
         {key: value for key, value in values if value is not None},
     )
 

@@ -57,7 +57,7 @@ def test_what_is_taken_away_is_told_and_comes_back(
 ) -> None:
     before = state(lab)
     lab.translator.ip(command)
-    assert told(process, "; repaired") < 2
+    assert told(process, "; repaired") < 5  # a second, on a machine that is not busy
     (line,) = host_lines(process)
     assert names in line
     assert state(lab) == before
@@ -84,7 +84,7 @@ def test_forwarding_that_another_tool_switches_off_is_switched_on_again(
     lab: Lab, process: TranslatorProcess, key: str
 ) -> None:
     lab.translator.sysctl(key, 0)
-    assert told(process, "; repaired") < 2
+    assert told(process, "; repaired") < 5  # a second, on a machine that is not busy
     assert f"sysctl {key} 1 (it is 0)" in host_lines(process)[0]
     assert both_ways(lab)
     process.stop()
