@@ -6,6 +6,7 @@ these), then what is marked `quiet` and has the machine to itself; last what is 
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _outcomes: dict[str, set[str]] = {}
+_RUN = os.getpid()
+
+
+def _ended(number: int, frame: object) -> None:
+    """A run that is told to end takes down what its tests have built; what it has forked just dies."""
+    if os.getpid() != _RUN:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
+    raise KeyboardInterrupt
+
+
+def pytest_configure() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _ended)
 
 
 ORDER = ("first", "", "netns", "vm", "quiet", "last")  # marks; "": none of these
