@@ -18,6 +18,7 @@ from nfxlat.lab.netns import Namespace
 from nfxlat.plan.routes import Route
 from nfxlat.service import own_rules
 from nfxlat.service.setup import Setup
+from nfxlat.service.standing import Standing
 
 UP = "up\n"
 
@@ -74,7 +75,7 @@ def among_the_workers(setup: Setup) -> None:
 
 
 def with_the_rules(setup: Setup) -> None:
-    with patch.object(Setup, "_shrink", wait):
+    with patch.object(Standing, "shrink", wait):
         change(setup)
 
 

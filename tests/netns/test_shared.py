@@ -65,10 +65,10 @@ def test_a_killed_domain_stays_a_user_until_it_is_taken_over_and_down(node: Name
     before = snapshot()
     killed = set_up(FIRST, 7)
     other = set_up(SECOND, 17)
-    assert killed._state is not None
+    assert killed._standing.state is not None
     assert killed.stamp is not None
     killed.stamp.close()
-    killed._state.close(remove=False)  # the lock goes with its process, the record stays
+    killed._standing.state.close(remove=False)  # the lock goes with its process, the record stays
     other.down()
     assert node.sysctl("net.ipv4.ip_forward") == "1"
     set_up(FIRST, 7).down()
