@@ -57,7 +57,7 @@ def test_what_is_taken_away_is_told_and_comes_back(
 ) -> None:
     before = state(lab)
     lab.translator.ip(command)
-    assert told(process, "; repaired") < 5  # a second, on a machine that is not busy
+    told(process, "; repaired")
     (line,) = host_lines(process)
     assert names in line
     assert state(lab) == before
@@ -84,7 +84,7 @@ def test_forwarding_that_another_tool_switches_off_is_switched_on_again(
     lab: Lab, process: TranslatorProcess, key: str
 ) -> None:
     lab.translator.sysctl(key, 0)
-    assert told(process, "; repaired") < 5  # a second, on a machine that is not busy
+    told(process, "; repaired")
     assert f"sysctl {key} 1 (it is 0)" in host_lines(process)[0]
     assert both_ways(lab)
     process.stop()
@@ -134,9 +134,11 @@ def test_a_host_keeps_its_address_and_its_default_route(clat: tuple[Lab, Transla
 
 
 def test_two_tools_that_undo_each_other_do_not_go_on_for_ever(lab: Lab, process: TranslatorProcess) -> None:
+    took = []
     for number in range(1, REPAIRS + 1):
         lab.translator.ip("route flush proto 118")
-        told(process, "; repaired", number)
+        took.append(told(process, "; repaired", number))
+    assert min(took) < 1  # a busy machine may be slower, but not five times in a row
     lab.translator.ip("route flush proto 118")
     told(process, f"for the {REPAIRS + 1}th time within a minute: not repaired")
     assert lab.translator.ip("route show proto 118") == ""
