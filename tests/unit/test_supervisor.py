@@ -1,8 +1,4 @@
-"""The supervisor of processes, without root: workers that do nothing but say what they are told.
-
-A worker's life here is a function of (number, control); what it writes to the pipe is a line that begins with its name,
-and the test goes on at the line that it waits for.
-"""
+"""The supervisor of processes: its workers start, die, hang, cannot be started, stop."""
 
 import errno
 import os
@@ -10,113 +6,20 @@ import re
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from supervised import Bench, Make, make
 
 from nfxlat.errors import OperatorError
 from nfxlat.service import supervisor as module
 from nfxlat.service.control import Control
-from nfxlat.service.loop import Loop
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Retired, Stop, Told
-from nfxlat.service.supervisor import Supervisor
+from nfxlat.service.messages import Go, Node, PathMtu, Ready, Told
+
+__all__ = ["make"]  # a fixture
 
 LEARNT = PathMtu(bytes((192, 0, 2, 1)), 576)
-
-
-class Bench:
-    """A supervisor of workers that live as `life` says; `lines` are what they wrote."""
-
-    def __init__(self, count: int, life: "Callable[[Bench, int, Control], None] | None" = None) -> None:
-        self.life = life or Bench.obey
-        self.loop = Loop()
-        self.loop.on_signal(signal.SIGUSR1, lambda: None)
-        self.reported: list[str] = []
-        self.heard: list[Message] = []
-        self.lines: list[str] = []
-        self.supervisor = Supervisor(
-            lambda number, control: self.life(self, number, control),
-            count,
-            loop=self.loop,
-            report=self.report,
-            heard=self.heard.append,
-        )
-        self._read, self._write = os.pipe()
-        self.reader = os.fdopen(self._read, "rb", buffering=0)
-        self.loop.on_readable(self.reader, self._hear)
-        self._awaited: Callable[[], bool] = lambda: False
-
-    def report(self, line: str) -> None:
-        self.reported.append(line)
-        self._look()
-
-    def say(self, *words: object) -> None:
-        os.write(self._write, (" ".join(map(str, words)) + "\n").encode())
-
-    def obey(self, number: int, control: Control) -> None:
-        """Be ready, and say what comes until told to stop."""
-        control.send(Ready())
-        while (message := control.receive()) is not None:
-            if message == Ping():
-                control.send(Pong())
-                continue
-            self.say(number, type(message).__name__, os.getpid())
-            if message == Stop():
-                return
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Run the loop until it holds, at the latest after ten seconds."""
-        self._awaited = condition
-        deadline = time.monotonic() + 10
-        self.loop.later(10, lambda: self.loop.stop() if time.monotonic() >= deadline else None)
-        self._look()
-        self.loop.run()
-        assert condition(), (self.lines, self.reported)
-
-    def pids(self, word: str) -> list[int]:
-        """Of the workers that were told so, by number and time."""
-        return [int(line.split()[2]) for line in sorted(self.lines, key=lambda line: line[0]) if word in line.split()]
-
-    def _hear(self) -> None:
-        self.lines += self.reader.read(1 << 16).decode().splitlines()
-        self._look()
-
-    def _look(self) -> None:
-        if self._awaited():
-            self.loop.stop()
-
-    def close(self) -> None:
-        self.supervisor.stop()
-        self.reader.close()
-        os.close(self._write)
-
-
-Make = Callable[..., Bench]
-
-
-def children() -> list[str]:
-    """The pids of this thread's children, dead ones too."""
-    return Path("/proc/thread-self/children").read_text().split()
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Makes a bench whose workers have begun."""
-    before = children()
-    with ExitStack() as stack:
-
-        def made(count: int = 1, life: Callable[[Bench, int, Control], None] | None = None) -> Bench:
-            bench = Bench(count, life)
-            stack.enter_context(bench.loop.signals_taken())
-            stack.callback(bench.close)
-            bench.supervisor.start()
-            return bench
-
-        yield made
-    assert children() == before  # not even a dead one is left; the virtual machine of tests/vm may be one
 
 
 def test_workers_are_told_to_go_and_in_the_end_to_stop(make: Make) -> None:
@@ -332,102 +235,6 @@ def test_the_last_words_of_a_worker_are_heard(make: Make, monkeypatch: pytest.Mo
     bench = make(1, speaks_and_dies)
     bench.until(lambda: len(bench.lines) == 1)
     assert bench.heard == [LEARNT] * 3
-
-
-def test_successors_go_on_when_each_worker_has_retired(make: Make) -> None:
-    bench = make(2)
-    bench.until(lambda: len(bench.lines) == 2)
-    old = bench.pids("Go")
-    bench.supervisor.prepare()
-    bench.supervisor.send(Node())  # successors hear what the workers hear
-    gap = bench.supervisor.succeed()
-    bench.until(lambda: len(bench.lines) == 10)
-    assert 0 < gap < 10
-    assert bench.pids("Stop") == old
-    new = [pid for pid in bench.pids("Go") if pid not in old]
-    assert len(new) == 2
-    assert sorted(bench.pids("Node")) == sorted([*old, *new])
-    for number in ("0", "1"):
-        words = [line.split()[1] for line in bench.lines if line.startswith(number) and "Node" not in line]
-        assert words == ["Go", "Stop", "Go"]
-    assert bench.reported == []
-    assert bench.supervisor.restarts == 0
-
-
-def test_a_successor_that_dies_is_started_again_like_any_worker(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
-    bench = make(1)
-    bench.until(lambda: len(bench.lines) == 1)
-    bench.supervisor.prepare()
-    bench.supervisor.succeed()
-    bench.until(lambda: len(bench.lines) == 3)
-    os.kill(bench.pids("Go")[1], signal.SIGKILL)
-    bench.until(lambda: len(bench.lines) == 4)
-    assert len(set(bench.pids("Go"))) == 3
-
-
-def test_a_worker_that_waits_to_be_started_again_is_succeeded_like_any_other(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "RESTART_SECONDS", 3600.0)  # it waits for as long as the test takes
-    monkeypatch.setattr(module, "RESTART_AT_MOST", 3600.0)
-    bench = make(1)
-    bench.until(lambda: len(bench.lines) == 1)
-    (old,) = bench.pids("Go")
-    os.kill(old, signal.SIGKILL)
-    bench.until(lambda: bool(bench.reported))
-    bench.supervisor.prepare()
-    bench.supervisor.succeed()
-    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
-    [again] = [call for _, call in bench.loop._timers if "start_again" in call.__qualname__]
-    again()  # its time has come, and it is none of the workers any more
-    bench.until(lambda: len(bench.lines) == 2)
-    assert len(bench.pids("Go")) == 2
-    assert bench.supervisor.restarts == 0
-
-
-def test_discarded_successors_leave_the_workers_at_work(make: Make) -> None:
-    bench = make(2)
-    bench.until(lambda: len(bench.lines) == 2)
-    bench.supervisor.prepare()
-    bench.supervisor.discard()
-    bench.supervisor.send(Node())
-    bench.until(lambda: len(bench.lines) == 4)
-    assert bench.pids("Node") == bench.pids("Go")
-    assert bench.reported == []
-
-
-@pytest.mark.parametrize("ending", ["says nothing", "ends"])
-def test_a_successor_that_does_not_get_ready_is_an_error_and_the_workers_go_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch, ending: str
-) -> None:
-    monkeypatch.setattr(module, "PREPARE_SECONDS", 0.1 if ending == "says nothing" else 10.0)
-    bench = make(2)
-    bench.until(lambda: len(bench.lines) == 2)
-
-    def fails(bench: Bench, number: int, control: Control) -> None:
-        if number == 1:
-            if ending == "ends":
-                os.kill(os.getpid(), signal.SIGKILL)
-            control.receive()
-        bench.obey(number, control)
-
-    bench.life = fails
-    with pytest.raises(OperatorError, match="worker 1: the new worker did not become ready"):
-        bench.supervisor.prepare()
-    bench.supervisor.send(Node())
-    bench.until(lambda: len(bench.lines) == 4)
-    assert bench.pids("Node") == bench.pids("Go")
-
-
-def test_a_successor_that_says_something_else_than_ready_is_a_bug(make: Make) -> None:
-    bench = make(1)
-    bench.until(lambda: len(bench.lines) == 1)
-    bench.life = lambda bench, number, control: control.send(Retired())
-    with pytest.raises(MessageError, match=r"Retired\(\) from worker 0"):
-        bench.supervisor.prepare()
-    bench.supervisor.send(Node())
-    bench.until(lambda: bench.pids("Node") == bench.pids("Go"))
 
 
 def test_a_worker_that_does_not_stop_is_killed_and_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
