@@ -10,11 +10,12 @@ own is none any more.
 """
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from nfxlat.host import routes, sysctl
-from nfxlat.host.state import State, path_of, unreadable
+from nfxlat.host.state import COOKIE, State, netns_cookie, path_of, unreadable
 from nfxlat.plan.routes import Route
 from nfxlat.plan.sysctls import Sysctl, dotted
 from nfxlat.terms import Report
@@ -123,14 +124,17 @@ def leave_routes(domain: str, gone: list[Route]) -> list[Route]:
 
 
 def users() -> dict[str, list[str]]:
-    """Who uses what, for those who look: dotted sysctl or route to domains."""
-    if not path_of(NAME).exists():
-        return {}
-    with _record() as (_, data):
+    """Who uses what, for those who only look: dotted sysctl or route to domains; nothing where it cannot be read."""
+    try:
+        data = json.loads(path_of(NAME).read_text())
+        if data[COOKIE] != netns_cookie():  # of a namespace that is gone
+            return {}
         found = {dotted(group): list(setting["users"]) for group, setting in data["settings"].items()}
         for place, by_domain in data["routes"].items():
             found[f"route {place.partition(' ')[0]}"] = list(by_domain)
-        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return found
 
 
 def _key(route: Route) -> str:

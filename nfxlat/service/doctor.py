@@ -14,7 +14,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, device, managers, netns, offload, registry, state, sysctl, tun
+from nfxlat.host import capabilities, device, managers, netns, offload, registry, shared, state, sysctl, tun
 from nfxlat.host.found import look
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.nft.check.judgements.host import Host
@@ -226,6 +226,10 @@ def _left_overs() -> Iterator[Diagnosis]:
             meaning = "it fails closed: packets to translated prefixes are dropped until nfxlat runs again"
             remedy = "nfxlat run --setup takes it over, and removes it at the end"
             yield Diagnosis(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
+    for what, domains in shared.users().items():
+        if len(domains) > 1:
+            meaning = "the last of these domains to stop puts it back"
+            yield Diagnosis(what, State.OK, f"shared by {', '.join(domains)}", meaning)
     for name in registry.names():
         remedy = f"nfxlat domain del {name} removes it"
         yield Diagnosis(f"domain {name}", State.OK, "added", f"nfxlat run --domain {name} translates for it", remedy)

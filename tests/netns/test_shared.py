@@ -15,6 +15,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import shared, state
 from nfxlat.lab.netns import Namespace
 from nfxlat.queues import Queues
+from nfxlat.service import doctor
 from nfxlat.service.setup import Setup
 from nfxlat.xlat.domain import Domain
 
@@ -46,6 +47,8 @@ def test_the_first_to_stop_leaves_what_the_other_needs(node: Namespace, first_to
     lines: list[str] = []
     both = [set_up(FIRST, 7), set_up(SECOND, 17, lines)]
     assert shared.users()["net.ipv4.ip_forward"] == ["siit0", "siit1"]
+    told = {found.what: found.found for found in doctor.examine()}
+    assert told["net.ipv4.ip_forward"] == told["route 192.0.0.8/32"] == "shared by siit0, siit1"
     both.pop(first_to_go).down()
     (other,) = both
     assert other.stands is not None
