@@ -64,9 +64,7 @@ class Service:
         self._shares: list[Share] = []  # one a worker
         self._attached = ExitStack()  # what they hold open beside queues
         self._device: DomainDevice | None = None
-        self._rule_path = "none"
         self._setup: Setup | None = None
-        self._stamp: Stamp | None = None
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | None = None
         self._node = Node(local=local_addresses())
@@ -179,6 +177,10 @@ class Service:
             dead, self._attached = self._attached, attached.pop_all()
             dead.close()
 
+    @property
+    def _stamp(self) -> Stamp | None:
+        return self._setup.stamp if self._setup is not None else None
+
     def _look_at_node(self) -> None:
         """Tell the workers what has changed of this node."""
         node = Node(local_addresses(), self._point.stamped(self._stamp))
@@ -202,7 +204,7 @@ class Service:
             setup.up()
             stack.callback(setup.down)
             self._setup = setup
-            self._device, self._rule_path, self._stamp = setup.device, setup.rules.path or "none", setup.stamp
+            self._device = setup.device
         else:
             self._device = self._point.make_device(stack)
 
@@ -248,7 +250,7 @@ class Service:
         result: dict[str, Any] = {
             "domain": self._options.domain.name,
             "model": self._options.model,
-            "rule_path": self._rule_path,
+            "rule_path": (self._setup is not None and self._setup.rules.path) or "none",
             "source": self._options.source,
             "inject": self._options.inject,
             "workers": self._options.queues.workers,
