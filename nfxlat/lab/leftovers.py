@@ -25,6 +25,8 @@ def remove_remains(inode: int) -> None:
         unpin(path.name)
     for path in Path(RUN_NFXLAT).glob(f"*-{inode}.*"):  # json, toml, partial
         path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others have their records there, or nobody made it
+        Path(RUN_NFXLAT).rmdir()
 
 
 def leftovers(creator: int | None = None) -> list[str]:
