@@ -34,6 +34,7 @@ from nfxlat.service import summary_file
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_watch import HostWatch
+from nfxlat.service.log import Log
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, MessageError, Node, PathMtu
 from nfxlat.service.notify import notify
@@ -121,7 +122,7 @@ class Service:
         """From the first worker's start to the last one's end."""
         try:
             self._supervisor.start()
-            self._ready()
+            self._fence.tried("telling that it is ready", self._ready, None)
             self._at_work = True
             self._loop.run()
         finally:
@@ -212,11 +213,15 @@ class Service:
         options = self._options
         inject = "" if options.model == "device" else f", inject {options.inject}"
         self._report(f"ready: translating for {options.domain.name}, {options.model} model{inject}")
-        notify("READY=1")
+        if notify("READY=1") is False:
+            self._report("the service manager cannot be told that it is ready (NOTIFY_SOCKET)")
         descriptor = options.ready_descriptor
         if descriptor is not None:
-            os.write(descriptor, b"ready\n")
+            with contextlib.closing(Log(descriptor)) as line:
+                line("ready")
             os.close(descriptor)
+            if line.lost:
+                self._report(f"--ready-fd {descriptor}: nobody reads it")
 
     def _read_again(self) -> None:
         """SIGHUP. The workers that come from now on have the new domain."""

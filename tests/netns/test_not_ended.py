@@ -150,3 +150,31 @@ def test_a_worker_that_hangs_is_replaced_within_seconds(bare_lab: Lab, run_argum
         wait_for(lambda: first not in process.workers(), "the worker to be replaced")
         wait_for(lambda: lab.host4.call(ping, HOST6_EAM4).ok, "packets to be translated again")
         assert any(f"(pid {first}) has hung for 5 s; killing it" in line for line in process.output())
+
+
+@pytest.mark.parametrize("ending", ["reader is stuck", "reader has gone"])
+def test_a_ready_descriptor_that_nobody_reads_costs_its_line_alone(bare_lab: Lab, ending: str) -> None:
+    lab = bare_lab
+    process = TranslatorProcess(lab.translator, lab.directory)
+    (lab.directory / "siit0.toml").write_text(DOMAIN)
+    reader, writer = os.pipe()
+    if ending == "reader has gone":
+        os.close(reader)
+    else:
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"." * 4096)
+        os.set_blocking(writer, True)
+    with process.log.open("w") as log:
+        started = lab.translator.popen(
+            [*process.command, "--ready-fd", str(writer)], stdout=log, stderr=log, pass_fds=(writer,)
+        )
+    told = f"--ready-fd {writer}: nobody reads it"
+    wait_for(lambda: told in process.output() or started.poll() is not None, "that to be told", 60)
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    started.terminate()
+    assert started.wait(10) == 0
+    assert "Traceback" not in process.log.read_text()
+    for descriptor in (writer, *([reader] if ending == "reader is stuck" else [])):
+        os.close(descriptor)

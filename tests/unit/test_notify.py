@@ -1,5 +1,6 @@
 """The service manager hears that the service is ready."""
 
+import contextlib
 import re
 import shlex
 import socket
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nfxlat.cli import parser
+from nfxlat.service import notify as module
 from nfxlat.service.notify import notify
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,7 +31,21 @@ def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch, path
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     if path is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", path)
-    assert not notify("READY=1")
+    assert notify("READY=1") is (False if path == "/nonexistent/notify" else None)
+
+
+def test_a_manager_that_reads_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+            others.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    others.sendto(b".", path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+        assert notify("READY=1") is False
 
 
 def test_the_unit_starts_a_command_that_there_is() -> None:
