@@ -51,6 +51,10 @@ class CallbackQueue:
     def fileno(self) -> int:
         return self._descriptor
 
+    def descriptors(self) -> tuple[int, ...]:
+        """All that it has open."""
+        return self._descriptor, self._socket.fileno()
+
     def _take(self, packet: Any) -> None:
         packet.retain()  # or the payload goes with the end of this callback
         self._packets.append(packet)

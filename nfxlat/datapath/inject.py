@@ -110,6 +110,10 @@ class DeviceInjector:
         self._batch.flush()
         self._arena.used = 0
 
+    def descriptors(self) -> tuple[int, ...]:
+        """All that it has open."""
+        return (self._socket.fileno(),)
+
     def close(self) -> None:
         self._socket.close()
 
@@ -159,6 +163,10 @@ class IpInjector:
         self._batch4.flush()
         self._batch6.flush()
         self._arena.used = 0
+
+    def descriptors(self) -> tuple[int, ...]:
+        """All that it has open."""
+        return self._socket4.fileno(), self._socket6.fileno()
 
     def close(self) -> None:
         self._socket4.close()

@@ -103,6 +103,10 @@ class NetlinkQueue:
     def fileno(self) -> int:
         return self._descriptor
 
+    def descriptors(self) -> tuple[int, ...]:
+        """All that it has open."""
+        return (self._descriptor,)
+
     def receive(self) -> Sequence[Record]:
         """The packets that wait, at most one batch, without blocking."""
         records: list[Record] = []

@@ -92,6 +92,10 @@ class TunSource:
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """Nothing: what was read is gone, one way or the other."""
 
+    def descriptors(self) -> tuple[int, ...]:
+        """All that it has open."""
+        return (self._descriptor,)
+
     def close(self) -> None:
         """Give the queue back."""
         os.close(self._descriptor)

@@ -3,8 +3,10 @@
 BPF_PROG_LOAD:   prog_type u32, insn_cnt u32, insns u64, license u64, log_level u32, log_size u32, log_buf u64,
                  kern_version u32, prog_flags u32, prog_name 16 octets
 BPF_LINK_CREATE: prog_fd u32, target_ifindex u32, attach_type u32, flags u32, tcx: relative_fd u32, pad, revision u64
+BPF_LINK_DETACH: link_fd u32
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -23,11 +25,12 @@ _SYSCALL = {
     "s390x": 351,
     "mips64": 5315,
 }
-_PROG_LOAD, _LINK_CREATE = 5, 28
+_PROG_LOAD, _LINK_CREATE, _LINK_DETACH = 5, 28, 34
 _PROG_TYPE_SCHED_CLS = 3
 _TCX_INGRESS, _TCX_EGRESS = 46, 47
 _LOAD = struct.Struct("=IIQQIIQII16s")
 _LINK = struct.Struct("=IIIIIIQ")
+_DETACH = struct.Struct("=I")
 
 # struct __sk_buff: offset of each member, all u32 (also on kernels that are newer: it only grows at its end)
 SKB_PKT_TYPE, SKB_PROTOCOL, SKB_PRIORITY, SKB_GSO_SIZE = 4, 16, 32, 176
@@ -37,7 +40,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _bpf(command: int, attributes: bytes) -> int:
-    """The descriptor that the command makes. Raises OSError; OperatorError on a machine whose number is not known."""
+    """What it returns, mostly a descriptor. Raises OSError; OperatorError on a machine whose number is not known."""
     number = _SYSCALL.get(platform.machine()) if struct.calcsize("P") == 8 else None
     if number is None:
         raise OperatorError(f"the system call number of bpf(2) on {platform.machine()} is unknown", where="stamp")
@@ -74,3 +77,10 @@ def link_tcx_ingress(program: int, ifindex: int) -> int:
 def link_tcx_egress(program: int, ifindex: int) -> int:
     """The same at the egress."""
     return _bpf(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_EGRESS, 0, 0, 0, 0))
+
+
+def detach(link: int) -> None:
+    """Take the program off, whoever else has a descriptor of the link, and close ours."""
+    with contextlib.suppress(OSError):  # its interface is gone
+        _bpf(_LINK_DETACH, _DETACH.pack(link))
+    os.close(link)

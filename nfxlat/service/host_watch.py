@@ -12,12 +12,11 @@ from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import found
+from nfxlat.host.interfaces import RTM_DELLINK, RTM_NEWLINK
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import (
     RTM_DELADDR,
-    RTM_DELLINK,
     RTM_DELROUTE,
-    RTM_NEWLINK,
     RTM_NEWNETCONF,
     RTM_NEWROUTE,
     Destination,

@@ -14,11 +14,12 @@ from nfxlat.host.stamp import Stamp
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A worker's own: what it reads, where it puts results, where it counts."""
+    """A worker's own: what it reads, where it puts results, where it counts; all that these have open."""
 
     sources: Sequence[Source]
     injectors: Injectors
     counters: Counters
+    descriptors: frozenset[int] = frozenset()
 
 
 class TranslationPoint(Protocol):

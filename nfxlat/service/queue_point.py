@@ -9,7 +9,6 @@ from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.inject import DeviceInjector, IpInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
-from nfxlat.datapath.source import Source
 from nfxlat.datapath.worker import Injectors
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.stamp import Stamp
@@ -29,7 +28,7 @@ class QueuePoint:
     def __init__(self, options: Options, report: Report) -> None:
         self._name, self._queues, self._report = options.domain.name, options.queues, report
         self._source_kind, self._inject, self._role = options.source, options.inject, options.role
-        self._sources: list[list[Source]] = []  # one list a worker
+        self._sources: list[list[NetlinkQueue | CallbackQueue]] = []  # one list a worker
 
     @property
     def queues(self) -> range:
@@ -44,7 +43,7 @@ class QueuePoint:
         how = f"queues {self._queues.first} to {self._queues.last} bound (plain, TCP, in turn)"
         self._report(f"{how}, source {self._source_kind}")
 
-    def _source(self, kind: str, number: int, plain: int) -> Source:
+    def _source(self, kind: str, number: int, plain: int) -> NetlinkQueue | CallbackQueue:
         if self._source_kind == "netfilterqueue":
             return CallbackQueue(number)
         # with the ip injector nothing is larger than a segment
@@ -63,22 +62,28 @@ class QueuePoint:
         self._report(f"device {device.name} removed")
 
     def attach(self, stack: ExitStack, device: DomainDevice | None, counters: Sequence[Counters]) -> list[Share]:
-        return [
-            Share(sources, self._injectors(stack, device, own), own)
-            for sources, own in zip(self._sources, counters, strict=True)
-        ]
+        shares = []
+        for sources, own in zip(self._sources, counters, strict=True):
+            injectors, held = self._injectors(stack, device, own)
+            held = held.union(*(source.descriptors() for source in sources))
+            shares.append(Share(sources, injectors, own, held))
+        return shares
 
-    def _injectors(self, stack: ExitStack, device: DomainDevice | None, counters: Counters) -> Injectors:
+    def _injectors(
+        self, stack: ExitStack, device: DomainDevice | None, counters: Counters
+    ) -> tuple[Injectors, frozenset[int]]:
+        """They, and what they have open."""
         raw = IpInjector(counters.count_other, INJECTED_MARK)
         stack.callback(raw.close)
+        held = frozenset(raw.descriptors())
         if self._inject == "ip":
-            return Injectors(raw, raw, device=False)
+            return Injectors(raw, raw, device=False), held
         assert device is not None
         with in_namespace(device.far_namespace):
             packet_socket = DeviceInjector.open_socket(device.far_interface)
         main = DeviceInjector(packet_socket, device.near_mac, device.far_mac, counters.count_other)
         stack.callback(main.close)
-        return Injectors(main, raw, device=True)
+        return Injectors(main, raw, device=True), held.union(main.descriptors())
 
     def stamped(self, stamp: Stamp | None) -> frozenset[int]:
         return stamp.indexes if stamp is not None else frozenset()

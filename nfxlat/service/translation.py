@@ -30,7 +30,7 @@ from nfxlat.host.addresses import local_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
-from nfxlat.service import summary_file
+from nfxlat.service import inherited, summary_file
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_watch import HostWatch
@@ -240,9 +240,11 @@ class Service:
 
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
+        share = self._shares[number]
+        inherited.hold_only(share.descriptors | {control.fileno()})
         WorkerProcess(
             self._options,
-            self._shares[number],
+            share,
             device=self._device,
             node=self._node,
             paths=self._paths,

@@ -50,7 +50,8 @@ class TunPoint:
             stack.callback(source.close)
             raw = IpInjector(own.count_other)
             stack.callback(raw.close)
-            shares.append(Share([source], Injectors(TunInjector(source, own.count_other), raw, device=True), own))
+            injectors = Injectors(TunInjector(source, own.count_other), raw, device=True)
+            shares.append(Share([source], injectors, own, frozenset((*source.descriptors(), *raw.descriptors()))))
         told = "TCP and UDP" if udp else "TCP"
         self._report(f"tun {self._name}: {len(shares)} queues, vnet header, superframes of {told}")
         return shares

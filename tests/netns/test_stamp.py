@@ -26,7 +26,7 @@ from stamp_net import (
 )
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
-from nfxlat.host import bpf, stamp
+from nfxlat.host import bpf, stamp_program
 from nfxlat.host.stamp import How
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import load
@@ -190,7 +190,7 @@ def somebody_else(net: Net, how: How) -> Iterator[None]:
     program_of_theirs = code.assemble(
         code.move_value(code.R2, 0x10003),
         code.store(code.R1, bpf.SKB_PRIORITY, code.R2),
-        code.move_value(code.R0, stamp.NEXT),
+        code.move_value(code.R0, stamp_program.NEXT),
         code.EXIT,
     )
     with ExitStack() as stack:

@@ -1,5 +1,6 @@
 """Which interfaces are stamped, and that the stamp leaves them as they were. What it does: test_stamp.py."""
 
+import os
 import select
 import socket
 from collections.abc import Iterator
@@ -7,10 +8,10 @@ from contextlib import closing
 
 import pytest
 from set_up import start_and_kill
-from stamp_net import DOMAIN, Net, stamp_net
+from stamp_net import DOMAIN, WAYS, Net, stamp_net
 
 from nfxlat.host import bpf
-from nfxlat.host.stamp import Stamp
+from nfxlat.host.stamp import How, Stamp
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 
@@ -99,3 +100,81 @@ def test_filters_of_others_are_left_alone(net: Net) -> None:
         assert has_clsact
         assert "nfxlat-siit1" in filters
         assert "nfxlat-siit0" not in filters
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_interface_that_goes_down_and_up_is_stamped_again(net: Net, how: How) -> None:
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append, how=(how,))) as found:
+        named = found.indexes
+        inherited = [os.dup(descriptor) for descriptor in found._attached.values() if descriptor >= 0]
+        try:
+            net.node.ip("link set out down")
+            found.refresh()
+            assert found.indexes == {socket.if_nametoindex("in")}
+            net.node.ip("link set out up")
+            found.refresh()
+        finally:
+            for descriptor in inherited:
+                os.close(descriptor)
+        assert found.indexes == named
+        assert lines[1:] == ["stamp also on out"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_interface_with_the_index_of_one_that_has_gone_is_another(net: Net, how: How) -> None:
+    lines: list[str] = []
+    net.node.ip("link add name first index 77 up type veth peer name third")
+    with net.node.entered(), closing(Stamp("siit0", lines.append, how=(how,))) as found:
+        net.node.ip("link del first")
+        net.node.ip("link add name second index 77 up type veth peer name third")
+        found.refresh()
+        assert lines[-1] == "stamp also on second"
+        found.refresh()
+        assert 77 in found.indexes
+        assert len(lines) == 2
+
+
+def test_an_ingress_qdisc_of_another_is_used_and_left(net: Net) -> None:
+    net.node.run(["tc", "qdisc", "add", "dev", "in", "ingress"])
+    lines: list[str] = []
+    with net.node.entered():
+        with closing(Stamp("siit0", lines.append, how=("cls_bpf",))) as found:
+            assert found.indexes == {socket.if_nametoindex(name) for name in ("in", "out")}
+            assert "nfxlat-siit0" in ingress(net, "in")[1]
+        assert lines == ["stamp of gso_size by cls_bpf for TCP on in, out"]
+        assert ingress(net, "in") == (False, "")
+        assert "ingress ffff:" in net.node.run(["tc", "qdisc", "show", "dev", "in"]).stdout
+
+
+def test_a_filter_that_goes_with_a_qdisc_of_another_is_put_back(net: Net) -> None:
+    net.node.run(["tc", "qdisc", "add", "dev", "in", "ingress"])
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append, how=("cls_bpf",))) as found:
+        found.refresh()
+        net.node.run(["tc", "qdisc", "del", "dev", "in", "ingress"])
+        net.node.run(["tc", "qdisc", "add", "dev", "in", "ingress"])
+        assert select.select([found], [], [], 5)[0]
+        found.refresh()
+        assert "nfxlat-siit0" in ingress(net, "in")[1]
+        assert lines[1:] == ["stamp also on in"]
+        net.node.run(["tc", "filter", "del", "dev", "in", "ingress"])
+        found.refresh()
+        assert "nfxlat-siit0" in ingress(net, "in")[1]
+    assert ingress(net, "in") == (False, "")
+
+
+def test_an_interface_that_refuses_takes_it_from_no_other(net: Net) -> None:
+    net.node.run(["tc", "qdisc", "add", "dev", "in", "ingress_block", "7", "ingress"])
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append, how=("cls_bpf",))) as found:
+        assert found.indexes == {socket.if_nametoindex("out")}
+        assert [line.partition(" (")[0] for line in lines] == [
+            "stamp of gso_size by cls_bpf for TCP on out",
+            "no stamp on in: the kernel refuses the BPF program",
+        ]
+        found.refresh()
+        assert len(lines) == 2
+        net.node.run(["tc", "qdisc", "del", "dev", "in", "ingress_block", "7", "ingress"])
+        found.refresh()
+        assert found.indexes == {socket.if_nametoindex(name) for name in ("in", "out")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfxlat.host import bpf, clsact, stamp
+from nfxlat.host import bpf, clsact, stamp, stamp_program
 from nfxlat.host.stamp import Stamp
 from nfxlat.lab.netns import Namespace
 
@@ -84,7 +84,7 @@ def test_without_cap_perfmon_tcp_is_stamped_all_the_same(monkeypatch: pytest.Mon
 
 
 def test_without_btf_udp_is_not_stamped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stamp, "BTF", Path("/nonexistent"))
+    monkeypatch.setattr(stamp_program, "BTF", Path("/nonexistent"))
     found = Stamp("siit0", lambda line: None, udp=True)
     assert found.how is not None
     assert not found.udp
@@ -107,8 +107,8 @@ def test_an_interface_that_refuses_later_is_told_once(monkeypatch: pytest.Monkey
 
 
 def test_this_kernel_tells_where_gso_type_lies() -> None:
-    offsets = stamp.gso_type_offsets()
-    if stamp.BTF.exists():
+    offsets = stamp_program.gso_type_offsets()
+    if stamp_program.BTF.exists():
         assert offsets is not None
         assert all(0 < offset < 4096 for offset in offsets)
     else:
