@@ -15,7 +15,7 @@ from rich.text import Text
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, offload
 from nfxlat.service import doctor
-from nfxlat.service.doctor import Diagnosis, State
+from nfxlat.service.diagnosis import Diagnosis, State
 
 STYLE = {
     State.OK: "green",

@@ -21,6 +21,7 @@ from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.netlink import HEADER, NETLINK_NETFILTER
 
 COPY_RANGE = 65531  # the largest payload that a 16-bit attribute length allows
+RECEIVE_BUFFER = 64 << 20  # octets
 SLOT_SIZE = 72 * 1024  # a whole message: 65531 octets of payload, its attributes, the headroom
 LAYOUTS = 8  # remembered; a mix of traffic has three or four
 KINDS = 256  # remembered of each layout: a handful an interface
@@ -44,7 +45,7 @@ class NetlinkQueue:
         plain: int | None = None,
         slots: int = 64,
         maxlen: int = 4096,
-        receive_buffer: int = 64 << 20,
+        receive_buffer: int = RECEIVE_BUFFER,
     ) -> None:
         self.queue, self.plain = queue, plain
         try:

@@ -10,9 +10,11 @@ fails closed.
 
 Neither end resolves neighbours (NOARP: a neighbour that never answers costs a local sender 3 s) nor speaks by itself
 (no IPv6 addresses, no multicast). The MAC addresses are given at creation, or udev would change them behind the
-injector's back.
+injector's back. Containers often have a read-only /proc/sys: what silence needs goes over netlink, and sysctls beside
+that are set where they can be.
 """
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -23,9 +25,11 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import netns
+from nfxlat.host import netns, sysctl
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.netns import in_namespace
+from nfxlat.plan import sysctls
+from nfxlat.plan.sysctls import Sysctl
 from nfxlat.terms import Report
 
 __all__ = [
@@ -107,8 +111,13 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
         if near is None:
             _create(ipr, far)
             created = True
-        _configure_far(far)
-        index = configure(ipr, name)
+        try:
+            _configure_far(far)
+            index = configure(ipr, name, report)
+        except BaseException:
+            if created:
+                remove(far)
+            raise
     report(
         f"device {name} {'created' if created else 'taken over'} (far end {far.far_interface} in {far.far_namespace})"
     )
@@ -190,21 +199,29 @@ def _create(ipr: IPRoute, device: DomainDevice) -> None:
 
 def _configure_far(device: DomainDevice) -> None:
     with in_namespace(device.far_namespace), IPRoute() as ipr:
-        for path in ("ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6"):
-            _write_sysctl(path, "1")
-        _write_sysctl("ipv4/ip_forward", "0")  # inherited from the first namespace at creation
+        # Without addresses and routes nothing is answered or forwarded anyway.
+        for key in ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/default/disable_ipv6"):
+            _prefer(key, "1")
+        _prefer(sysctls.FORWARD4, "0")  # inherited from the first namespace at creation
         _set_up(ipr, device.far_interface)
 
 
-def configure(ipr: IPRoute, name: str) -> int:
-    """Make `name` silent, give it the largest MTU and bring it up; its index."""
-    _write_sysctl(f"ipv6/conf/{name}/addr_gen_mode", str(ADDR_GEN_MODE_NONE))
-    _write_sysctl(f"ipv6/conf/{name}/accept_ra", "0")
+def configure(ipr: IPRoute, name: str, report: Report) -> int:
+    """Make `name` silent, give it IPv6 and the largest MTU, and bring it up; its index.
+
+    Raises OperatorError where its IPv6 is off (net.ipv6.conf.default.disable_ipv6) and cannot be turned on: what is
+    injected would die there.
+    """
+    sysctl.set_all([Sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "0")], report)
+    _prefer(f"net/ipv6/conf/{name}/accept_ra", "0")  # nobody behind it advertises anything
     return _set_up(ipr, name)
 
 
 def _set_up(ipr: IPRoute, name: str) -> int:
     index = socket.if_nametoindex(name)
+    quiet = ["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", ADDR_GEN_MODE_NONE]]}]
+    with contextlib.suppress(NetlinkError):  # a kernel without IPv6
+        ipr.link("set", index=index, IFLA_AF_SPEC={"attrs": [quiet]})
     ipr.link("set", index=index, mtu=MTU, flags=IFF_UP | IFF_NOARP, change=IFF_UP | IFF_NOARP | IFF_MULTICAST)
     return index
 
@@ -215,8 +232,7 @@ def _multicast_sent(name: str) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Ip6OutMcastPkts"))
 
 
-def _write_sysctl(path: str, value: str) -> None:
-    """Write net/`path` of the calling thread's namespace where it differs; a host without IPv6 has no such file."""
-    file = Path("/proc/sys/net", path)  # /proc/sys/net follows the calling thread's namespace
-    if file.exists() and file.read_text().strip() != value:
-        file.write_text(value)
+def _prefer(key: str, value: str) -> None:
+    """Set the sysctl of the calling thread's namespace, where that can be done."""
+    with contextlib.suppress(OperatorError):
+        sysctl.set_all([Sysctl(key, value)], lambda line: None)

@@ -1,10 +1,11 @@
 """The facts of the calling thread's network namespace that plans depend on (nfxlat.plan.facts)."""
 
+import re
 import socket
 
 from pyroute2 import IPRoute
 
-from nfxlat.host import registry, sysctl
+from nfxlat.host import registry, shared, sysctl
 from nfxlat.host.mtu import egress_interface, egress_mtu
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.routes import Ends, looked_up
@@ -13,6 +14,7 @@ from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
 
 RTPROT_RA = 9  # linux/rtnetlink.h
+ACCEPT_RA = re.compile(r"net/ipv6/conf/([^/]+)/accept_ra")
 
 
 def facts(domain: Domain, role: Role, ends: Ends) -> Facts:
@@ -31,10 +33,15 @@ def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
 
 
 def _advertised() -> list[str]:
-    """Interfaces that have a default router by router advertisement, while IPv6 is not forwarded."""
+    """Interfaces that would forget their default router, which came by router advertisement, once IPv6 is forwarded;
+    while it is, those of which a set-up has noted that they would have."""
+    changed = (ACCEPT_RA.fullmatch(key) for key, value in shared.originals(FORWARD6).items() if value == "1")
+    noted = {match[1] for match in changed if match and sysctl.read(match[0]) is not None}
     if sysctl.read(FORWARD6) != "0":
-        return []
+        return sorted(noted)
     with IPRoute() as ipr:
         routes = ipr.get_routes(family=socket.AF_INET6, dst_len=0, proto=RTPROT_RA)
         interfaces = {route.get_attr("RTA_OIF") for route in routes}
-        return sorted(link.get_attr("IFLA_IFNAME") for link in ipr.get_links() if link["index"] in interfaces)
+        names = {str(link.get_attr("IFLA_IFNAME")) for link in ipr.get_links() if link["index"] in interfaces}
+    # with 0 the route is networkd's or NetworkManager's, which the kernel does not forget, and 2 is right already
+    return sorted(noted | {name for name in names if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1"})

@@ -9,15 +9,18 @@ from typing import TypeVar
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host.netns import CLONE_NEWNET
+from nfxlat.host.netns import CLONE_NEWNET, MS_REC
+
+CLONE_NEWNS, MS_PRIVATE = 0x20000, 0x40000  # linux/sched.h, linux/mount.h
 
 R = TypeVar("R")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def in_scratch(function: Callable[[], R]) -> R:
+def in_scratch(function: Callable[[], R], *, own_run: bool = False) -> R:
     """Call `function` in a new network namespace, its lo up, on a thread of its own; its result, or what it raises.
+    With `own_run` its /run is another too, empty, which nobody else sees.
 
     Raises OperatorError where no namespace can be made.
     """
@@ -27,9 +30,9 @@ def in_scratch(function: Callable[[], R]) -> R:
     def work() -> None:  # the namespace dies with the thread and with what it has opened
         try:
             if _libc.unshare(CLONE_NEWNET) != 0:
-                raise OperatorError(
-                    f"cannot create a network namespace: {os.strerror(ctypes.get_errno())}", hint="run as root"
-                )
+                raise _refused("a network namespace")
+            if own_run:
+                _change_run()
             with IPRoute() as ipr:
                 ipr.link("set", index=1, state="up")
             results.append(function())
@@ -42,3 +45,17 @@ def in_scratch(function: Callable[[], R]) -> R:
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _change_run() -> None:
+    """Of this thread alone, and of those that it starts."""
+    if (
+        _libc.unshare(CLONE_NEWNS) != 0
+        or _libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None) != 0
+        or _libc.mount(b"none", b"/run", b"tmpfs", ctypes.c_ulong(0), None) != 0
+    ):
+        raise _refused("a mount namespace")
+
+
+def _refused(what: str) -> OperatorError:
+    return OperatorError(f"cannot create {what}: {os.strerror(ctypes.get_errno())}", hint="run as root")

@@ -137,5 +137,15 @@ def users() -> dict[str, list[str]]:
     return found
 
 
+def originals(group: str) -> dict[str, str]:
+    """What the sysctls of a group were before domains changed them, for those who only look."""
+    try:
+        data = json.loads(path_of(NAME).read_text())
+        setting = data["settings"].get(group, {}) if data[COOKIE] == netns_cookie() else {}
+        return dict(setting.get("originals", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 def _key(route: Route) -> str:
     return f"{route.network} {route.metric}"

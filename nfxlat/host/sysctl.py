@@ -1,5 +1,7 @@
 """sysctls of the calling thread's network namespace: read, written, put back. Which are needed: nfxlat.plan.sysctls."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from nfxlat.plan.sysctls import FORWARD4, FORWARD6, Sysctl, dotted
 from nfxlat.terms import Report
 
 ROOT = Path("/proc/sys")
+READ_ONLY = "set this where the container is started, e.g. by --sysctl of docker or podman run"
 
 
 def read(key: str) -> str | None:
@@ -23,9 +26,21 @@ def write(key: str, value: str) -> None:
     try:
         (ROOT / key).write_text(value)
     except OSError as error:
-        raise OperatorError(
-            f"cannot set it to {value}: {error.strerror}", where=dotted(key), hint="set it by hand, or run as root"
-        ) from None
+        hint = READ_ONLY if error.errno == errno.EROFS else "set it by hand, or run as root"
+        raise OperatorError(f"cannot set it to {value}: {error.strerror}", where=dotted(key), hint=hint) from None
+
+
+def refuse_read_only(wanted: Sequence[Sysctl]) -> None:
+    """Raise OperatorError where some of these have another value and cannot be set, naming all of them."""
+    fixed = [one for one, _ in differing(wanted) if not writable(one.key)]
+    if fixed:
+        keys = " ".join(f"{dotted(one.key)}={one.value}" for one in fixed)
+        raise OperatorError(f"cannot be set, /proc/sys is read-only: {keys}", where="--setup", hint=READ_ONLY)
+
+
+def writable(key: str) -> bool:
+    """Whether `key` is there and can be set: in a container /proc/sys may be read-only."""
+    return os.access(ROOT / key, os.W_OK)
 
 
 def differing(wanted: Sequence[Sysctl]) -> list[tuple[Sysctl, str]]:

@@ -50,15 +50,20 @@ def create_or_adopt(name: str, *, report: Report) -> bool:
             fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
             ipr.link("set", index=socket.if_nametoindex(name), ifalias=ALIAS)
             os.close(descriptor)
-    bring_up(name)
+    try:
+        bring_up(name, report)
+    except BaseException:
+        if there is None:
+            remove_named(name)
+        raise
     report(f"device {name} {'created' if there is None else 'taken over'} (TUN, persistent)")
     return there is None
 
 
-def bring_up(name: str) -> None:
+def bring_up(name: str, report: Report) -> None:
     """Bring the TUN `name` up again, as it was made."""
     with IPRoute() as ipr:
-        ipr.link("set", index=configure(ipr, name), txqlen=QUEUE_LENGTH)
+        ipr.link("set", index=configure(ipr, name, report), txqlen=QUEUE_LENGTH)
 
 
 def open_queue(name: str) -> tuple[int, bool]:

@@ -64,11 +64,15 @@ class Connection:
             raise
 
     def grow(self, octets: int) -> None:
-        """Make the receive buffer this large; as large as one may, where the right to exceed the limit is missing."""
+        """Make the receive buffer this large; as large as one may, where the right to exceed the limit is missing, as
+        it is in a user namespace."""
+        self._buffer(SO_RCVBUFFORCE, socket.SO_RCVBUF, octets)
+
+    def _buffer(self, force: int, bounded: int, octets: int) -> None:
         try:
-            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, octets)
+            self.socket.setsockopt(socket.SOL_SOCKET, force, octets)
         except PermissionError:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+            self.socket.setsockopt(socket.SOL_SOCKET, bounded, octets)
 
     def bear_overruns(self) -> None:
         """Lose what does not fit without a word: else one overflow makes the socket refuse everything until it has been
@@ -76,10 +80,18 @@ class Connection:
         self.socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
 
     def request(self, octets: bytes) -> int:
-        """The errno that answers one message with NLM_F_ACK, or a `wire.netlink.batch`; 0 where it is done."""
+        """The errno that answers one message with NLM_F_ACK, or a `wire.netlink.batch`; 0 where it is done.
+
+        EMSGSIZE where a batch is larger than one may send here.
+        """
         if len(octets) > SEND_SIZE:  # a batch is one datagram
-            self.socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * len(octets))
-        self.socket.send(octets)
+            self._buffer(SO_SNDBUFFORCE, socket.SO_SNDBUF, 2 * len(octets))
+        try:
+            self.socket.send(octets)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            return errno.EMSGSIZE
         while True:
             for kind, _, _, body in messages(self.socket.recv(RECEIVE_SIZE)):
                 if kind == NLMSG_ERROR:  # what was subscribed to may arrive in front of it

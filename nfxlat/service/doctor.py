@@ -7,8 +7,6 @@ import os
 import platform
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -24,35 +22,16 @@ from nfxlat.plan import sysctls
 from nfxlat.plan.compare import Wanted, lacks, told
 from nfxlat.plan.record import Unreadable, decode
 from nfxlat.service import probes
+from nfxlat.service.confinement import confinement, forwarding_remedy
+from nfxlat.service.diagnosis import Diagnosis, State
 
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an NFQUEUE message of 64 KB
 
 
-class State(StrEnum):
-    """How it stands with one thing."""
-
-    OK = "ok"
-    NOTE = "note"  # it works; better is possible, or something is worth knowing
-    MISSING = "missing"  # a part of nfxlat does not work
-    FATAL = "fatal"  # nfxlat cannot run
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One line: what was looked at, how it stands, what was found, what that means, what to do (if anything)."""
-
-    what: str
-    state: State
-    found: str
-    meaning: str
-    remedy: str = ""
-
-
 def examine() -> list[Diagnosis]:
     """All findings, about this process, its kernel, and the calling thread's network namespace."""
-    return [*_process(), *_kernel(), *_forwarding(), *_interfaces(), *_neighbours(), *_left_overs()]
+    return [*_process(), *_kernel(), *confinement(), *_forwarding(), *_interfaces(), *_neighbours(), *_left_overs()]
 
 
 def can_run(findings: list[Diagnosis]) -> bool:
@@ -143,8 +122,8 @@ def _forwarding() -> Iterator[Diagnosis]:
                 what, State.FATAL, f"no {family}", "nothing to translate to or from", f"boot with {family} enabled"
             )
         elif value == "0":
-            remedy = "nfxlat run --setup turns it on"
-            yield Diagnosis(what, State.NOTE, f"{sysctls.dotted(key)}=0", "a router needs it", remedy)
+            state, remedy = forwarding_remedy(key)
+            yield Diagnosis(what, state, f"{sysctls.dotted(key)}=0", "a router needs it", remedy)
         else:
             yield Diagnosis(what, State.OK, "on", "translated packets can be forwarded")
     strict = [name for name in _names() if max(_rp_filter("all"), _rp_filter(name)) == 1]

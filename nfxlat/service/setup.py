@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, shared, stamp
+from nfxlat.host import capabilities, shared, stamp, sysctl
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.facts import facts
 from nfxlat.nft.language.sets import Contents
@@ -76,6 +76,7 @@ class Setup:
         try:
             self._refuse_another(name)
             wanted = self.planned(self._domain)
+            sysctl.refuse_read_only(wanted.sysctls)
         except BaseException:
             self._standing.close(remove=not self._standing.taken_over)
             raise

@@ -82,7 +82,7 @@ class Standing:
         try:
             with self.quiet():
                 if plan.device.kind == "tun" and plan.device.name in tun.ours():  # it is in use: by us
-                    tun.bring_up(plan.device.name)
+                    tun.bring_up(plan.device.name, self._report)
                 else:
                     self.make_device(plan)
                 self.grow(plan, plan, self.record, whole=True)

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
-from setup_node import entered_node, made, snapshot
+from setup_node import DOMAIN, OTHER, entered_node, made, snapshot
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes
@@ -13,6 +14,7 @@ from nfxlat.host.addresses import local_addresses
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import compat, load
 from nfxlat.plan.routes import Route
+from nfxlat.plan.sysctls import FORWARD6, Sysctl
 from nfxlat.terms import Role
 
 pytestmark = pytest.mark.netns
@@ -90,6 +92,37 @@ def test_default_router_learnt_by_advertisement_survives_forwarding(node: Namesp
     setup.down()
     assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "1"
     assert "via fe80::1" in node.ip("-6 route show default")
+
+
+def test_a_default_route_of_a_manager_s_leaves_accept_ra_off(node: Namespace) -> None:
+    """systemd-networkd and NetworkManager read advertisements themselves, and keep the kernel from it."""
+    node.sysctl("net.ipv6.conf.v6.accept_ra", 0)
+    node.ip("-6 route add default via fe80::1 dev v6 proto ra metric 1024")
+    setup = made()
+    setup.up()
+    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "0"
+    assert "via fe80::1" in node.ip("-6 route show default")
+    setup.down()
+    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "0"
+
+
+def test_accept_ra_is_looked_after_once_forwarding_is_on_too(node: Namespace) -> None:
+    """A reload, and a run that takes over from a killed one, plan anew, and find IPv6 forwarded."""
+    node.sysctl("net.ipv6.conf.v6.accept_ra", 1)
+    node.ip("-6 route add default via fe80::1 dev v6 proto ra metric 1024")
+    wanted = Sysctl("net/ipv6/conf/v6/accept_ra", "2", FORWARD6)
+    setup = made()
+    setup.up()
+    try:
+        setup.apply(setup.planned(OTHER))
+        assert setup.stands is not None
+        assert wanted in setup.stands.sysctls
+        other = made(domain=replace(DOMAIN, name="siit1"))
+        assert wanted in other.planned(replace(DOMAIN, name="siit1")).sysctls  # of a second domain
+        node.ip("link del v6")
+        assert wanted not in setup.planned(OTHER).sysctls
+    finally:
+        setup.down()
 
 
 def test_conflicting_route_is_named_and_the_earlier_steps_are_undone(node: Namespace) -> None:

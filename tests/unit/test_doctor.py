@@ -1,14 +1,16 @@
 """The doctor's judgement of kernels that this machine does not have."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, sysctl
 from nfxlat.nft.kernel import load
-from nfxlat.service import doctor, probes
-from nfxlat.service.doctor import Diagnosis, State
+from nfxlat.service import doctor, probes, trial
+from nfxlat.service.confinement import confinement
+from nfxlat.service.diagnosis import Diagnosis, State
 from nfxlat.service.probes import Kernel
 
 SOUND = Kernel(
@@ -70,6 +72,36 @@ def test_without_a_namespace_to_try_in_nothing_is_claimed(monkeypatch: pytest.Mo
     monkeypatch.setattr(probes, "kernel", refuse)
     (found,) = doctor._kernel()
     assert found.state is State.UNKNOWN
+
+
+def test_forwarding_that_setup_cannot_turn_on_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sysctl, "read", lambda key: "0")
+    monkeypatch.setattr(sysctl, "writable", lambda key: True)
+    assert {one.state for one in doctor._forwarding() if "forwarding" in one.what} == {State.NOTE}
+    monkeypatch.setattr(sysctl, "writable", lambda key: False)
+    found = [one for one in doctor._forwarding() if "forwarding" in one.what]
+    assert {one.state for one in found} == {State.MISSING}
+    assert all("--sysctl" in one.remedy for one in found)
+
+
+@pytest.mark.parametrize(
+    ("refused", "buffer", "told"),
+    [
+        ("", 128 << 20, {"--setup": State.OK, "user namespace": State.OK}),
+        ("no veth", 212992, {"--setup": State.MISSING, "user namespace": State.NOTE}),
+    ],
+)
+def test_what_a_container_leaves_is_told(
+    monkeypatch: pytest.MonkeyPatch, refused: str, buffer: int, told: dict[str, State]
+) -> None:
+    monkeypatch.setattr(trial, "refusal", lambda: refused)
+    monkeypatch.setattr(trial, "in_user_namespace", lambda: True)
+    monkeypatch.setattr(trial, "receive_buffer", lambda wanted: buffer)
+    found = list(confinement())
+    assert {one.what: one.state for one in found} == told
+    assert any("104 KB" in one.found for one in found) == (buffer == 212992)
+    monkeypatch.setattr(trial, "in_user_namespace", lambda: False)
+    assert [one.what for one in confinement()] == ["--setup"]
 
 
 def test_flow_offload_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,29 @@ def test_a_large_batch_gets_a_send_buffer_that_holds_it(kernel: Kernel, octets: 
     assert ((socket.SOL_SOCKET, connection.SO_SNDBUFFORCE, 2 * octets) in kernel.options) == grows
 
 
+def test_without_the_right_to_exceed_it_the_limit_holds_for_the_send_buffer(kernel: Kernel) -> None:
+    kernel.refused = {connection.SO_SNDBUFFORCE}
+    kernel.answer = lambda octets: [refusal(0)]
+    octets = connection.SEND_SIZE + 1
+    assert Connection(netlink.NETLINK_NETFILTER).request(bytes(octets)) == 0
+    assert (socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * octets) in kernel.options
+
+
+def test_a_batch_that_is_too_large_to_send_is_answered_by_an_errno(kernel: Kernel) -> None:
+    def too_long(octets: bytes) -> list[bytes]:
+        raise OSError(errno.EMSGSIZE, "Message too long")
+
+    kernel.answer = too_long
+    assert Connection(netlink.NETLINK_NETFILTER).request(b"asked") == errno.EMSGSIZE
+
+    def broken(octets: bytes) -> list[bytes]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    kernel.answer = broken
+    with pytest.raises(OSError, match="Input"):
+        Connection(netlink.NETLINK_NETFILTER).request(b"asked")
+
+
 class Refusing:
     """A kernel that refuses some requests by their sequence, and answers those that ask for it."""
 

@@ -23,6 +23,22 @@ def test_a_complaint_is_its_first_line_without_position(error: str, line: str) -
     assert "\n" not in load.complaint(error)
 
 
+def test_a_transaction_that_is_too_large_for_a_user_namespace_says_what_to_raise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Bindings:
+        def set_dry_run(self, on: bool) -> None:
+            pass
+
+        def cmd(self, commands: str) -> tuple[int, str, str]:
+            return 1, "", "internal:0:0-0: Error: Could not process rule: Message too long\n"
+
+    monkeypatch.setattr(load, "_bindings", Bindings)
+    with pytest.raises(OperatorError, match="Message too long") as caught:
+        load.run("add table ip t")
+    assert "net.core.wmem_default" in str(caught.value)
+
+
 def test_missing_bindings_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nftables", None)
     with pytest.raises(OperatorError, match="not installed") as caught:

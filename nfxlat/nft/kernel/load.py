@@ -12,6 +12,8 @@ from typing import Any
 from nfxlat.errors import OperatorError
 
 _MEMORY_FILE = "/proc/self/fd/"
+TOO_LONG = "Message too long"  # EMSGSIZE, as libnftables tells it
+TOO_LARGE = "in a user namespace a transaction fits into net.core.wmem_default: raise that and wmem_max on the host"
 
 
 def _bindings() -> Any:
@@ -50,7 +52,7 @@ def run(
             where = place(int(found[1]))
         elif place is not None and (found := re.match(r"(\S+:\d+:\d+)-\d+: ", error)):
             where = found[1]  # an included file
-        raise OperatorError(complaint(error), where=where)
+        raise OperatorError(complaint(error), where=where, hint=TOO_LARGE if TOO_LONG in error else "")
     return str(output)
 
 
