@@ -8,6 +8,8 @@ they compare equal. Until the repair the terminal routes hold translated prefixe
 - Only rules gone: the whole too, and what waits in queues is lost with that.
 - Only elements gone from our sets: these alone. Sets are read only when elements were changed, since they may be long.
 - Rules that somebody has added to our tables are left alone.
+
+A message names its table. What others do to theirs, such as a set of fail2ban's, costs a look at that name.
 """
 
 import time
@@ -15,8 +17,8 @@ from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.connection import Connection
-from nfxlat.nft.kernel import elements, listing
-from nfxlat.nft.kernel.nf_tables import TYPE_DELSETELEM
+from nfxlat.nft.kernel import elements, listing, nf_tables
+from nfxlat.nft.kernel.nf_tables import NFPROTO, NFT_MSG_DELRULE, NFT_MSG_DELSETELEM, NFT_MSG_NEWTABLE, NOTHING
 from nfxlat.plan.plan import Plan
 from nfxlat.service import own_rules
 from nfxlat.service.repairs import AGAIN, Later, Repairs
@@ -31,7 +33,7 @@ RECEIVE_BUFFER = 1 << 20
 class _Watch:
     """Readable (`fileno`) when nf_tables changed; `changed` is then due. `later` calls something after some seconds.
 
-    `elements_too`: elements of sets may have changed as well.
+    `elements_too`: elements of our sets may have changed as well.
     """
 
     def __init__(self, report: Report, later: Later) -> None:
@@ -49,11 +51,17 @@ class _Watch:
 
     def changed(self) -> None:
         """Hear what has changed, and look a moment later."""
+        heard = [(kind == NLMSG_OVERRUN, *nf_tables.change(kind, body)) for kind, _, _, body in self._heard.drain()]
         # After an overrun anything may have changed.
-        self.elements_too |= any(kind in (TYPE_DELSETELEM, NLMSG_OVERRUN) for kind, *_ in self._heard.drain())
-        if not self._due:
+        about_us = [what for lost, what, family, table in heard if lost or self.concerns(what, family, table)]
+        self.elements_too |= any(what in (NFT_MSG_DELSETELEM, NOTHING) for what in about_us)
+        if about_us and not self._due:
             self._due = True
             self._later(DEBOUNCE, self._look)
+
+    def concerns(self, what: int, family: int, table: str) -> bool:
+        """Whether a change (NFT_MSG_*) of this table may concern what is watched."""
+        raise NotImplementedError
 
     def _look(self) -> None:
         self._due = False
@@ -82,6 +90,10 @@ class OwnRulesWatch(_Watch):
         self._repairs = Repairs("rules", report, later, self._look_at_all, clock)
         self.counts = self._repairs.counts
         super().__init__(report, later)
+
+    def concerns(self, what: int, family: int, table: str) -> bool:
+        plan = self._setup.stands
+        return plan is not None and (family, table) in [(NFPROTO[one], name) for one, name in own_rules.tables(plan)]
 
     def look(self) -> None:
         plan = self._setup.stands
@@ -139,6 +151,9 @@ class OperatorsRulesWatch(_Watch):
     def _leading(self) -> set[int]:
         """Those of our queues that any rule leads to."""
         return {queue for rule in listing.rules() for queue in rule.queues} & set(self._queues)
+
+    def concerns(self, what: int, family: int, table: str) -> bool:
+        return NFT_MSG_NEWTABLE <= what <= NFT_MSG_DELRULE
 
     def look(self) -> None:
         selected = self._leading()

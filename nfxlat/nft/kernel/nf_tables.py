@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.connection import Connection
-from nfxlat.wire.netlink import NETLINK_NETFILTER, NFGENMSG_SIZE, NFNL_SUBSYS_NFTABLES, Request, batch, nfgenmsg
+from nfxlat.wire.netlink import NETLINK_NETFILTER, NFGENMSG_SIZE, NFNL_SUBSYS_NFTABLES, Request, batch, chosen, nfgenmsg
 
 NFPROTO = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}  # linux/netfilter.h
 NFPROTO_UNSPEC = 0
@@ -19,7 +19,9 @@ NFT_MSG_GETCHAIN = 4
 NFT_MSG_NEWRULE, NFT_MSG_GETRULE = 6, 7
 NFT_MSG_GETSET = 10
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
-TYPE_DELSETELEM = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM  # as the kernel tells of it
+NOTHING = -1  # in the place of NFT_MSG_*: a message of another subsystem
+NFT_MSG_NEWTABLE, NFT_MSG_DELRULE = 0, 8  # between them: tables, chains, rules
+NFTA_TABLE = 1  # name of the table: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_TABLE ...
 
 NFTA_LIST_ELEM = 1
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY = 1, 3, 4, 5
@@ -35,6 +37,7 @@ NFT_SET_ELEM_INTERVAL_END = 1
 
 UDATA_COMMENT = 0  # in a rule's userdata (libnftnl/udata.h)
 
+_NAME = frozenset((NFTA_TABLE,))
 _NOTHING_THERE = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)  # no such table; no nf_tables at all
 
 
@@ -62,6 +65,14 @@ def dump(kind: int, family: int, attributes: bytes = b"") -> list[tuple[int, byt
         if error.errno in _NOTHING_THERE:
             return []
         raise OperatorError(f"cannot be listed: {os.strerror(error.errno or 0)}", where="rules") from None
+
+
+def change(kind: int, body: bytes) -> tuple[int, int, str]:
+    """What a message of the kernel's about a change tells: NFT_MSG_*, family, table ("" where it is about none)."""
+    if kind >> 8 != NFNL_SUBSYS_NFTABLES or len(body) < NFGENMSG_SIZE:
+        return NOTHING, 0, ""
+    name = chosen(body, _NAME, NFGENMSG_SIZE).get(NFTA_TABLE, b"")
+    return kind & 0xFF, body[0], name.rstrip(b"\0").decode(errors="replace")
 
 
 def _object(body: bytes) -> tuple[int, bytes]:
