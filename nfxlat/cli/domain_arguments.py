@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from nfxlat import config
+from nfxlat import config, files
 from nfxlat.config.keys import FLAGS, KEYS
 from nfxlat.errors import OperatorError
+from nfxlat.files import Opener
 from nfxlat.service import domains
 from nfxlat.xlat.domain import Domain
 
@@ -34,7 +35,7 @@ def add_domain_arguments(parser: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{key.name}", metavar=metavar, help=text)
 
 
-def chosen_domain(options: argparse.Namespace) -> Domain:
+def chosen_domain(options: argparse.Namespace, opener: Opener = files.opened) -> Domain:
     """The domain that the arguments name. Raises OperatorError."""
     flags = {name: getattr(options, name) for name in FLAGS}
     for name, value in {"domain": options.domain, **flags}.items():
@@ -46,7 +47,7 @@ def chosen_domain(options: argparse.Namespace) -> Domain:
     if given:
         return config.from_flags(options.domain or "siit0", **flags).domain()
     if options.config:
-        return config.load(options.config).domain(options.domain)
+        return config.load(options.config, opener).domain(options.domain)
     if options.domain:
         return domains.added(options.domain)
     raise OperatorError("no domain given", hint=THREE_WAYS)

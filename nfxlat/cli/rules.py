@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from nfxlat import config
+from nfxlat import config, files
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities
 from nfxlat.host.facts import facts
@@ -62,7 +62,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _program(arguments: argparse.Namespace) -> Program:
     try:
-        text = arguments.file.read_text(encoding="utf-8-sig")
+        text = files.text(arguments.file)
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
         raise OperatorError(f"cannot be read: {what}", where=str(arguments.file)) from None

@@ -126,7 +126,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         busy_poll=arguments.busy_poll,
         summary_file=arguments.summary,
         ready_descriptor=arguments.ready_fd,
-        read_again=(lambda: chosen_domain(arguments)) if arguments.config else None,
+        configuration=arguments.config,
+        read_again=(lambda opener: chosen_domain(arguments, opener)) if arguments.config else None,
     )
 
 

@@ -13,7 +13,7 @@ domain.siit0.prefix6`), the file and the line (`siit.eam:17`), the flag (`--pref
 prefix6`).
 """
 
-from nfxlat.config.parse import Config, from_flags, from_words, load, parse
+from nfxlat.config.parse import Config, from_flags, from_words, load, parse, sources
 from nfxlat.config.render import in_words, render
 
-__all__ = ["Config", "from_flags", "from_words", "in_words", "load", "parse", "render"]
+__all__ = ["Config", "from_flags", "from_words", "in_words", "load", "parse", "render", "sources"]

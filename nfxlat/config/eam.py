@@ -5,8 +5,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
+from nfxlat import files
 from nfxlat.config.kinds import pair, prefix4, prefix6
 from nfxlat.errors import OperatorError
+from nfxlat.files import Opener
 from nfxlat.xlat.eamt import Eamt, Entry
 
 
@@ -23,9 +25,9 @@ class Reading:
         """The mappings that stand in the configuration itself; `where` names the key."""
         self._sources.append(self._array(mappings, where))
 
-    def add_file(self, path: Path, where: str) -> None:
+    def add_file(self, path: Path, where: str, opener: Opener = files.opened) -> None:
         """The mappings of a file, one "v4-prefix v6-prefix" a line; what follows `#` is a comment."""
-        self._sources.append(self._file(path, where))
+        self._sources.append(self._file(path, where, opener))
 
     def eamt(self) -> Eamt | None:
         """All of them, None where nothing was added. Raises OperatorError, `where` being the mapping or the line."""
@@ -43,9 +45,9 @@ class Reading:
             v4, v6 = pair(mapping)
             yield *prefix4(v4), *prefix6(v6)
 
-    def _file(self, path: Path, where: str) -> Iterator[Entry]:
+    def _file(self, path: Path, where: str, opener: Opener) -> Iterator[Entry]:
         try:
-            with path.open(encoding="utf-8-sig") as file:
+            with opener(path) as file:
                 self._form = f"{_braced(str(path))}:{{}}"
                 for self._number, line in enumerate(file, 1):
                     if "#" in line:

@@ -1,18 +1,22 @@
 """TOML, flags and words on the command line, to checked domains."""
 
+import contextlib
+import errno
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from nfxlat import files
 from nfxlat.config.eam import Reading, unreadable
 from nfxlat.config.keys import FLAGS, KEYS, Key
 from nfxlat.config.kinds import noun
 from nfxlat.config.render import render
 from nfxlat.errors import OperatorError
+from nfxlat.files import Opener
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
@@ -40,16 +44,28 @@ class Config:
         raise OperatorError(f"there is no domain {name!r}", where=self.source, hint=f"it has {names}")
 
 
-def load(path: str | Path) -> Config:
-    """The configuration in the file `path`."""
+def load(path: str | Path, opener: Opener = files.opened) -> Config:
+    """The configuration in the file `path`; it and what it names are opened by `opener`."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with opener(path) as file:
+            text = file.read(files.LARGEST_TEXT + 1)
+        if len(text) > files.LARGEST_TEXT:
+            raise OSError(errno.EFBIG, f"it is larger than {files.LARGEST_TEXT >> 20} MB")
     except (OSError, UnicodeDecodeError) as error:
         unreadable(error, str(path))
-    return parse(text, str(path), Path(path).parent)
+    return parse(text, str(path), Path(path).parent, opener)
 
 
-def parse(text: str, where: str, base_dir: str | Path = ".") -> Config:
+def sources(path: Path, opener: Opener = files.opened) -> Iterator[Path]:
+    """The files that `load` reads. What is wrong in them ends the list: `load` says so."""
+    yield path
+    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError), opener(path) as file:
+        for table in tomllib.loads(file.read(files.LARGEST_TEXT))["domain"].values():
+            if isinstance(name := table.get("eam-file"), str):
+                yield path.parent / name
+
+
+def parse(text: str, where: str, base_dir: str | Path = ".", opener: Opener = files.opened) -> Config:
     """The configuration in TOML `text`; `where` names it in errors, `base_dir` is where a relative eam-file starts."""
     try:
         tables = tomllib.loads(text)
@@ -63,7 +79,7 @@ def parse(text: str, where: str, base_dir: str | Path = ".") -> Config:
     domains = tables.get("domain", {})
     if not isinstance(domains, dict) or not domains:
         raise OperatorError("it has no domain", where=where, hint="add a table such as [domain.siit0]")
-    built = (_build(name, table, _dotted(where, name), Path(base_dir)) for name, table in domains.items())
+    built = (_build(name, table, _dotted(where, name), Path(base_dir), opener) for name, table in domains.items())
     return Config(tuple(built), text, where)
 
 
@@ -119,7 +135,9 @@ def _from_words(key: Key, words: Sequence[str], where: str) -> Any:
     return values if key.many else values[0]
 
 
-def _build(name: str, table: object, where: Callable[[str], str], base_dir: Path) -> Domain:
+def _build(
+    name: str, table: object, where: Callable[[str], str], base_dir: Path, opener: Opener = files.opened
+) -> Domain:
     """The domain of one table. `where` names the place of a key of it, "" being the table itself."""
     if not isinstance(table, dict):
         raise OperatorError(f"expected a table, got {noun(table)}", where=where(""), hint=f"write [domain.{name}]")
@@ -130,7 +148,7 @@ def _build(name: str, table: object, where: Callable[[str], str], base_dir: Path
             raise _unknown(word, where(word))
         if key.field != "eamt":
             fields[key.field] = key.read(value, where(word))
-    if eamt := _eamt(table, where, base_dir):
+    if eamt := _eamt(table, where, base_dir, opener):
         fields["eamt"] = eamt
     try:
         return Domain(name, **fields)
@@ -139,14 +157,14 @@ def _build(name: str, table: object, where: Callable[[str], str], base_dir: Path
         raise OperatorError(error.what, where=where("" if place == "domain" else place), hint=error.hint) from error
 
 
-def _eamt(table: Mapping[str, object], where: Callable[[str], str], base_dir: Path) -> Eamt | None:
+def _eamt(table: Mapping[str, object], where: Callable[[str], str], base_dir: Path, opener: Opener) -> Eamt | None:
     """The EAMT of the keys eam and eam-file together."""
     reading = Reading()
     if "eam" in table:
         reading.add_array(KEYS["eam"].array(table["eam"], where("eam")), where("eam"))
     if "eam-file" in table:
         name = KEYS["eam-file"].read(table["eam-file"], where("eam-file"))
-        reading.add_file(base_dir / str(name), where("eam-file"))
+        reading.add_file(base_dir / str(name), where("eam-file"), opener)
     return reading.eamt()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from nfxlat import files
 from nfxlat.host import netns
 
 ROOT = Path("/")
@@ -70,7 +71,7 @@ def _read(path: Path) -> configparser.ConfigParser:
     file = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), allow_no_value=True)
     file.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign]
     try:
-        file.read_string(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        file.read_string(files.text(path, "replace"), str(path))
     except (OSError, configparser.Error):
         return configparser.ConfigParser()
     return file

@@ -8,6 +8,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from nfxlat import files
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns, state
 
@@ -20,11 +21,13 @@ def path(name: str) -> Path:
 def text(name: str) -> str | None:
     """The TOML of the domain `name`; None where it has not been added. Raises OperatorError where it cannot be read."""
     try:
-        found = path(name).read_text(encoding="utf-8")
+        found = files.text(path(name))
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError:  # nobody here has written that
+        return None
     except OSError as error:
-        raise OperatorError(os.strerror(error.errno or 0), where=str(path(name)), hint="run as root") from None
+        raise OperatorError(error.strerror or "", where=str(path(name)), hint="run as root") from None
     return found if found.startswith(_head()) else None
 
 

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from nfxlat import files
 from nfxlat.host import routes, sysctl
 from nfxlat.host.state import COOKIE, State, netns_cookie, path_of, unreadable
 from nfxlat.plan.routes import Route
@@ -126,7 +127,7 @@ def leave_routes(domain: str, gone: list[Route]) -> list[Route]:
 def users() -> dict[str, list[str]]:
     """Who uses what, for those who only look: dotted sysctl or route to domains; nothing where it cannot be read."""
     try:
-        data = json.loads(path_of(NAME).read_text())
+        data = json.loads(files.text(path_of(NAME)))
         if data[COOKIE] != netns_cookie():  # of a namespace that is gone
             return {}
         found = {dotted(group): list(setting["users"]) for group, setting in data["settings"].items()}

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nfxlat import files
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns
 
@@ -45,7 +46,7 @@ def others(name: str) -> dict[str, dict[str, Any]]:
         domain = path.name.removesuffix(suffix)
         if domain != name and not domain.startswith(":"):
             with contextlib.suppress(OSError, ValueError, TypeError):
-                data = json.loads(path.read_text())
+                data = json.loads(files.text(path))
                 if data.get(COOKIE) == cookie:
                     found[domain] = data
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from nfxlat import files
 from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, device, managers, netns, offload, registry, shared, state, sysctl, tun
 from nfxlat.host.found import look
@@ -228,7 +229,7 @@ def _running(name: str, path: Path) -> Diagnosis:
     """Whether what a living set-up has written down is there."""
     what = f"domain {name}"
     try:
-        record = decode(json.loads(path.read_text()))
+        record = decode(json.loads(files.text(path)))
     except (OSError, ValueError, Unreadable):
         return Diagnosis(what, State.UNKNOWN, "set up and running", "its record cannot be read")
     wanted = Wanted.of_record(name, record)

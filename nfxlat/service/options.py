@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from nfxlat.files import Opener
 from nfxlat.queues import Queues
 from nfxlat.terms import Model, Role
 from nfxlat.xlat.domain import Domain
@@ -27,4 +28,5 @@ class Options:
     busy_poll: int = 100  # microseconds that a worker looks again before it sleeps
     summary_file: Path | None = None
     ready_descriptor: int | None = None
-    read_again: Callable[[], Domain] | None = None  # the configuration, at SIGHUP; raises OperatorError
+    configuration: Path | None = None  # the file that `read_again`, at SIGHUP, reads; raises OperatorError
+    read_again: Callable[[Opener], Domain] | None = None

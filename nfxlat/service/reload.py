@@ -45,13 +45,17 @@ class Reload:
                 return
             gap = self._change(former, domain, setup, use)
         except OperatorError as error:
-            self.counts["refused"] += 1
-            self._report(f"reload refused, nothing has changed: {error}")
+            self.refused(error)
             return
         self.counts["done"] += 1
         self.counts["longest_ms"] = max(self.counts["longest_ms"], round(gap * 1000, 3))
         seconds = time.monotonic() - began
         self._report(f"reloaded in {seconds:.1f} s: {len(domain.eamt)} EAMs, {gap * 1000:.1f} ms between two workers")
+
+    def refused(self, error: OperatorError) -> None:
+        """Count it, and tell why."""
+        self.counts["refused"] += 1
+        self._report(f"reload refused, nothing has changed: {error}")
 
     @staticmethod
     def _checked(former: Domain, read: Callable[[], Domain] | None) -> Domain:

@@ -1,11 +1,20 @@
-"""The file of `--summary`: never half written, and never written through a link that somebody has put there."""
+"""The file of `--summary`: never half written, and never written through a link that somebody has put there.
+
+Another process writes it (nfxlat.service.aside), so that a mount that does not answer holds nobody else.
+"""
 
 import contextlib
 import os
 import secrets
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from nfxlat.errors import OperatorError
+from nfxlat.service.aside import Aside
+from nfxlat.service.loop import Loop
+
+SECONDS = 5.0
 
 
 def write(path: Path, text: str) -> None:
@@ -30,3 +39,71 @@ def refuse(path: Path) -> None:
     """Raises OperatorError where no file can be made there."""
     if not path.parent.is_dir():
         raise OperatorError("no such directory", where=f"--summary {path}", hint="create it, or name another file")
+
+
+class SummaryFile:
+    """The file while the service runs. What `path` None is told is written nowhere."""
+
+    def __init__(self, path: Path | None, loop: Loop) -> None:
+        self._path, self._loop = path, loop
+        self._aside: Aside | None = None
+        self._written = False
+        self._next = ""  # what was to be written meanwhile
+
+    def begin(self, text: str) -> None:
+        """Have `text` written. What fails is raised as OperatorError by a handler of the loop."""
+        if self._path is None:
+            return
+        if self._aside is not None:
+            self._next = text
+            return
+        self._written = False
+        self._aside = aside = Aside(self._writer(self._path, text), SECONDS)
+        self._loop.on_readable(aside, self._hear)
+
+    def finish(self, text: str) -> None:
+        """Write `text`, at the end of all. Raises OperatorError where it cannot be, or takes too long."""
+        if self._path is None:
+            return
+        if self._aside is not None:
+            self._forget(self._aside)
+        said = Aside(self._writer(self._path, text), SECONDS).wait(SECONDS)
+        if said is None:
+            raise self._failure(f"it took longer than {SECONDS:g} s".encode())
+        if said != [b"+"]:
+            raise self._failure(b"".join(said))
+
+    def _hear(self) -> None:
+        assert self._aside is not None
+        said = self._aside.socket.recv(1 << 12)
+        if said == b"+":
+            self._written = True
+            return
+        self._forget(self._aside)
+        try:
+            if not self._written:
+                raise self._failure(said)
+        finally:
+            if self._next:
+                text, self._next = self._next, ""
+                self.begin(text)
+
+    def _forget(self, aside: Aside) -> None:
+        self._loop.forget(aside)
+        aside.end()
+        self._aside = None
+
+    def _failure(self, said: bytes) -> OperatorError:
+        return OperatorError(said.decode(errors="replace") or "was not written", where=f"--summary {self._path}")
+
+    @staticmethod
+    def _writer(path: Path, text: str) -> Callable[[socket.socket], None]:
+        def work(say: socket.socket) -> None:
+            try:
+                write(path, text)
+            except OperatorError as error:
+                say.send(error.what.encode())
+            else:
+                say.send(b"+")
+
+        return work

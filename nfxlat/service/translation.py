@@ -30,7 +30,7 @@ from nfxlat.host.addresses import local_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
-from nfxlat.service import inherited, summary_file
+from nfxlat.service import inherited
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_watch import HostWatch
@@ -41,10 +41,12 @@ from nfxlat.service.notify import notify
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
+from nfxlat.service.reading import Reading
 from nfxlat.service.reload import Reload
 from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
+from nfxlat.service.summary_file import SummaryFile
 from nfxlat.service.supervisor import Supervisor
 from nfxlat.service.tun_point import TunPoint
 from nfxlat.service.worker_process import WorkerProcess
@@ -76,7 +78,7 @@ class Service:
         for number, handler in (  # in the order of precedence
             (signal.SIGTERM, self._loop.stop),
             (signal.SIGINT, self._loop.stop),
-            (signal.SIGUSR1, self.write_summary),
+            (signal.SIGUSR1, self._write_summary),
             (signal.SIGHUP, self._read_again),
         ):
             self._loop.on_signal(number, handler)
@@ -84,6 +86,8 @@ class Service:
             self._worker, options.queues.workers, loop=self._loop, report=report, heard=self._heard
         )
         self._reload = Reload(self._supervisor, report)
+        self._summary_file = SummaryFile(options.summary_file, self._loop)
+        self._reading = Reading(self._loop, self._reload.refused)
         self._started = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -104,7 +108,7 @@ class Service:
                     stack.pop_all()
                 raise
             result = self.summary()
-            self._fence.tried("the last summary", lambda: self.write_summary(result), None)
+            self._fence.tried("the last summary", lambda: self._summary_file.finish(json.dumps(result) + "\n"), None)
         return result
 
     def _bind(self, stack: ExitStack) -> None:
@@ -126,6 +130,7 @@ class Service:
             self._at_work = True
             self._loop.run()
         finally:
+            self._reading.close()
             self._supervisor.stop()
 
     def _watch_node(self, stack: ExitStack) -> None:
@@ -224,12 +229,20 @@ class Service:
                 self._report(f"--ready-fd {descriptor}: nobody reads it")
 
     def _read_again(self) -> None:
-        """SIGHUP. The workers that come from now on have the new domain."""
+        """SIGHUP."""
+        path, read = self._options.configuration, self._options.read_again
+        if path is None or read is None:
+            self._have_read(None)
+        else:
+            self._reading.begin(path, lambda opener: self._have_read(lambda: read(opener)))
+
+    def _have_read(self, read: Callable[[], Domain] | None) -> None:
+        """The workers that come from now on have the new domain."""
 
         def use(domain: Domain) -> None:
             self._options = replace(self._options, domain=domain)
 
-        self._reload(self._options.domain, self._options.read_again, self._setup, use)
+        self._reload(self._options.domain, read, self._setup, use)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
 
     def _heard(self, message: Message) -> None:
@@ -276,11 +289,9 @@ class Service:
         result["failures"] = self._fence.count  # last: those of the summary too
         return result
 
-    def write_summary(self, result: dict[str, Any] | None = None) -> None:
-        """Write the summary to the file named in the options, if any. Raises OperatorError where that fails."""
-        if self._options.summary_file is not None:
-            text = json.dumps(self.summary() if result is None else result) + "\n"
-            summary_file.write(self._options.summary_file, text)
+    def _write_summary(self) -> None:
+        """SIGUSR1."""
+        self._summary_file.begin(json.dumps(self.summary()) + "\n")
 
 
 def _raise_descriptor_limit() -> None:

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import run_with_bug
 from closed import MODELS, assert_nothing_leaves, state_of
 from scapy.layers.inet import IP, UDP
 
+from nfxlat import files
 from nfxlat.host import netns
 from nfxlat.host.device import far_namespace
 from nfxlat.lab.capture import send_packet
@@ -139,6 +141,33 @@ def test_a_log_that_cannot_be_written_costs_its_lines_alone(bare_lab: Lab, endin
     assert started.wait(10) == 0
     for descriptor in (writer, ready, *([reader] if ending == "reader is stuck" else [])):
         os.close(descriptor)
+
+
+def test_a_file_that_hangs_holds_neither_the_service_nor_its_end(bare_lab: Lab, tmp_path: Path) -> None:
+    """A pipe that somebody holds open and never fills takes the place of the eam-file."""
+    lab, eams = bare_lab, tmp_path / "siit0.eam"
+    before = state_of(lab)
+    (tmp_path / "siit0.toml").write_text(DOMAIN + 'eam-file = "siit0.eam"\n')
+    eams.write_text("")
+    with TranslatorProcess(lab.translator, lab.directory, "--config", str(tmp_path / "siit0.toml")) as process:
+        eams.unlink()
+        os.mkfifo(eams)
+        holder = os.open(eams, os.O_RDWR)
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for(lambda: len(process.workers()) == 2, "the file to be read beside the service")
+        with lab.translator.entered():
+            assert ask(Running("siit0", process.pid))["reloads"]["done"] == 0
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        wait_for(lambda: "reload refused" in process.last_words(), "the file to be given up", 30)
+        assert "siit0.eam: cannot be read: it is a pipe that did not come to its end" in process.last_words()
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for(lambda: len(process.workers()) == 2, "the file to be read beside the service")
+        began = time.monotonic()
+        process.stop()
+        assert time.monotonic() - began < files.PATIENCE
+        os.close(holder)
+    assert "Traceback" not in "\n".join(process.output())
+    assert state_of(lab) == before
 
 
 @MODELS

@@ -183,6 +183,25 @@ def test_included_files_are_found_beside_the_file(node: Namespace, tmp_path: Pat
     assert "198.51.100.0/24" in load.run("list chain ip mine prerouting")
 
 
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_files_of_other_systems_are_loaded_included_ones_too(
+    node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], bom: bytes, end: bytes
+) -> None:
+    def write_so(name: str, text: str) -> str:
+        (tmp_path / name).write_bytes(bom + text.encode().replace(b"\n", end))
+        return str(tmp_path / name)
+
+    write_so("inner.nft", "define pool = { 198.51.100.0/24 }\n")
+    write_so("addresses.nft", f'include "{tmp_path}/inner.nft"\n')
+    file = write_so("mine.nft", ROUTER.replace(ROUTER.splitlines()[0], 'include "addresses.nft"'))
+    assert load_rules(file) == 0, capsys.readouterr().err
+    assert "198.51.100.0/24" in load.run("list chain ip mine prerouting")
+    write_so("inner.nft", "define other = 1\ndefine pool = }\ndefine more = 2\n")
+    assert load_rules(file) == 2
+    assert f"{tmp_path}/inner.nft:2:" in capsys.readouterr().err
+
+
 def test_unloading_what_is_not_loaded_says_so(
     node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

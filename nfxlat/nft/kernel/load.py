@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from nfxlat.errors import OperatorError
+from nfxlat.nft.kernel import includes
+from nfxlat.nft.kernel.includes import MEMORY_FILE
 
-_MEMORY_FILE = "/proc/self/fd/"
 TOO_LONG = "Message too long"  # EMSGSIZE, as libnftables tells it
 TOO_LARGE = "in a user namespace a transaction fits into net.core.wmem_default: raise that and wmem_max on the host"
+_INCLUDED_FROM = re.compile(r"^(In file included|\s+) from .*\n", re.MULTILINE)  # the included file itself comes next
 
 
 def _bindings() -> Any:
@@ -45,10 +47,11 @@ def run(
     nft.set_dry_run(check)
     if include is not None:
         nft.add_include_path(str(include))
-    code, output, error = nft.cmd(commands) if place is None else _from_file(nft, commands)
+    code, output, error = nft.cmd(commands) if place is None else _from_file(nft, commands, what)
     if code != 0:
+        error = re.sub(_INCLUDED_FROM, "", error)
         where = what or "nft"
-        if place is not None and (found := re.match(rf"{_MEMORY_FILE}\d+:(\d+):", error)):
+        if place is not None and (found := re.match(rf"{MEMORY_FILE}\d+:(\d+):", error)):
             where = place(int(found[1]))
         elif place is not None and (found := re.match(r"(\S+:\d+:\d+)-\d+: ", error)):
             where = found[1]  # an included file
@@ -56,13 +59,19 @@ def run(
     return str(output)
 
 
-def _from_file(nft: Any, commands: str) -> tuple[int, str, str]:
-    """Run them from a file in memory: of a buffer libnftables does not tell the line that it complains of."""
-    with open(os.memfd_create("nft", os.MFD_CLOEXEC), "w", encoding="utf-8") as file:
-        file.write(commands)
+def _from_file(nft: Any, commands: str, name: str) -> tuple[int, str, str]:
+    """Run them, those of the file `name`, from a file in memory: of a buffer libnftables does not tell the line that it
+    complains of."""
+    with (
+        includes.staged(commands, name) as (text, names),
+        open(os.memfd_create("nft", os.MFD_CLOEXEC), "w", encoding="utf-8") as file,
+    ):
+        file.write(text)
         file.flush()
-        found: tuple[int, str, str] = nft.cmd_from_file(f"{_MEMORY_FILE}{file.fileno()}")
-        return found
+        code, output, error = nft.cmd_from_file(f"{MEMORY_FILE}{file.fileno()}")
+        for memory, path in names.items():
+            error = error.replace(f"{memory}:", f"{path}:")
+        return int(code), str(output), str(error)
 
 
 def complaint(error: str) -> str:
