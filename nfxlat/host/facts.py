@@ -5,7 +5,8 @@ import socket
 
 from pyroute2 import IPRoute
 
-from nfxlat.host import registry, shared, sysctl
+from nfxlat.host import neighbours, registry, shared, sysctl
+from nfxlat.host.addresses import local_addresses
 from nfxlat.host.mtu import egress_interface, egress_mtu
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.routes import Ends, looked_up
@@ -19,7 +20,9 @@ ACCEPT_RA = re.compile(r"net/ipv6/conf/([^/]+)/accept_ra")
 
 def facts(domain: Domain, role: Role, ends: Ends) -> Facts:
     """What a plan of `domain` as `role`, whose routes are `ends`, has to know about this host."""
-    return Facts(_mtus(domain, role, ends), tuple(_advertised()), registry.text(domain.name) is not None)
+    kept = registry.text(domain.name) is not None
+    links = tuple(neighbours.links())
+    return Facts(_mtus(domain, role, ends), tuple(_advertised()), kept, links, local_addresses())
 
 
 def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
@@ -35,7 +38,7 @@ def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
 def _advertised() -> list[str]:
     """Interfaces that would forget their default router, which came by router advertisement, once IPv6 is forwarded;
     while it is, those of which a set-up has noted that they would have."""
-    changed = (ACCEPT_RA.fullmatch(key) for key, value in shared.originals(FORWARD6).items() if value == "1")
+    changed = (ACCEPT_RA.fullmatch(key) for key, value in shared.originals().items() if value == "1")
     noted = {match[1] for match in changed if match and sysctl.read(match[0]) is not None}
     if sysctl.read(FORWARD6) != "0":
         return sorted(noted)

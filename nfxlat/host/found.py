@@ -5,7 +5,7 @@ from typing import Literal
 
 from pyroute2 import IPRoute
 
-from nfxlat.host import device, rtnetlink, sysctl, tun
+from nfxlat.host import device, neighbours, rtnetlink, sysctl, tun
 from nfxlat.host.links import link_of
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
@@ -25,6 +25,7 @@ def look(wanted: Wanted) -> Found:
         addresses,
         standing,
         {key: value for key, value in values if value is not None},
+        neighbours.standing(wanted.proxies),
     )
 
 

@@ -1,4 +1,5 @@
-"""What domains on one node share, with its users: forwarding, and the routes of ICMP error sources such as 192.0.0.8.
+"""What domains on one node share, with its users: forwarding, what interfaces need to answer in others' place, and the
+routes of ICMP error sources such as 192.0.0.8.
 
     /run/nfxlat/:shared-<inode of the network namespace>.json, locked for a moment at each change
     {"version": 1,
@@ -65,8 +66,8 @@ def set_sysctls(domain: str, group: str, wanted: list[Sysctl], report: Report) -
     """
     with _record() as (state, data):
         settings: dict[str, Any] = data["settings"]
-        differing = sysctl.differing(wanted)
-        if group not in settings and not differing:
+        differing, elsewhere = sysctl.differing(wanted), _noted(settings, group)
+        if group not in settings and not differing and not any(one.key in elsewhere for one in wanted):
             return
         setting = settings.setdefault(group, {"users": [], "originals": {}})
         if domain not in setting["users"]:
@@ -74,7 +75,10 @@ def set_sysctls(domain: str, group: str, wanted: list[Sysctl], report: Report) -
         for one, now in differing:
             for key, value in (sysctl.side_effects(one.key) | {one.key: now}).items():
                 if f"/conf/{domain}/" not in key:  # the device's own go with it
-                    setting["originals"].setdefault(key, value)
+                    setting["originals"].setdefault(key, elsewhere.get(key, value))
+        for one in wanted:
+            if one.key in elsewhere:  # another group has changed it, and goes first perhaps
+                setting["originals"].setdefault(one.key, elsewhere[one.key])
         state.save(data)
         sysctl.set_all(wanted, report)
 
@@ -90,9 +94,17 @@ def leave_sysctls(domain: str, group: str, report: Report) -> None:
             state.save(data)
             report(f"sysctl {dotted(group)} stays: needed by domain {', '.join(setting['users'])}")
             return
-        sysctl.restore(setting["originals"], report)
+        kept = _noted(data["settings"], group)  # needed by other groups as it is
+        values = {key: sysctl.read(key) if key in kept else value for key, value in setting["originals"].items()}
+        sysctl.restore({key: value for key, value in values.items() if value is not None}, report)
         del data["settings"][group]
         state.save(data)
+
+
+def _noted(settings: dict[str, Any], group: str) -> dict[str, str]:
+    """What groups other than this one have changed, and how it was."""
+    others = (setting for name, setting in settings.items() if name != group)
+    return {key: value for setting in others for key, value in setting["originals"].items()}
 
 
 def join_routes(domain: str, wanted: list[Route]) -> set[Route]:
@@ -138,12 +150,12 @@ def users() -> dict[str, list[str]]:
     return found
 
 
-def originals(group: str) -> dict[str, str]:
-    """What the sysctls of a group were before domains changed them, for those who only look."""
+def originals() -> dict[str, str]:
+    """What shared sysctls were before domains changed them, for those who only look."""
     try:
         data = json.loads(path_of(NAME).read_text())
-        setting = data["settings"].get(group, {}) if data[COOKIE] == netns_cookie() else {}
-        return dict(setting.get("originals", {}))
+        settings = data["settings"].values() if data[COOKIE] == netns_cookie() else ()
+        return {key: value for setting in settings for key, value in setting["originals"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

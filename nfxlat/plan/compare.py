@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.record import Record
 from nfxlat.plan.routes import Place, Route
 from nfxlat.plan.sysctls import Sysctl
 
-Kind = Literal["device", "address", "route", "sysctl"]
+Kind = Literal["device", "address", "route", "sysctl", "neighbour"]
 SHOWN = 4  # names of a kind; more are told as a number
 
 
@@ -23,17 +24,19 @@ class Wanted:
     routes: tuple[Route, ...]
     shared: frozenset[str]
     sysctls: tuple[Sysctl, ...]
+    proxies: tuple[Proxy, ...] = ()
 
     @classmethod
     def of_plan(cls, plan: Plan) -> "Wanted":
         kind = plan.device.kind == "tun"
-        return cls(plan.device.name, kind, plan.addresses, plan.routes, plan.shared, plan.sysctls)
+        return cls(plan.device.name, kind, plan.addresses, plan.routes, plan.shared, plan.sysctls, plan.proxies)
 
     @classmethod
     def of_record(cls, domain: str, record: Record) -> "Wanted":
         sysctls = tuple(Sysctl(group, "1", group) for group in record.groups)
         tun = record.kind == "tun"
-        return cls(domain, tun, record.addresses, record.routes, frozenset(record.shared), sysctls)
+        shared = frozenset(record.shared)
+        return cls(domain, tun, record.addresses, record.routes, shared, sysctls, record.proxies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Found:
     addresses: frozenset[str] = frozenset()
     routes: Mapping[Place, frozenset[str | None]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    proxies: frozenset[Proxy] = frozenset()
 
 
 class Lack(NamedTuple):
@@ -61,7 +65,8 @@ class Lack(NamedTuple):
 def lacks(wanted: Wanted, found: Found) -> list[Lack]:
     """All that is missing, in the order in which it is made."""
     missing_routes = (Lack("route", str(route)) for route in wanted.routes if not _stands(route, wanted, found))
-    return [*_device(wanted, found), *_addresses(wanted, found), *missing_routes, *_sysctls(wanted, found)]
+    entries = (Lack("neighbour", str(one)) for one in wanted.proxies if one not in found.proxies)
+    return [*_device(wanted, found), *_addresses(wanted, found), *missing_routes, *_sysctls(wanted, found), *entries]
 
 
 def unended(wanted: Wanted, found: Found) -> list[Route]:

@@ -2,6 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
+
+
+class OnLink(NamedTuple):
+    """A prefix whose addresses the neighbours on an interface ask for, rather than a router."""
+
+    network: IPv4Network | IPv6Network
+    interface: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,12 +20,15 @@ class Facts:
     `mtu`: octets of the largest packet towards an address (packed) by the route that leads there now; addresses without
     a route, or whose route ends in the domain's own device, are left out. `advertised`: interfaces whose default router
     came by router advertisement, and which would forget it once IPv6 is forwarded (addrconf.c, accept_ra 1).
+    `links`: prefixes that neighbours on an interface ask for. `local`: this node's own addresses, packed.
     `kept`: the device was made by `nfxlat domain add`, and stays when the set-up goes.
     """
 
     mtu: Mapping[bytes, int] = field(default_factory=dict)
     advertised: tuple[str, ...] = ()
     kept: bool = False
+    links: tuple[OnLink, ...] = ()
+    local: frozenset[bytes] = frozenset()
 
 
 NOTHING_KNOWN = Facts()

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nfxlat.errors import OperatorError
+from nfxlat.plan import neighbours
 from nfxlat.plan import routes as terminal
 from nfxlat.plan import sysctls as settings
 from nfxlat.plan.facts import NOTHING_KNOWN, Facts
+from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import Sysctl
 from nfxlat.queues import Queues
@@ -46,7 +48,8 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a domain needs of its host. `addresses` are the device's (IPv4, each /32); `shared` are prefixes whose
-    routes other domains may have too. Two plans are equal when the host has nothing to change between them."""
+    routes other domains may have too. `proxies` are answered for on other interfaces. Two plans are equal when the host
+    has nothing to change between them."""
 
     domain: Domain
     device: Device
@@ -55,6 +58,7 @@ class Plan:
     shared: frozenset[str]
     sysctls: tuple[Sysctl, ...]
     rules: Rules
+    proxies: tuple[Proxy, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,14 +78,16 @@ def plan(
     """
     ends = Ends.of(domain, role)
     known = facts(ends)
+    spoken_for = neighbours.answers(domain, role, known)
     return Plan(
         domain,
         Device(domain.name, "tun" if model == "device" else "veth", known.kept),
         tuple(terminal.own_addresses(domain)) if role == "host" else (),
         tuple(terminal.routes(domain, role, known, ends)),
         terminal.shared(domain, role, ends),
-        tuple(settings.sysctls(role, domain.name, known)),
+        (*settings.sysctls(role, domain.name, known), *spoken_for.sysctls),
         Rules(domain, role, model, queues),
+        spoken_for.proxies,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.routes import Route
 
@@ -24,7 +25,8 @@ class Record:
     """What may stand of one domain.
 
     `device`, `kind`: the device that is ours to remove ("" where there is none, or it is kept). `tables`: nft tables
-    (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. What other domains may have too
+    (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. `proxies`: what is answered for on
+    other interfaces; a version of this code that knew none left it out. What other domains may have too
     (`groups` of sysctls, routes to `shared` prefixes) is in a record of its own, with its users (nfxlat.host.shared).
     """
 
@@ -36,6 +38,7 @@ class Record:
     groups: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     clsact: tuple[int, ...] = ()
+    proxies: tuple[Proxy, ...] = ()
 
     def covering(self, plan: Plan, tables: tuple[Table, ...]) -> "Record":
         """What may stand while this is being changed to `plan`, whose rules are in `tables`."""
@@ -49,6 +52,7 @@ class Record:
             shared=_union(self.shared, tuple(sorted(plan.shared))),
             groups=_union(self.groups, groups(plan)),
             tables=_union(self.tables, tables),
+            proxies=_union(self.proxies, plan.proxies),
         )
 
     def encode(self) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def decode(data: Mapping[str, Any]) -> Record:
             groups=tuple(_text(each) for each in data["groups"]),
             tables=tuple((_text(family), _text(name)) for family, name in data["tables"]),
             clsact=tuple(_number(each) for each in data["clsact"]),
+            proxies=tuple(Proxy(_text(interface), _text(address)) for interface, address in data.get("proxies", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from None

@@ -33,12 +33,17 @@ def sysctls(role: Role, device: str, facts: Facts) -> Iterator[Sysctl]:
     if role == "host":
         return
     if role == "router":
-        for name in facts.advertised:
-            yield Sysctl(f"net/ipv6/conf/{name}/accept_ra", "2", FORWARD6)
+        yield from accept_ra(facts, FORWARD6)
     yield Sysctl(FORWARD4, "1", FORWARD4)
     yield Sysctl(f"net/ipv4/conf/{device}/forwarding", "1")
     if role == "router":
         yield Sysctl(FORWARD6, "1", FORWARD6)
+
+
+def accept_ra(facts: Facts, group: str) -> Iterator[Sysctl]:
+    """What keeps default routers that came by advertisement, where an interface begins to forward."""
+    for name in facts.advertised:
+        yield Sysctl(f"net/ipv6/conf/{name}/accept_ra", "2", group)
 
 
 def dotted(key: str) -> str:

@@ -6,6 +6,7 @@ compared with the plan, so our own changes need no marking: they compare equal. 
 of many changes that are not ours, replaced routes among them; those cost a look at one message each.
 """
 
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -95,6 +96,9 @@ class HostWatch:
     def changed(self) -> None:
         """Hear what has changed, and look a moment later where it may be ours."""
         own = {self._setup.index, self._served}  # of a device that is gone the kernel has told before
+        if self._setup.stands is not None and self._setup.stands.proxies:  # they go with an interface that goes down
+            answering = {proxy.interface for proxy in self._setup.stands.proxies}
+            own |= {index for index, name in socket.if_nameindex() if name in answering}
         heard = (self._concerns(kind, flags, body, own) for kind, flags, _, body in self._connection.drain())
         if any(heard) and not self._due:
             self._due = True

@@ -82,7 +82,8 @@ def _sysctls(meant: Plan, found: Found) -> Iterator[Finding]:
 
     own = f"net/ipv4/conf/{meant.name}"
     off = [one.key for one in lacking_sysctls(Wanted.of_plan(meant), found)]
-    yield from (finding(Host.FORWARDING, key) for key in off if key.endswith(("forward", "forwarding")))
+    forwarding = (sysctls.FORWARD4, sysctls.FORWARD6, f"{own}/forwarding")
+    yield from (finding(Host.FORWARDING, key) for key in off if key in forwarding)
     if _largest(own, "rp_filter") == 1:
         yield finding(Host.RP_FILTER, f"{own}/rp_filter")
     if _largest(own, "accept_local") == 1:

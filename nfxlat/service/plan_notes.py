@@ -8,7 +8,7 @@ from nfxlat.nft.language.program import Program
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.plan.routes import Ends, Place
-from nfxlat.plan.sysctls import dotted
+from nfxlat.plan.sysctls import FORWARD4, FORWARD6, dotted
 from nfxlat.queues import Queues
 from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
@@ -56,10 +56,22 @@ def _notes(one: Plan, routes: list[str]) -> list[str]:
     lines += _indented(routes[:SHOWN])
     if len(routes) > SHOWN:
         lines.append(f"    ... and {len(routes) - SHOWN} more")
-    shared = [f"{dotted(sysctl.key)}={sysctl.value}" for sysctl in one.sysctls if sysctl.group]
-    if shared:
-        lines += [PURPOSE[role], f"    sysctl -w {' '.join(shared)}"]
+    if forwarding := _settings(one, lambda group: group in (FORWARD4, FORWARD6)):
+        lines += [PURPOSE[role], forwarding]
+    if one.proxies:
+        entries = [f"ip neigh add {proxy}" for proxy in one.proxies[:SHOWN]]
+        lines += ["addresses that neighbours believe to be on their own link:", *_indented(entries)]
+        if len(one.proxies) > SHOWN:
+            lines.append(f"    ... and {len(one.proxies) - SHOWN} more")
+    if speaking := _settings(one, lambda group: group not in ("", FORWARD4, FORWARD6)):
+        lines += ["what has this host answer for addresses on a link:", speaking]
     return lines
+
+
+def _settings(one: Plan, of: Callable[[str], bool]) -> str:
+    """The command for the sysctls of some groups; empty without one."""
+    words = [f"{dotted(sysctl.key)}={sysctl.value}" for sysctl in one.sysctls if of(sysctl.group)]
+    return f"    sysctl -w {' '.join(words)}" if words else ""
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

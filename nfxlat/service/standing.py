@@ -9,9 +9,10 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import addresses, device, routes, shared, state, sysctl, tun
+from nfxlat.host import addresses, device, neighbours, routes, shared, state, sysctl, tun
 from nfxlat.host.state import unreadable
 from nfxlat.plan import record as records
+from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.record import Record, Unreadable
 from nfxlat.plan.routes import Place, Route
@@ -140,6 +141,7 @@ class Standing:
         self._add_routes(new, wanted, stood)
         for group in records.groups(new):
             shared.set_sysctls(new.name, group, [one for one in new.sysctls if one.group == group], self._report)
+        self._tell_proxies("", neighbours.add(new.proxies))  # last: it is what brings packets here
 
     def make_device(self, new: Plan) -> None:
         if new.device.kind == "tun":
@@ -169,7 +171,15 @@ class Standing:
         if to is not None:
             needed = needed.covering(to, own_rules.tables(to))
         failures: list[Exception] = []
-        for step in (self._drop_rules, self._leave_sysctls, self._drop_routes, self._drop_addresses, self._drop_device):
+        steps = (
+            self._drop_proxies,
+            self._drop_rules,
+            self._leave_sysctls,
+            self._drop_routes,
+            self._drop_addresses,
+            self._drop_device,
+        )
+        for step in steps:
             try:
                 step(needed)
             except Exception as error:
@@ -180,6 +190,10 @@ class Standing:
             raise failures[0]
         if to is not None:  # else it goes
             self.note(needed)
+
+    def _drop_proxies(self, needed: Record) -> None:
+        stale = [proxy for proxy in self.record.proxies if proxy not in needed.proxies]
+        self._tell_proxies("removed", neighbours.delete(stale))
 
     def _drop_rules(self, needed: Record) -> None:
         self._rules.remove(tuple(table for table in self.record.tables if table not in needed.tables))
@@ -217,7 +231,13 @@ class Standing:
             self._report(f"device {self.record.device} removed")
 
     def _tell(self, suffix: str, concerned: Sequence[Route]) -> None:
-        for route in concerned[:ROUTES_SHOWN]:
-            self._report(f"route {route} {suffix}".rstrip())
+        self._tell_all("route", suffix, concerned)
+
+    def _tell_proxies(self, suffix: str, concerned: Sequence[Proxy]) -> None:
+        self._tell_all("neighbour", suffix, concerned)
+
+    def _tell_all(self, what: str, suffix: str, concerned: Sequence[Route | Proxy]) -> None:
+        for one in concerned[:ROUTES_SHOWN]:
+            self._report(f"{what} {one} {suffix}".rstrip())
         if len(concerned) > ROUTES_SHOWN:
-            self._report(f"route and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
+            self._report(f"{what} and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())

@@ -145,6 +145,13 @@ def _prefixes(found: Iterable[Span], bits: int) -> Iterator[tuple[int, int]]:
             first += 1 << size
 
 
+def networks(found: Iterable[Span], bits: int) -> list[IPv4Network] | list[IPv6Network]:
+    """The fewest prefixes of IPv4 (`bits` 32) or IPv6 (128) that hold exactly the spans."""
+    if bits == 32:
+        return [IPv4Network(prefix) for prefix in _prefixes(found, bits)]
+    return [IPv6Network(prefix) for prefix in _prefixes(found, bits)]
+
+
 def span_texts(found: Iterable[Span], bits: int) -> list[str]:
     """The prefixes of spans of IPv4 (`bits` 32) or IPv6 (128), as `texts` has them."""
     address = IPv4Address if bits == 32 else IPv6Address

@@ -76,6 +76,7 @@ def snapshot() -> dict[str, object]:
         "routes6": output("ip", "-6", "route", "show", "table", "all"),
         "rules": output("nft", "list", "ruleset"),
         "links": [entry["ifname"] for entry in json.loads(output("ip", "-j", "link"))],
+        "neighbours": output("ip", "neigh", "show", "proxy") + output("ip", "-6", "neigh", "show", "proxy"),
         "addresses": [line.partition(": ")[2] for line in output("ip", "-o", "address").splitlines()],
         "pinned": sorted(name for name in os.listdir("/run/netns") if inode in name),
         "states": sorted(path.name for path in Path("/run/nfxlat").glob(f"*{inode}*")),

@@ -1,10 +1,12 @@
 """What is missing of a plan on a host, by name."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
 from nfxlat.plan.compare import Found, Lack, Wanted, lacks, told, unended
+from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.plan.record import Record
 from nfxlat.plan.routes import DEFAULT4, HOST_METRIC
@@ -87,6 +89,13 @@ def test_what_a_record_tells_of_is_looked_for_as_the_plan_s(meant: Plan) -> None
 
 def test_a_sysctl_that_does_not_exist_is_nothing_to_tell() -> None:
     assert lacks(Wanted.of_plan(HOST), Found("up", frozenset(HOST.addresses), whole(HOST).routes, {})) == []
+
+
+def test_what_is_not_answered_for_any_more_is_named() -> None:
+    speaking = replace(ROUTER, proxies=(Proxy("lan", "192.0.2.30"), Proxy("lan", "192.0.2.31")))
+    there = replace(whole(ROUTER), proxies=frozenset(speaking.proxies[:1]))
+    assert lacks(Wanted.of_plan(speaking), there) == [Lack("neighbour", "proxy 192.0.2.31 dev lan")]
+    assert Wanted.of_record("siit0", Record().covering(speaking, ())).proxies == speaking.proxies
 
 
 def test_a_line_names_some_of_many() -> None:

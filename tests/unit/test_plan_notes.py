@@ -1,10 +1,11 @@
 """What `nfxlat rules compile` says about the host is the plan of each domain, as commands."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat.nft.language.compile import queues_of
 from nfxlat.nft.language.program import program
-from nfxlat.plan.facts import NOTHING_KNOWN, Facts
+from nfxlat.plan.facts import NOTHING_KNOWN, Facts, OnLink
 from nfxlat.plan.routes import Ends
 from nfxlat.queues import Queues
 from nfxlat.service.plan_notes import plan_notes, plans
@@ -53,6 +54,16 @@ def test_forwarding_keeps_a_default_router_that_came_by_advertisement() -> None:
     (line,) = [line for line in notes(FIRST, facts=Facts(advertised=("eth0",)))["siit0"] if "sysctl" in line]
     settings = "net.ipv6.conf.eth0.accept_ra=2 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
     assert line == f"    sysctl -w {settings}"
+
+
+def test_what_has_this_host_answer_on_a_link_is_told() -> None:
+    links = (OnLink(IPv4Network("198.51.0.0/16"), "lan"), OnLink(IPv6Network("2001:db8:64::/125"), "lan"))
+    lines = notes(FIRST, facts=Facts(links=links))["siit0"]
+    assert lines[-1] == "    sysctl -w net.ipv6.conf.lan.proxy_ndp=1"
+    assert "    ip neigh add proxy 198.51.100.0 dev lan" in lines
+    assert "    ... and 248 more" in lines
+    few = notes(replace(FIRST, pool4=()), facts=Facts(links=links))["siit0"]
+    assert "    ip neigh add proxy 2001:db8:64::7 dev lan" in few
 
 
 def test_a_long_table_is_cut_and_says_so() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nfxlat.plan.facts import Facts
+from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import plan
 from nfxlat.plan.record import VERSION, Record, Unreadable, decode, groups
 from nfxlat.queues import Queues
@@ -35,7 +36,16 @@ def test_a_device_that_was_added_is_not_ours_to_remove() -> None:
     assert (Record().covering(kept, ()).device, Record().covering(kept, ()).kind) == ("", "")
 
 
-@pytest.mark.parametrize("record", [Record(), FULL, FULL.covering(ROUTER, TABLES)], ids=["empty", "host", "both"])
+def test_a_record_of_a_version_that_answered_for_nobody_is_read() -> None:
+    former = {key: value for key, value in FULL.encode().items() if key != "proxies"}
+    assert decode(former) == FULL
+
+
+SPEAKING = Record(proxies=(Proxy("lan", "192.0.2.30"),))
+RECORDS = [Record(), FULL, FULL.covering(ROUTER, TABLES), SPEAKING]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=["empty", "host", "both", "neighbours"])
 def test_a_record_survives_json(record: Record) -> None:
     assert decode(json.loads(json.dumps(record.encode()))) == record
 
