@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from nfxlat import __version__
-from nfxlat.errors import OperatorError
+from nfxlat.cli import exit_status
+from nfxlat.errors import OperatorError, printable
 
 _MODULES = ("bench", "demo", "doctor", "domain", "explain", "rules", "run", "stats", "translate")
 _COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its module
@@ -26,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
         choices = re.search(r"(?<=\(choose from ).*(?=\)$)", message)
         if choices:  # quoted up to Python 3.11
             message = message[: choices.start()] + choices[0].replace("'", "") + ")"
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, printable(f"{self.prog}: {message}; see {self.prog} --help") + "\n")
 
 
 def parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -43,7 +44,8 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status. 2: usage and configuration; 141: who read its output has gone; 74: its output
+    """Run one command; its exit status. 2: usage and configuration; 75: the host
+    lacks something now (memory, descriptors); 141: who read its output has gone; 74: its output
     cannot be written."""
     try:
         try:
@@ -56,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         if error.errno not in _CANNOT_BE_WRITTEN:
-            raise
+            if exit_status.of(error) != exit_status.LACKING:
+                raise
+            print(f"nfxlat: {exit_status.lack(error)}", file=sys.stderr)
+            return exit_status.LACKING
         _write_no_more()
         print(f"nfxlat: output cannot be written: {error.strerror}", file=sys.stderr)
         return 74  # EX_IOERR
@@ -70,7 +75,7 @@ def _run(words: Sequence[str]) -> int:
         status: int = options.run(options)
     except OperatorError as error:
         print(f"nfxlat: {error}", file=sys.stderr)
-        return 2
+        return exit_status.of(error)
     return status
 
 

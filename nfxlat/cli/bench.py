@@ -24,6 +24,8 @@ from nfxlat.bench.page import page
 from nfxlat.bench.report import Report
 from nfxlat.bench.rounds import LIMIT, Options, chosen_measurements, measure
 from nfxlat.bench.workloads import Settings
+from nfxlat.cli import screen
+from nfxlat.cli.screen import lively
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Terminated, signals_raise
 
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     chosen_measurements(options)
     if args.html is not None and not args.html.absolute().parent.is_dir():
         raise OperatorError("no such directory", where=f"--html {args.html}")
-    console = Console(stderr=args.json or args.markdown, highlight=False, soft_wrap=True)
+    console = screen.console(stderr=args.json or args.markdown, soft_wrap=True)
     if not console.is_terminal:
         console.width = 200
     if "tayga" not in options.models and not args.models:
@@ -139,7 +141,7 @@ class _Show:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
-        self._bar = RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = RichProgress(*columns, console=console, transient=True, disable=not lively(console))
         self._task = self._bar.add_task("building the labs", total=None)
 
     def __enter__(self) -> _Show:
@@ -163,7 +165,7 @@ class _Show:
 
     def found(self, what: str, values: str, seconds: float) -> None:
         self._bar.advance(self._task, seconds)
-        if not self._console.is_terminal:
+        if not lively(self._console):
             self._console.print(f"{what}: {values}", markup=False)
 
 

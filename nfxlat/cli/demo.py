@@ -17,6 +17,8 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColum
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from nfxlat.cli import screen
+from nfxlat.cli.screen import lively
 from nfxlat.errors import OperatorError
 from nfxlat.lab import demo, leftovers
 from nfxlat.lab.checks import Line, Load, Observation
@@ -91,9 +93,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; its exit status."""
     if os.geteuid() != 0:
         raise OperatorError("network namespaces need root", where="nfxlat demo", hint="run as root")
-    console = Console(stderr=args.json, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 140
+    console = screen.console(stderr=args.json, soft_wrap=True)
     if args.clean is not None:
         return _clean(console, args.clean, as_json=args.json)
     options = demo.Options(
@@ -137,7 +137,7 @@ class _Show:
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._bar = RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = RichProgress(*columns, console=console, transient=True, disable=not lively(console))
         self._task = self._bar.add_task("building the lab", total=None)
 
     def __enter__(self) -> _Show:
@@ -159,7 +159,7 @@ class _Show:
 
     def found(self, line: Line, finding: Observation) -> None:
         self._bar.advance(self._task, line.seconds)
-        if not self._console.is_terminal:
+        if not lively(self._console):
             word = "ok" if finding.ok else "FAILED"
             text = f"{line.what}: {line.source} to {line.target}: {word}, {finding.figure}"
             self._console.print(text, markup=False)

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nfxlat.errors import OperatorError
+from nfxlat.cli import screen
+from nfxlat.cli.screen import cell, is_narrow, say, stack
+from nfxlat.errors import OperatorError, printable
 from nfxlat.host import capabilities, offload
 from nfxlat.service import doctor
 from nfxlat.service.diagnosis import Diagnosis, State
@@ -62,16 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"ok": ok, "findings": [dataclasses.asdict(finding) for finding in findings]}))
     else:
         console = _console()
-        console.print(_table(findings))
+        if is_narrow(console):
+            for finding in findings:
+                head = cell(f"{finding.what}: ").append(finding.state, STYLE[finding.state])
+                stack(console, head.append_text(cell(f", {finding.found}")), _advice(finding))
+        else:
+            console.print(_table(findings))
         console.print("nfxlat can run here" if ok else "nfxlat CANNOT run here: see the fatal findings", markup=False)
     return 0 if ok else 1
 
 
 def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
-    return console
+    return screen.console()
 
 
 def _table(findings: list[Diagnosis]) -> Table:
@@ -79,11 +83,16 @@ def _table(findings: list[Diagnosis]) -> Table:
     for heading in ("check", "state", "found", "meaning, and what to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        advice = Text(finding.meaning)
-        if finding.remedy:
-            advice.append("; " if finding.meaning else "").append(finding.remedy, style="bold")
-        table.add_row(finding.what, Text(finding.state, STYLE[finding.state]), Text(finding.found), advice)
+        state = Text(finding.state, STYLE[finding.state])
+        table.add_row(cell(finding.what), state, cell(finding.found), _advice(finding))
     return table
+
+
+def _advice(finding: Diagnosis) -> Text:
+    advice = cell(finding.meaning)
+    if finding.remedy:
+        advice.append("; " if finding.meaning else "").append(printable(finding.remedy), style="bold")
+    return advice
 
 
 def _tune(arguments: argparse.Namespace) -> int:
@@ -92,7 +101,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     def report(line: str) -> None:
         changed.append(line)
         if not arguments.json:
-            print(line)
+            say(line)
 
     if arguments.apply or arguments.undo:
         capabilities.require("CAP_NET_ADMIN", what="--apply" if arguments.apply else "--undo")
@@ -117,5 +126,5 @@ def _settings(interfaces: list[offload.Interface]) -> Table:
     for interface in interfaces:
         for key, value in interface.wanted.items():
             style = "yellow" if key in interface.changes else "green"
-            table.add_row(interface.name, key, Text(interface.settings[key], style), value)
+            table.add_row(cell(interface.name), key, cell(interface.settings[key], style), value)
     return table

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from nfxlat import config
+from nfxlat.cli.screen import say
 from nfxlat.config.keys import KEYS
 from nfxlat.host import capabilities, registry
 from nfxlat.service import domains
@@ -50,15 +51,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add(arguments: argparse.Namespace) -> int:
     domain = config.from_words(arguments.name, arguments.words)
     capabilities.require("CAP_NET_ADMIN", "CAP_SYS_ADMIN", what="nfxlat domain add")
-    domains.add(domain, arguments.model, print)
-    print(f"domain {domain.name} added; start its translator with nfxlat run --domain {domain.name}")
+    domains.add(domain, arguments.model, say)
+    say(f"domain {domain.name} added; start its translator with nfxlat run --domain {domain.name}")
     return 0
 
 
 def _delete(arguments: argparse.Namespace) -> int:
     capabilities.require("CAP_NET_ADMIN", "CAP_SYS_ADMIN", what="nfxlat domain del")
-    domains.delete(arguments.name, print)
-    print(f"domain {arguments.name} deleted")
+    domains.delete(arguments.name, say)
+    say(f"domain {arguments.name} deleted")
     return 0
 
 
@@ -68,7 +69,7 @@ def _show(arguments: argparse.Namespace) -> int:
         print(json.dumps(found))
     else:
         for one in found:
-            print("\n".join(_lines(one)))
+            say(*_lines(one))
         if not found:
             print("no domains were added here; add one with nfxlat domain add NAME prefix6 PREFIX", file=sys.stderr)
     return 0

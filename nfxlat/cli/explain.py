@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
+from nfxlat.cli.screen import say
 from nfxlat.errors import OperatorError
 from nfxlat.offline import link
 from nfxlat.offline.capture import STDIN, opened
@@ -51,14 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
     address = _address(arguments.what)
     if address is not None:
         told = explain(translator.addresses, address, error_hop_limit=arguments.icmp_source)
-        print(json.dumps(told.as_json()) if arguments.json else "\n".join(_address_lines(told)))
+        say(*([json.dumps(told.as_json())] if arguments.json else _address_lines(told)))
         return 0
     for judgement in _judgements(translator, arguments.what, arguments.hops):
         explained = _explained(translator, judgement)
         if arguments.json:
             print(json.dumps(explained.as_json(judgement.number)))
         else:
-            print("\n".join(explained.lines(judgement.number)), end="\n\n")
+            say(*explained.lines(judgement.number), "")
     return 0
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from nfxlat import config, files
-from nfxlat.errors import OperatorError
+from nfxlat.cli.screen import say
+from nfxlat.errors import OperatorError, printable
 from nfxlat.host import capabilities
 from nfxlat.host.facts import facts
 from nfxlat.judgement import Severity
@@ -80,7 +81,12 @@ def _compile(arguments: argparse.Namespace) -> int:
     queues, owner = _queues(arguments, found), ruleset.owner_of(str(arguments.file))
     _sound(found)
     notes = plan_notes(plans(found, queues_of(found, queues), facts).values())
-    print(compile_rules(found, explain=arguments.explain, queues=queues, owner=owner, notes=notes).text, end="")
+    text = compile_rules(found, explain=arguments.explain, queues=queues, owner=owner, notes=notes).text
+    if sys.stdout.isatty():  # else it is for nft, to the character
+        for line in text.splitlines():
+            print("\t".join(map(printable, line.split("\t"))))
+    else:
+        print(text, end="")
     return 0
 
 
@@ -93,13 +99,13 @@ def _check(arguments: argparse.Namespace) -> int:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings]))
     else:
         for finding in findings:
-            print("\n".join(finding.lines()))
+            say(*finding.lines())
         if any(finding.severity is Severity.ERROR for finding in findings):
             name = "netdev" if any("postrouting" in statement.hooks for statement in found.statements) else "router"
             print(f"{RULES / 'xlat' / name}.nft is an example that works")
         numbers = {severity: sum(finding.severity is severity for finding in findings) for severity in Severity}
         counts = [f"{number} {severity}{'' if number == 1 else 's'}" for severity, number in numbers.items()]
-        print(f"{arguments.file}: {', '.join(counts)}")
+        say(f"{arguments.file}: {', '.join(counts)}")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
@@ -107,7 +113,7 @@ def _sound(found: Program) -> None:
     """Refuse what check calls an error. Raises OperatorError for the first one, the others go to stderr."""
     errors = [finding for finding in check(found) if finding.severity is Severity.ERROR]
     for finding in errors[1:]:
-        print("\n".join(finding.lines()), file=sys.stderr)
+        print("\n".join(map(printable, finding.lines())), file=sys.stderr)
     if errors:
         raise OperatorError(f"{errors[0].what}: {errors[0].effect}", where=errors[0].where, hint=errors[0].instead)
 
@@ -121,13 +127,13 @@ def _load(arguments: argparse.Namespace) -> int:
     compiled = compile_rules(found, native=ruleset.native(), queues=first, owner=owner)
     how = ruleset.install(compiled, str(arguments.file))
     if how == "elements":
-        print(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} updated")
+        say(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} updated")
         return 0
     for family, name in ruleset.loaded_from(compiled.owner):
-        print(f"table {family} {name} loaded")
+        say(f"table {family} {name} loaded")
     for name, queues in queues_of(found, first).items():
         run = f"nfxlat run --config {arguments.config or 'FILE'} --domain {name} {run_options(queues)}"
-        print(f"domain {name}: queues {queues.first} to {queues.last} ({how}); {run}")
+        say(f"domain {name}: queues {queues.first} to {queues.last} ({how}); {run}")
     return 0
 
 
@@ -135,7 +141,7 @@ def _unload(arguments: argparse.Namespace) -> int:
     capabilities.require("CAP_NET_ADMIN", what="nfxlat rules unload")
     gone = ruleset.remove(ruleset.owner_of(str(arguments.file)))
     for family, name in gone:
-        print(f"table {family} {name} removed")
+        say(f"table {family} {name} removed")
     if not gone:
-        print(f"nothing is loaded from {arguments.file}", file=sys.stderr)
+        print(printable(f"nothing is loaded from {arguments.file}"), file=sys.stderr)
     return 0

@@ -4,11 +4,13 @@ import argparse
 import fcntl
 import math
 import os
+import sys
 import traceback
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
+from nfxlat.cli import exit_status
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.queues import DEFAULT_QUEUE, checked
@@ -77,8 +79,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command. Exit status 2: what the operator has to mend; 1: a bug, after which the unit starts it again."""
+    """The command. Exit status 2: what the operator has to mend. 75: what the host lacks now; 1: a bug. After these the
+    unit starts it again."""
     with closing(Log(2)) as log, closing(Log(1)) as out:
+        sys.unraisablehook = lambda what: None  # destructors of what an ended run leaves; its fence has told of others
         # only the service has the options: a reload frees the domain
         return _run(Service(_options(arguments), log, lost_lines=lambda: log.lost), log, out)
 
@@ -88,8 +92,11 @@ def _run(service: Service, log: Log, out: Log) -> int:
         result = service.run()
     except OperatorError as error:
         log(f"nfxlat: {error}")
-        return 2
-    except Exception:
+        return exit_status.of(error)
+    except Exception as error:
+        if exit_status.of(error) == exit_status.LACKING:
+            log(f"nfxlat: {exit_status.lack(error)}")
+            return exit_status.LACKING
         log(traceback.format_exc())
         return 1
     for line in summary_lines(result):

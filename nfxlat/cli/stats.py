@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from nfxlat.cli import screen
 from nfxlat.cli.run import summary_lines
+from nfxlat.cli.screen import cell, lively, say
 from nfxlat.errors import OperatorError
 from nfxlat.service.status import Running, ask, running
 
@@ -60,7 +61,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps({"pid": one.pid, **result}))
         else:
-            print("\n".join(summary_lines(result)))
+            say(*summary_lines(result))
     return 0
 
 
@@ -68,16 +69,27 @@ def _top(arguments: argparse.Namespace) -> int:
     if not SHORTEST <= arguments.interval <= LONGEST or arguments.count < 0:
         hint = f"an interval from {SHORTEST:g} to {LONGEST:g} s, a count from 0"
         raise OperatorError("invalid value", where="--interval, --count", hint=hint)
-    console = Console()
-    before = _look(arguments)
-    with Live(_table(before, before), console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        number = 0
-        while not arguments.count or number < arguments.count:
-            time.sleep(arguments.interval)
-            now = _look(arguments)
-            live.update(_table(before, now), refresh=True)
-            before, number = now, number + 1
+    console = screen.console()
+    if not lively(console):  # one table behind the other
+        for table in _tables(arguments):
+            console.print(table)
+            console.file.flush()
+        return 0
+    now = _look(arguments)
+    with Live(_table(now, now), console=console, auto_refresh=False, screen=True) as live:
+        for table in _tables(arguments):
+            live.update(table, refresh=True)
     return 0
+
+
+def _tables(arguments: argparse.Namespace) -> Iterator[Table]:
+    """One for each update."""
+    before, number = _look(arguments), 0
+    while not arguments.count or number < arguments.count:
+        time.sleep(arguments.interval)
+        now = _look(arguments)
+        yield _table(before, now)
+        before, number = now, number + 1
 
 
 Looks = dict[Running, tuple[float, dict[str, Any]]]
@@ -90,14 +102,14 @@ def _look(arguments: argparse.Namespace) -> Looks:
 def _table(before: Looks, now: Looks) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("domain", "what"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("per second", "total"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for one, (when, result) in now.items():
         then, former = before.get(one, (when, result))
         for index, (what, number, past) in enumerate(_rows(result, former)):
             rate = (number - past) / (when - then) if when > then else 0.0
-            table.add_row("" if index else one.domain, what, f"{rate:,.0f}", f"{number:,}")
+            table.add_row(cell("" if index else one.domain), cell(what), f"{rate:,.0f}", f"{number:,}")
     return table
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, BinaryIO, Final
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nfxlat.cli import screen
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
+from nfxlat.cli.screen import cell, is_narrow, lively, say, stack
+from nfxlat.errors import printable
 from nfxlat.offline.capture import Writer, opened
 from nfxlat.offline.record import Record
 from nfxlat.offline.summary import brief
@@ -61,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 lines.put(judgement.as_json())
             elif arguments.verbose:
-                print(_line(judgement))
+                say(*_line(judgement).split("\n"))
             if writer:
                 writer.begin(capture)
                 for frame in judgement.frames():
@@ -72,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print_counts(counts)
     if counts.cut_off:
         what = f"{counts.cut_off} of {counts.packets} packets were not captured whole; capture with tcpdump -s 0"
-        print(f"nfxlat: {arguments.input}: {what}", file=sys.stderr)
+        print(printable(f"nfxlat: {arguments.input}: {what}"), file=sys.stderr)
     return 0
 
 
@@ -103,8 +105,8 @@ def _line(judgement: Judgement) -> str:
 
 def _watched(records: Iterable[Record], file: BinaryIO) -> Iterator[Record]:
     """`records`, with a bar on stderr where that is a terminal and the file is large."""
-    console = Console(stderr=True)
-    size = os.fstat(file.fileno()).st_size if console.is_terminal and file.seekable() else 0
+    console = screen.console(stderr=True)
+    size = os.fstat(file.fileno()).st_size if lively(console) and file.seekable() else 0
     if size < _PROGRESS_FROM:
         yield from records
         return
@@ -118,9 +120,16 @@ def _watched(records: Iterable[Record], file: BinaryIO) -> Iterator[Record]:
 
 
 def _print_counts(counts: Counts) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen.console(soft_wrap=True)
     if not console.is_terminal:
         console.width = 160
+    if is_narrow(console):
+        for direction, action, reason, number in counts.rows():
+            head = f"{number:>5} {direction or '-'} {action.value}"
+            head += "" if reason.label == action.value else f": {reason.label}"
+            stack(console, cell(head), cell(f"{reason.sentence} ({reason.rfc})"))
+        console.print(f"{counts.packets} packets in, {counts.results} out")
+        return
     table = Table("packets", "direction", "action", "reason", "meaning", "clause", title_justify="left")
     table.columns[0].justify = "right"
     for direction, action, reason, number in counts.rows():

@@ -92,15 +92,13 @@ class State:
                 raise OperatorError(
                     os.strerror(error.errno or 0), where=str(self.path), hint="--setup needs root"
                 ) from None
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except OSError:
+            if not _locked(descriptor, wait):
                 os.close(descriptor)
                 raise OperatorError(
                     "another nfxlat --setup is running for this domain",
                     where=f"domain.{name}",
                     hint=f"stop it, or run without --setup (lock: {self.path})",
-                ) from None
+                )
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(descriptor).st_ino == self.path.stat().st_ino:
                     return descriptor
@@ -152,3 +150,12 @@ class State:
             with contextlib.suppress(OSError):
                 RUN.rmdir()
         os.close(self._descriptor)
+
+
+def _locked(descriptor: int, wait: bool) -> bool:
+    """Whether the file is ours now."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from nfxlat.service.inherited import hold_only
+from nfxlat.service.supervisor import ended_within
 
 Work = Callable[[socket.socket], None]  # says what it finds, a message at a time (SOCK_SEQPACKET)
 
@@ -61,13 +62,8 @@ class Aside:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
         self.socket.close()
-        with contextlib.suppress(OSError):
-            ended = os.pidfd_open(self._pid)
-            poll = select.poll()
-            poll.register(ended, select.POLLIN)
-            poll.poll(1000)
-            os.close(ended)
-            os.waitpid(self._pid, os.WNOHANG)
+        with contextlib.suppress(ChildProcessError):
+            ended_within(self._pid, 1.0)
         self._pid = 0
 
     @staticmethod

@@ -40,7 +40,7 @@ class Log:
             octets = printable(line).encode(errors="backslashreplace")[: LONGEST - 1] + b"\n"
             try:
                 written = self._write(octets)
-            except OSError:
+            except (OSError, ValueError):  # ValueError: it has been closed
                 written = 0
             self.lost += written != len(octets)
 

@@ -288,10 +288,7 @@ class Supervisor:
         """Wait for a worker that was told to stop, at most so long."""
         if child.pid:
             try:
-                ended = os.pidfd_open(child.pid)
-                _readable(ended, seconds)
-                os.close(ended)
-                if os.waitpid(child.pid, os.WNOHANG) == (0, 0):
+                if not ended_within(child.pid, seconds):
                     if seconds:
                         self._report(f"worker {child.number} (pid {child.pid}) did not stop; killing it")
                     os.kill(child.pid, signal.SIGKILL)
@@ -306,6 +303,20 @@ def _readable(what: HasDescriptor | int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(what, select.POLLIN)
     return bool(poll.poll(max(0.0, seconds) * 1000))
+
+
+def ended_within(pid: int, seconds: float) -> bool:
+    """Wait for a child of ours, at most so long; whether it has ended, and is no more. Raises ChildProcessError."""
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(OSError):  # no descriptor is left
+        ended = os.pidfd_open(pid)
+        _readable(ended, seconds)
+        os.close(ended)
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _cause(status: int) -> str:

@@ -57,6 +57,23 @@ def test_a_missing_capability(shared_bare_lab: Lab, source: str, arguments: tupl
     assert "CAP_NET_ADMIN" in refused(shared_bare_lab, *without, *RUN, *SIIT0, "--source", source, *arguments)
 
 
+@pytest.mark.parametrize("limit", [8, 12, 16, 20])
+def test_a_start_without_descriptors_is_one_line_and_is_tried_again(bare_lab: Lab, limit: int) -> None:
+    """Whether so many are enough is not judged: those that are not end it with 75, which the unit starts again."""
+    lab = bare_lab
+    before = lab.translator.ip("-o link"), lab.translator.run(["nft", "list", "ruleset"]).stdout
+    limited = ["timeout", "-s", "TERM", "4", "prlimit", f"--nofile={limit}:{limit}"]
+    result = lab.translator.run([*limited, *RUN, *SIIT0, "--setup"], timeout=60, check=False)
+    assert "Traceback" not in result.stderr
+    assert result.returncode in (75, 124), result.stderr
+    if result.returncode == 75:
+        assert result.stderr.splitlines()[-1].startswith("nfxlat: ")
+        assert "Too many open files" in result.stderr
+    with TranslatorProcess(lab.translator, lab.directory) as process:  # takes over what could not be taken back
+        process.stop()
+    assert (lab.translator.ip("-o link"), lab.translator.run(["nft", "list", "ruleset"]).stdout) == before
+
+
 def test_a_missing_raw_capability(shared_bare_lab: Lab) -> None:
     without = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", "--"]
     assert "CAP_NET_RAW" in refused(shared_bare_lab, *without, *RUN, *SIIT0, "--inject", "ip")

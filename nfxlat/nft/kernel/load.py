@@ -5,6 +5,7 @@ The bindings act in the network namespace of the calling thread.
 
 import os
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from nfxlat.errors import OperatorError
 from nfxlat.nft.kernel import includes
 from nfxlat.nft.kernel.includes import MEMORY_FILE
+from nfxlat.wire.netlink import NETLINK_NETFILTER
 
 TOO_LONG = "Message too long"  # EMSGSIZE, as libnftables tells it
 TOO_LARGE = "in a user namespace a transaction fits into net.core.wmem_default: raise that and wmem_max on the host"
@@ -27,6 +29,10 @@ def _bindings() -> Any:
             where="nft",
             hint="install python3-nftables, and create the virtual environment with --system-site-packages",
         ) from None
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER).close()
+    except OSError as error:  # libnftables would end the process (mnl.c, nft_mnl_socket_open)
+        raise OperatorError(os.strerror(error.errno or 0), where="nft") from None
     return nftables.Nftables()
 
 
