@@ -99,7 +99,7 @@ def main() -> None:
 
     refused: Counter[Reason] = Counter()
 
-    def refuse(reason: Reason) -> None:
+    def refuse(reason: Reason, what: int) -> None:
         refused[reason] += 1
 
     stopped, stopper = os.pipe()

@@ -51,7 +51,7 @@ def udp_send(talk: Talk, stream: dict[str, Any], rate: float, seconds: float) ->
     frames = list(what.frames(what.pairs or max(RING, what.flows)))
     refused = 0
 
-    def refuse(code: int) -> None:
+    def refuse(code: int, address: int) -> None:
         nonlocal refused
         refused += 1
 

@@ -68,7 +68,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--no-fast-path", action="store_true", help="translate every packet in the core: slower")
     parser.add_argument(
-        "--icmp-rate", type=float, default=1000.0, metavar="N", help="ICMP errors sent per second (default: 1000)"
+        "--icmp-rate",
+        type=float,
+        default=1000.0,
+        metavar="N",
+        help="ICMP errors that a worker sends per second, and as many Packet Too Big (default: 1000)",
     )
     parser.add_argument(
         "--icmp-burst", type=int, default=50, metavar="N", help="ICMP errors sent in one burst (default: 50)"

@@ -153,7 +153,7 @@ _DECLARED: Final = (
         "address4",
         kinds.ADDRESS4,
         "The IPv4 source address of ICMP errors that the translator itself sends. If it is left out, nfxlat run "
-        "uses an address of this node; offline, or if the node has none, it is 192.0.0.8.",
+        "uses the address that the route to the receiver gives; offline, or if the node has none, it is 192.0.0.8.",
         "192.0.2.1",
         "RFC 6791 4, RFC 7600 4.8",
     ),
@@ -162,7 +162,8 @@ _DECLARED: Final = (
         "address6",
         kinds.ADDRESS6,
         "The IPv6 source address of ICMPv6 errors that the translator itself sends. If it is left out, nfxlat run "
-        "uses an address of this node; offline, or if the node has none, it is 192.0.0.8 inside prefix6.",
+        "uses the address that the route to the receiver gives, none that is deprecated; offline, or if the node has "
+        "none, it is 192.0.0.8 inside prefix6.",
         "2001:db8::1",
         "RFC 4443 2.2",
     ),

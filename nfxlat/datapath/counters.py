@@ -2,6 +2,9 @@
 
 One row a direction, one column a `Reason`; behind them totals by name. Every cell is an unsigned 64-bit number that has
 one writer (a worker has its own block), so no lock is needed.
+
+What left is counted, not what an injector then refused: a batch is counted when it is staged, and what was refused is
+taken back at its end.
 """
 
 import mmap
@@ -31,12 +34,12 @@ class Total(IntEnum):
 
     BATCHES = 0
     PACKETS = 1  # taken from the queues; a superframe counts once
-    FAST = 2  # of these, translated by the fast path
+    FAST = 2  # of these, taken by the fast path
     SUPERFRAMES = 3
     TCP_PAYLOAD = 4
     SUPERFRAME_PAYLOAD = 5
-    ERRORS_SENT = 6  # ICMP errors made here
-    INJECTED = 7
+    ERRORS_SENT = 6  # ICMP errors made here that left
+    INJECTED = 7  # packets that left
 
     @property
     def label(self) -> str:
@@ -45,6 +48,10 @@ class Total(IntEnum):
 
 _ROWS = len(Direction)
 _SIZE = _ROWS * len(REASONS) + len(Total)
+
+
+PART, ERROR = -1, -2
+"""What a staged packet is, if not counted in a cell: a further part of one that is, or an ICMP error made here."""
 
 
 def cell(reason: Reason, direction: Direction) -> int:
@@ -60,14 +67,26 @@ class Counters:
         cells = memoryview(self._map).cast("Q")
         self.reasons = cells[: _ROWS * len(REASONS)]
         self.totals = cells[_ROWS * len(REASONS) :]
+        self._refused: list[tuple[Reason, int]] = []
 
     def count(self, reason: Reason, direction: Direction, packets: int = 1) -> None:
         """`packets` more for the reason."""
         self.reasons[cell(reason, direction)] += packets
 
-    def count_other(self, reason: Reason) -> None:
-        """One more, where the direction is not known any more."""
-        self.count(reason, Direction.UNKNOWN)
+    def refused(self, why: Reason, what: int) -> None:
+        """An injector has refused a packet of this batch. At its end that is counted as `what`: a cell, PART, ERROR."""
+        self._refused.append((why, what))
+
+    def settle(self) -> None:
+        """At the end of a batch: take back what was refused, and count it by the reason why."""
+        for why, what in self._refused:
+            self.totals[Total.ERRORS_SENT if what == ERROR else Total.INJECTED] -= 1
+            direction = Direction.UNKNOWN
+            if what >= 0:
+                self.reasons[what] -= 1
+                direction = Direction(what // len(REASONS))
+            self.count(why, direction)
+        self._refused.clear()
 
 
 def summary(blocks: list[Counters]) -> dict[str, dict[str, int] | dict[str, dict[str, int]]]:

@@ -44,16 +44,17 @@ class Taken:
         "destinations",
         "messages",
         "packets4",
+        "parts",
         "payload",
         "superframe_payload",
         "superframes",
-        "tails",
     )
 
     def __init__(self) -> None:
         self.messages: list[int] = []  # for each packet the address of its frame, and the length of both
         self.destinations: list[bytes] = []
         self.accepted: list[int] = []  # indices of records that are not to be dropped
+        self.parts: list[int] = []  # addresses of superframes less their last segment, a message of its own
         self.clear()
 
     def clear(self) -> None:
@@ -61,7 +62,7 @@ class Taken:
         self.packets4 = 0  # that came as IPv4
         self.payload = self.superframe_payload = 0  # octets behind TCP headers
         self.superframes = 0
-        self.tails = 0  # last segments of superframes that are messages of their own
+        self.parts.clear()
 
 
 class FastPath:
@@ -69,7 +70,7 @@ class FastPath:
 
     `device`: it injects through the domain device; `guard`: an interface (index) from which nothing is taken; `local`:
     this node's addresses (packed); `mtu_of`: the ip injector's route MTU; `narrow`: IPv4 path MTUs below 1260 that are
-    known; `generation`: pairs of addresses that are remembered for certain.
+    known, by the addresses of the packets (8 octets); `generation`: pairs of addresses that are remembered for certain.
     """
 
     def __init__(
@@ -249,7 +250,7 @@ class FastPath:
                 ttl -= 1
             segment = size
             if info & SKB_GSO:
-                limit = self._narrow.get(destination, 0xFFFF) - 20
+                limit = self._narrow.get(addresses, 0xFFFF) - 20
                 cut = self._cuts.find(4, protocol, offset_flags, limit, priority, kind, size)
                 if cut is None:
                     break
@@ -258,7 +259,7 @@ class FastPath:
                     tos = word >> 20 & 0xFF if traffic_class is None else traffic_class
                     messages += (base + at - header, size - tail + header)
                     taken.destinations.append(destination)
-                    taken.tails += 1
+                    taken.parts.append(base + at - header)
                     sizes, fields = (size - tail, tail), (tos, ttl, protocol)
                     field -= at
                     at, size = self._tails.part(buffer, at, start + length, sizes, fields, frame, flow)
@@ -267,7 +268,7 @@ class FastPath:
                 taken.superframes += 1
                 taken.superframe_payload += payload
             elif (self._mtu_of is not None and total > self._mtu_of(destination)) or (
-                self._narrow and total > self._narrow.get(destination, total)
+                self._narrow and total > self._narrow.get(addresses, total)
             ):
                 break
             elif info & SKB_CSUMNOTREADY:

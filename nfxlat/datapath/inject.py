@@ -6,15 +6,19 @@ device  through the far end of the domain device, so that packets come in on it 
 ip      through raw IP sockets, as a host sends: output hooks, no forwarding (net/ipv4/raw.c, net/ipv6/raw.c).
 
 Both stage packets and send them in one system call. What the fast path has made stays in the source's buffer; other
-packets go through an arena. Each injector tells its frame: the octets that it wants in front of an IP packet.
+packets go through an arena. Each injector tells its frame: the octets that it wants in front of an IP packet. What is
+refused is told with what it was counted as (nfxlat.datapath.counters).
 """
 
+import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Protocol
 
+from nfxlat.datapath.counters import PART, Direction, cell
 from nfxlat.datapath.frame import BARE, Frame, ethernet
 from nfxlat.datapath.mmsg import SendBatch, address_of
 from nfxlat.outcome import Reason
@@ -26,7 +30,11 @@ _CAPACITY = 256
 _ARENA = 1 << 20
 _SEND_BUFFER = 64 << 20
 
-Failed = Callable[[Reason], None]
+Failed = Callable[[Reason, int], None]
+"""Why a packet was refused, and what it is counted as: a cell of the counters, PART or ERROR."""
+
+BY_FAST_PATH = {4: cell(Reason.TRANSLATED, Direction.V6TO4), 6: cell(Reason.TRANSLATED, Direction.V4TO6)}
+"""What results of the fast path are counted as, by their version."""
 
 
 def reason_of(code: int) -> Reason:
@@ -45,11 +53,12 @@ class Injector(Protocol):
     def frame(self) -> Frame:
         """What goes in front of each packet."""
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
-        """Stage what the fast path has made (fastpath.Taken); it must stay as it is until `flush`."""
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
+        """Stage what the fast path has made (fastpath.Taken); it must stay as it is until `flush`. `parts`: addresses
+        of those that are not counted for themselves."""
 
-    def put_packet(self, packet: bytes) -> None:
-        """Stage a copy of a whole IP packet."""
+    def put_packet(self, packet: bytes, what: int) -> None:
+        """Stage a copy of a whole IP packet; `what` it is counted as."""
 
     def flush(self) -> None: ...
 
@@ -63,17 +72,28 @@ class _Arena:
         self.buffer = bytearray(_ARENA)
         self.base = address_of(self.buffer)
         self.used = 0
+        self.whats: dict[int, int] = {}  # what the packets that wait are counted as, by address
 
     def fits(self, length: int) -> bool:
         return self.used + length <= _ARENA
 
-    def add(self, *parts: bytes) -> int:
-        """Copy the parts behind one another; the address of the first."""
+    def note(self, parts: Iterable[int]) -> None:
+        """Of packets elsewhere: those at these addresses are counted as PART."""
+        self.whats.update(dict.fromkeys(parts, PART))
+
+    def clear(self) -> None:
+        """All has been sent."""
+        self.used = 0
+        self.whats.clear()
+
+    def add(self, what: int, *parts: bytes) -> int:
+        """Copy the parts behind one another; the address of the first. The packet is counted as `what`."""
         start = at = self.used
         for part in parts:
             self.buffer[at : at + len(part)] = part
             at += len(part)
         self.used = at + 7 & ~7
+        self.whats[self.base + start] = what
         return self.base + start
 
 
@@ -84,7 +104,8 @@ class DeviceInjector:
         self._socket = packet_socket
         self.frame = ethernet(near_mac, far_mac)
         self._whole = {version: self.frame.whole(version) for version in (4, 6)}
-        self._batch = SendBatch(packet_socket.fileno(), _CAPACITY, lambda code: failed(reason_of(code)))
+        self._failed = failed
+        self._batch = SendBatch(packet_socket.fileno(), _CAPACITY, self._refused)
         self._arena = _Arena()
 
     @staticmethod
@@ -96,19 +117,27 @@ class DeviceInjector:
         packet_socket.bind((interface, 0))
         return packet_socket
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
+        if parts:
+            self._arena.note(parts)
         self._batch.put_all(messages)
 
-    def put_packet(self, packet: bytes) -> None:
+    def put_packet(self, packet: bytes, what: int) -> None:
         frame = self._whole[packet[0] >> 4]
         length = len(frame) + len(packet)
         if not self._arena.fits(length):
             self.flush()
-        self._batch.put(self._arena.add(frame, packet), length)
+        self._batch.put(self._arena.add(what, frame, packet), length)
 
     def flush(self) -> None:
         self._batch.flush()
-        self._arena.used = 0
+        self._arena.clear()
+
+    def _refused(self, code: int, address: int) -> None:
+        what = self._arena.whats.get(address)
+        if what is None:
+            what = BY_FAST_PATH[ctypes.string_at(address + self.frame.size, 1)[0] >> 4]
+        self._failed(reason_of(code), what)
 
     def descriptors(self) -> tuple[int, ...]:
         """All that it has open."""
@@ -134,16 +163,14 @@ class IpInjector:
             if mark:
                 raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
 
-        def report(code: int) -> None:
-            failed(reason_of(code))
-
-        self._batch4 = SendBatch(self._socket4.fileno(), _CAPACITY, report, name_size=16)
-        self._batch6 = SendBatch(self._socket6.fileno(), _CAPACITY, report, name_size=28)
+        self._failed = failed
+        self._batch4 = SendBatch(self._socket4.fileno(), _CAPACITY, partial(self._refused, 4), name_size=16)
+        self._batch6 = SendBatch(self._socket6.fileno(), _CAPACITY, partial(self._refused, 6), name_size=28)
         self._arena = _Arena()
         self._name4 = struct.pack("=H", socket.AF_INET) + bytes(2)
         self._name6 = struct.pack("=H", socket.AF_INET6) + bytes(6)
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
         for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
             self._put(address, length, destination)
 
@@ -153,16 +180,19 @@ class IpInjector:
         else:
             self._batch6.put_to(address, length, self._name6 + destination + bytes(4))
 
-    def put_packet(self, packet: bytes) -> None:
+    def put_packet(self, packet: bytes, what: int) -> None:
         if not self._arena.fits(len(packet)):
             self.flush()
         destination = packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]
-        self._put(self._arena.add(packet), len(packet), destination)
+        self._put(self._arena.add(what, packet), len(packet), destination)
 
     def flush(self) -> None:
         self._batch4.flush()
         self._batch6.flush()
-        self._arena.used = 0
+        self._arena.clear()
+
+    def _refused(self, version: int, code: int, address: int) -> None:
+        self._failed(reason_of(code), self._arena.whats.get(address, BY_FAST_PATH[version]))
 
     def descriptors(self) -> tuple[int, ...]:
         """All that it has open."""

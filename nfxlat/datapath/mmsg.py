@@ -39,6 +39,7 @@ class _Mmsghdr(ctypes.Structure):
 
 
 _pack_iovec = struct.Struct("@PN").pack_into
+_iovec_base = struct.Struct("@P").unpack_from
 _IOVEC_SIZE = ctypes.sizeof(_Iovec)
 _MMSGHDR_SIZE = ctypes.sizeof(_Mmsghdr)
 
@@ -102,12 +103,12 @@ class ReceiveBatch:
 
 
 class SendBatch:
-    """Messages staged for one descriptor and sent together; `failed(errno)` hears of each that was refused.
+    """Messages staged for one descriptor and sent together; `failed(errno, address)` hears of each that was refused.
 
     With `name_size`, each has a destination: a sockaddr of so many octets.
     """
 
-    def __init__(self, descriptor: int, capacity: int, failed: Callable[[int], None], name_size: int = 0) -> None:
+    def __init__(self, descriptor: int, capacity: int, failed: Callable[[int, int], None], name_size: int = 0) -> None:
         self._descriptor, self._full, self._failed = descriptor, 2 * capacity, failed
         self._name_size = name_size
         self._headers = _Headers(capacity, name_size)
@@ -164,5 +165,5 @@ class SendBatch:
             if sent > 0:
                 done += sent
             elif (code := ctypes.get_errno()) != errno.EINTR:
-                self._failed(code)
+                self._failed(code, _iovec_base(self._iovecs, _IOVEC_SIZE * done)[0])
                 done += 1

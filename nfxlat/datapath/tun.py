@@ -17,10 +17,11 @@ Rules
 import contextlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from nfxlat.datapath.counters import PART
 from nfxlat.datapath.frame import TUN
-from nfxlat.datapath.inject import Failed, reason_of
+from nfxlat.datapath.inject import BY_FAST_PATH, Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.superframe import finish_checksum
@@ -111,21 +112,22 @@ class TunInjector:
         self._view = memoryview(source.buffer)
         self._failed = failed
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
         """Write at once: there is no writing of several."""
         for address, length in zip(messages[::2], messages[1::2], strict=True):
             begin = address - self._base
             try:
                 os.write(self._descriptor, self._view[begin : begin + length])
             except OSError as error:
-                self._failed(reason_of(error.errno or 0))
+                what = PART if address in parts else BY_FAST_PATH[self._view[begin + self.frame.size] >> 4]
+                self._failed(reason_of(error.errno or 0), what)
 
-    def put_packet(self, packet: bytes) -> None:
+    def put_packet(self, packet: bytes, what: int) -> None:
         """Write a whole IP packet, its checksums complete."""
         try:
             os.write(self._descriptor, vnet.NOTHING + packet)
         except OSError as error:
-            self._failed(reason_of(error.errno or 0))
+            self._failed(reason_of(error.errno or 0), what)
 
     def flush(self) -> None:
         """Nothing is held back."""

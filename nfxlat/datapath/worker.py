@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from nfxlat.datapath.busypoll import BusyPoll
-from nfxlat.datapath.counters import Counters, Direction, Total, cell
+from nfxlat.datapath.counters import ERROR, PART, Counters, Direction, Total, cell
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.inject import Injector, local_source
-from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.pathmtu import PathMtus, narrowed
+from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, Kind, Record, Source
 from nfxlat.datapath.superframe import (
@@ -58,7 +58,8 @@ class Injectors:
 
 
 class Worker:
-    """One process's share. `device_index`: the domain device, 0 if there is none; `routes`: for the ip injector;
+    """One process's share. `device_index`: the domain device, 0 if there is none; `routes`: None, nothing is known of
+    them;
 
     `learnt` hears of each path MTU that is learnt, `event` of what RFC 7915 wants the operator to be told; `busy_poll`:
     nanoseconds to look again before sleeping.
@@ -72,10 +73,10 @@ class Worker:
         counters: Counters,
         *,
         fast: FastPath | None,
-        errors: TokenBucket,
+        errors: ErrorLimits,
         paths: PathMtus,
         routes: RouteCache | None = None,
-        learnt: Callable[[bytes, int], None] = lambda destination, mtu: None,
+        learnt: Callable[[bytes, int], None] = lambda pair, mtu: None,
         event: Callable[[str], None] = lambda line: None,
         device_index: int = 0,
         local: Collection[bytes] = frozenset(),
@@ -150,7 +151,7 @@ class Worker:
             if fast is not None:
                 index = fast.run(buffer, base, records, index, taken)
                 if messages:
-                    main.put_all(messages, destinations)
+                    main.put_all(messages, destinations, taken.parts)
                     fast_packets += len(destinations)
                     messages.clear()
                     destinations.clear()
@@ -168,7 +169,7 @@ class Worker:
         totals[_PACKETS] += count - len(again)
         if fast_packets:
             totals[_INJECTED] += fast_packets
-            fast_packets -= taken.tails
+            fast_packets -= len(taken.parts)
             counts[_TRANSLATED4] += taken.packets4
             counts[_TRANSLATED6] += fast_packets - taken.packets4
             totals[_FAST] += fast_packets
@@ -187,6 +188,7 @@ class Worker:
             accepted.clear()
         else:  # nothing waits for a DROP, but the receiver for the packet
             source.conclude(accepted, again)
+        self._counters.settle()
         return count
 
     def _slow(self, buffer: bytearray, record: Record, plain: int | None) -> int:
@@ -234,7 +236,7 @@ class Worker:
             if outcome.action is Action.TRANSLATED:
                 if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
                     self._learnt(*news)
-                self._stage(outcome.packets)
+                self._stage(outcome.packets, cell(outcome.reason, direction))
                 if kind.hook == POSTROUTING:
                     verdict = ACCEPT
             elif outcome.action is Action.PASSED:
@@ -275,7 +277,7 @@ class Worker:
             return dropped(Reason.MARTIAN_SOURCE)
         result = outcome.packets[0]
         destination = _destination(result)
-        again, mtu = hops, _BY_THE_KERNEL
+        again, mtu, back = hops, _BY_THE_KERNEL, None
         if device:
             local = destination in self._local or local_source(result, self._local)
             again = hops_of(kind.hook, kind.indev, device=True, result_is_local=local)
@@ -283,27 +285,30 @@ class Worker:
             route = self._routes.route(destination)
             if isinstance(route, Reason):
                 return self._translator.unreachable(packet, route)
-            mtu = route
-        narrow = self._paths.mtus.get(destination)
-        if again == hops and len(max(outcome.packets, key=len)) <= min(mtu, narrow or mtu):
+            mtu = route.mtu
+        narrow = self._paths.mtus.get(result[12:20]) if self._paths.mtus and result[0] >> 4 == 4 else None
+        if self._routes is not None and (quoted := narrowed(packet, result)):  # RFC 7915 4.2, 5.2: all three terms
+            mtu, back = self._routes.mtu(destination) or mtu, self._routes.mtu(quoted) or None
+        elif again == hops and len(max(outcome.packets, key=len)) <= min(mtu, narrow or mtu):
             return outcome
-        return translate(packet, again, narrow, next_hop_mtu=mtu)
+        return translate(packet, again, narrow, next_hop_mtu=mtu, mtu_back=back)
 
     def _reject(self, outcome: Outcome) -> Outcome:
         """Send the ICMP error, in the sender's family, unless the rate limit holds it back."""
-        if not self._errors.take():
-            return Outcome(Action.DROPPED, Reason.ERROR_RATE_LIMITED)
-        for packet in outcome.packets:
-            self._injectors.raw.put_packet(packet)
+        (packet,) = outcome.packets
+        if not self._errors.allow(outcome.reason, _destination(packet)):
+            return dropped(Reason.ERROR_RATE_LIMITED)
         self._counters.totals[Total.ERRORS_SENT] += 1
+        self._injectors.raw.put_packet(packet, ERROR)
         return outcome
 
-    def _stage(self, packets: Sequence[bytes]) -> None:
+    def _stage(self, packets: Sequence[bytes], what: int) -> None:
         for packet in packets:
             # Through the device, accept_local and rp_filter would drop a source of our own.
             raw = self._injectors.device and local_source(packet, self._local)
-            (self._injectors.raw if raw else self._injectors.main).put_packet(packet)
             self._counters.totals[Total.INJECTED] += 1
+            (self._injectors.raw if raw else self._injectors.main).put_packet(packet, what)
+            what = PART
             protocol, offset = transport(packet)
             if protocol == TCP and offset and offset + 13 <= len(packet):
                 payload = len(packet) - offset - (packet[offset + 12] >> 4) * 4

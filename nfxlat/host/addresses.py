@@ -13,12 +13,29 @@ from nfxlat.host.links import link_of
 from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
 
+_UNFIT = 0x08 | 0x20 | 0x40  # IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE (linux/if_addr.h)
+
 
 def local_addresses() -> frozenset[bytes]:
     """Every address of every interface of the calling thread's namespace, packed (4 or 16 octets), lo's too."""
+    return frozenset(_all())
+
+
+def judged_addresses() -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """The same, and those of them that no packet should be sent from any more, or yet: deprecated, tentative or doubled
+    (RFC 4862 5.5.4, 5.4; IPv4's preferred_lft 0 too) wherever they stand."""
+    found = _all()
+    return frozenset(found), frozenset(address for address, fit in found.items() if not fit)
+
+
+def _all() -> dict[bytes, bool]:
+    """Every address, and whether it may be sent from."""
+    fit: dict[bytes, bool] = {}
     with IPRoute() as ipr:
-        found = (m.get_attr("IFA_LOCAL") or m.get_attr("IFA_ADDRESS") for m in ipr.get_addr())
-        return frozenset(ipaddress.ip_address(text).packed for text in found)
+        for message in ipr.get_addr():
+            address = ipaddress.ip_address(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")).packed
+            fit[address] = fit.get(address, False) or not (message.get_attr("IFA_FLAGS") or 0) & _UNFIT
+    return fit
 
 
 def watch_addresses() -> Connection:

@@ -4,9 +4,9 @@
     g              -                                       Go         to a worker
     s              -                                       Stop       to a worker
     p              -                                       Ping       to a worker
-    n              ipv4 (I), 4 octets each; ipv6 (I),
-                   16 octets each; interfaces, I each      Node       to a worker
-    m              destination (4s), MTU (H)               PathMtu    from a worker, and on to all others
+    n              twice: ipv4 (I), 4 octets each; ipv6
+                   (I), 16 octets each; interfaces, I each Node       to a worker
+    m              source, destination (8s), MTU (H), each PathMtu    from a worker, and on to all others
     t              a line for the operator, UTF-8         Told       from a worker
     r              -                                       Ready      from a worker
     e              -                                       Retired    from a worker
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 _COUNT = struct.Struct("!I")
-_PATH_MTU = struct.Struct("!4sH")
+_PATH_MTU = struct.Struct("!8sH")
 
 
 class MessageError(Exception):
@@ -88,45 +88,48 @@ class Pong(_Word):
 
 @dataclass(frozen=True, slots=True)
 class PathMtu:
-    """An IPv4 path MTU that was learnt. `destination`: 4 octets."""
+    """IPv4 path MTUs that were learnt: source and destination (8 octets) and the MTU of each."""
 
-    destination: bytes
-    mtu: int
+    learnt: tuple[tuple[bytes, int], ...]
     TAG: ClassVar[bytes] = b"m"
 
     def encode(self) -> bytes:
-        return self.TAG + _PATH_MTU.pack(self.destination, self.mtu)
+        return self.TAG + b"".join(_PATH_MTU.pack(*one) for one in self.learnt)
 
     @classmethod
     def of(cls, body: bytes) -> Self:
-        return cls(*_PATH_MTU.unpack(body))
+        return cls(tuple(_PATH_MTU.iter_unpack(body)))
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What all workers know of this node: its addresses, packed, and the interfaces, by index, whose stamps count."""
+    """What all workers know of this node: its addresses, packed, the interfaces, by index, whose stamps count, and the
+    addresses that are deprecated or tentative."""
 
     local: frozenset[bytes] = frozenset()
     stamped: frozenset[int] = frozenset()
+    unfit: frozenset[bytes] = frozenset()
     TAG: ClassVar[bytes] = b"n"
 
     def encode(self) -> bytes:
-        addresses = sorted(self.local)
         parts = [self.TAG]
-        for size in (4, 16):
-            of_size = [address for address in addresses if len(address) == size]
-            parts += [_COUNT.pack(len(of_size)), *of_size]
+        for addresses in (sorted(self.local), sorted(self.unfit)):
+            for size in (4, 16):
+                of_size = [address for address in addresses if len(address) == size]
+                parts += [_COUNT.pack(len(of_size)), *of_size]
         return b"".join((*parts, *map(_COUNT.pack, sorted(self.stamped))))
 
     @classmethod
     def of(cls, body: bytes) -> Self:
-        local: list[bytes] = []
-        for size in (4, 16):
-            (count,) = _COUNT.unpack_from(body)
-            end = _COUNT.size + count * size
-            local += _cut(body[_COUNT.size : end], size)
-            body = body[end:]
-        return cls(frozenset(local), frozenset(index for (index,) in _COUNT.iter_unpack(body)))
+        sets: list[list[bytes]] = [[], []]
+        for addresses in sets:
+            for size in (4, 16):
+                (count,) = _COUNT.unpack_from(body)
+                end = _COUNT.size + count * size
+                addresses += _cut(body[_COUNT.size : end], size)
+                body = body[end:]
+        local, unfit = map(frozenset, sets)
+        return cls(local, frozenset(index for (index,) in _COUNT.iter_unpack(body)), unfit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class QueuePoint:
         self, stack: ExitStack, device: DomainDevice | None, counters: Counters
     ) -> tuple[Injectors, frozenset[int]]:
         """They, and what they have open."""
-        raw = IpInjector(counters.count_other, INJECTED_MARK)
+        raw = IpInjector(counters.refused, INJECTED_MARK)
         stack.callback(raw.close)
         held = frozenset(raw.descriptors())
         if self._inject == "ip":
@@ -81,7 +81,7 @@ class QueuePoint:
         assert device is not None
         with in_namespace(device.far_namespace):
             packet_socket = DeviceInjector.open_socket(device.far_interface)
-        main = DeviceInjector(packet_socket, device.near_mac, device.far_mac, counters.count_other)
+        main = DeviceInjector(packet_socket, device.near_mac, device.far_mac, counters.refused)
         stack.callback(main.close)
         return Injectors(main, raw, device=True), held.union(main.descriptors())
 

@@ -26,7 +26,7 @@ from typing import Any
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.host import capabilities
-from nfxlat.host.addresses import local_addresses, watch_addresses
+from nfxlat.host.addresses import judged_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
@@ -70,7 +70,7 @@ class Service:
         self._setup: Setup | None = None
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | None = None
-        self._node = Node(local=local_addresses())
+        self._node = Node()
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
         self._loop = Loop(self._fence.failed)
@@ -189,7 +189,8 @@ class Service:
 
     def _look_at_node(self) -> None:
         """Tell the workers what has changed of this node."""
-        node = Node(local_addresses(), self._point.stamped(self._stamp))
+        local, unfit = judged_addresses()
+        node = Node(local, self._point.stamped(self._stamp), unfit)
         if node != self._node:
             self._node = node
             self._supervisor.send(node)
@@ -249,7 +250,8 @@ class Service:
         """What a worker says, for those that come after it."""
         if not isinstance(message, PathMtu):
             raise MessageError(f"{message} from a worker")
-        self._paths.set(message.destination, message.mtu)
+        for pair, mtu in message.learnt:
+            self._paths.set(pair, mtu)
 
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""

@@ -48,9 +48,9 @@ class TunPoint:
             descriptor, udp = tun.open_queue(self._name)
             source = TunSource(descriptor, queue=number)
             stack.callback(source.close)
-            raw = IpInjector(own.count_other)
+            raw = IpInjector(own.refused)
             stack.callback(raw.close)
-            injectors = Injectors(TunInjector(source, own.count_other), raw, device=True)
+            injectors = Injectors(TunInjector(source, own.refused), raw, device=True)
             shares.append(Share([source], injectors, own, frozenset((*source.descriptors(), *raw.descriptors()))))
         told = "TCP and UDP" if udp else "TCP"
         self._report(f"tun {self._name}: {len(shares)} queues, vnet header, superframes of {told}")

@@ -6,18 +6,19 @@ import contextlib
 import time
 
 from nfxlat.datapath.fastpath import FastPath
-from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.pathmtu import News, PathMtus
+from nfxlat.datapath.ratelimit import ErrorLimits, TokenBucket
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
-from nfxlat.host.mtu import route_mtu
+from nfxlat.host.mtu import route_to
 from nfxlat.service.control import Control
 from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop, Told
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
-from nfxlat.xlat.node import translator_for
+from nfxlat.xlat.node import OwnAddresses, translator_for
+from nfxlat.xlat.translator import Translator
 
 _EVENTS_PER_SECOND, _EVENTS_AT_ONCE = 1.0, 5
 
@@ -36,8 +37,9 @@ class WorkerProcess:
         control: Control,
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
-        translator = translator_for(options.domain, node.local)
-        routes = RouteCache(route_mtu, time.monotonic) if options.inject == "ip" else None
+        self._routes = RouteCache(route_to, time.monotonic)
+        self._news = News(lambda learnt: self._say(PathMtu(learnt)), time.monotonic)
+        translator = self._translator()
         fast = None
         if options.fast_path:
             fast = FastPath(
@@ -46,7 +48,7 @@ class WorkerProcess:
                 device=share.injectors.device,
                 guard=device.ifindex if device else -1,
                 local=node.local,
-                mtu_of=routes.mtu if routes else None,
+                mtu_of=None if share.injectors.device else self._routes.mtu,
                 narrow=paths.mtus,
             )
         self._worker = Worker(
@@ -55,11 +57,11 @@ class WorkerProcess:
             share.injectors,
             share.counters,
             fast=fast,
-            errors=TokenBucket(options.icmp_rate, options.icmp_burst, time.monotonic),
+            errors=ErrorLimits(options.icmp_rate, options.icmp_burst, time.monotonic),
             paths=paths,
-            learnt=lambda destination, mtu: self._say(PathMtu(destination, mtu)),
+            learnt=self._news.add,
             event=_limited(lambda line: self._say(Told(line))),
-            routes=routes,
+            routes=self._routes,
             device_index=device.ifindex if device else 0,
             local=node.local,
             busy_poll=options.busy_poll * 1000,
@@ -85,19 +87,27 @@ class WorkerProcess:
                 self._worker.stopped = True
             case Ping():
                 self._say(Pong())
+                self._news.flush()
             case Node():
                 self._renew(message)
-            case PathMtu(destination, mtu):
-                self._paths.set(destination, mtu)
+            case PathMtu(learnt):
+                for pair, mtu in learnt:
+                    self._paths.set(pair, mtu)
             case _:
                 raise MessageError(f"{message} to a worker at work")
 
     def _renew(self, node: Node) -> None:
         former, self._node = self._node, node
-        if node.local != former.local:
-            self._worker.renew(translator_for(self._domain, node.local), node.local)
+        if (node.local, node.unfit) != (former.local, former.unfit):
+            self._routes.forget()
+            self._worker.renew(self._translator(), node.local)
         if node.stamped != former.stamped:
             self._worker.trust_stamps(node.stamped)
+
+    def _translator(self) -> Translator:
+        """As the node is now."""
+        own = OwnAddresses(self._node.local, self._node.unfit, self._routes.source)
+        return translator_for(self._domain, own, self._node.local)
 
     def _say(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # the supervisor is gone, or too busy: each worker learns by itself as well

@@ -24,6 +24,9 @@ _PATH_LENGTH: Final = 32  # routers that one traceroute can tell apart in a larg
 _INITIAL_HOP_LIMITS: Final = (64, 128, 255)  # what nodes start from
 
 
+Routed = Callable[[bytes], bytes | None]
+
+
 class Method(Enum):
     """How an address was mapped."""
 
@@ -49,13 +52,28 @@ _WELL_KNOWN_PREFIX = Mapping(None, None, Reason.WELL_KNOWN_PREFIX)
 
 
 class AddressMap:
-    """The mapping of `domain`, ready for packets. `own6`: the translator's own IPv6 addresses, 16 octets each."""
+    """The mapping of `domain`, ready for packets. `own6`: the node's own IPv6 addresses, 16 octets each; `routed`: the
+    node's own address, 4 or 16 octets, towards a receiver of that family, None where it has none."""
 
-    __slots__ = ("_deny", "_eam_to4", "_eam_to6", "_embed", "_extract", "_own", "_pool4", "_pool6", "_strict", "domain")
+    __slots__ = (
+        "_deny",
+        "_eam_to4",
+        "_eam_to6",
+        "_embed",
+        "_extract",
+        "_fixed",
+        "_own6",
+        "_pool4",
+        "_pool6",
+        "_routed",
+        "_strict",
+        "domain",
+    )
 
-    def __init__(self, domain: Domain, own6: Collection[bytes] = ()) -> None:
+    def __init__(self, domain: Domain, own6: Collection[bytes] = (), routed: Routed = lambda receiver: None) -> None:
         self.domain = domain
-        self._own = dict.fromkeys(own6, domain.address4.packed) if domain.address4 else {}
+        self._own6, self._routed = frozenset(own6), routed
+        self._fixed = {len(fixed.packed): fixed.packed for fixed in (domain.address4, domain.address6) if fixed}
         embedding = Embedding(domain.prefix6) if domain.prefix6 else None
         self._embed = embedding.embed if embedding else None
         self._extract = embedding.extract if embedding else None
@@ -114,14 +132,20 @@ class AddressMap:
         """Whether the IPv4 column of the EAMT covers 4 octets (RFC 7757 4.2.2, sets A and B)."""
         return self._eam_to6(address4) is not None
 
-    def rfc6791_v4(self, address6: bytes, hop_limit: int) -> bytes:
+    def own_source(self, receiver: bytes) -> bytes | None:
+        """What this node's own ICMP errors bear as their source towards `receiver`, 4 or 16 octets both: address4 or
+        address6, else its own address towards there; None where it has none."""
+        return self._fixed.get(len(receiver)) or self._routed(receiver)
+
+    def rfc6791_v4(self, address6: bytes, hop_limit: int, receiver4: bytes = b"") -> bytes:
         """The IPv4 source (4 octets) of an ICMP error from an IPv6 node without a mapping (RFC 6791 4).
 
         `hop_limit` is that of the error as received. Out of rfc6791-v4, by the node's distance, so that the routers of
-        one path differ and each keeps its address; 192.0.0.8 if there is no pool. The translator itself has address4.
+        one path differ and each keeps its address; 192.0.0.8 if there is no pool. The translator itself has its own
+        address towards `receiver4`.
         """
-        if address6 in self._own:
-            return self._own[address6]
+        if address6 in self._own6 and (own := self.own_source(receiver4)):
+            return own
         if not self._pool4.size:
             return DUMMY4
         return self._pool4.choose(address6, hop_limit).to_bytes(4, "big")

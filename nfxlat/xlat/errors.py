@@ -6,6 +6,7 @@ Rules:
 - The default code of IPv6, 1/1, is not sent about any ICMPv6 message (RFC 7915 5.4); a router's own duties (Time
   Exceeded, Packet Too Big, Parameter Problem, no route) are done for echo messages too: ping and traceroute need them.
 - The quote is the packet as it was received, as much as fits 576 or 1280 octets.
+- The source is address4 or address6, else the node's own towards the receiver, else 192.0.0.8, in prefix6 for IPv6.
 - No rate limit here: that is the data path's, which has a clock.
 """
 
@@ -46,12 +47,11 @@ _TTL: Final = 64
 class Errors:
     """The errors of one domain. Both methods give REJECTED with the one ICMP error, or DROPPED where none is sent."""
 
-    __slots__ = ("_source4", "_source6")
+    __slots__ = ("_dummy6", "_map")
 
     def __init__(self, addresses: AddressMap) -> None:
-        domain = addresses.domain
-        self._source4 = domain.address4.packed if domain.address4 else DUMMY4
-        self._source6 = domain.address6.packed if domain.address6 else addresses.to6(DUMMY4, eam=False).address
+        self._map = addresses
+        self._dummy6 = addresses.to6(DUMMY4, eam=False).address
 
     def about4(self, packet: bytes, reason: Reason, mtu: int = 0) -> Outcome:
         """An ICMPv4 error about `packet`: whole, its header checked. `mtu`: for PACKET_TOO_BIG, 16 bits."""
@@ -65,11 +65,12 @@ class Errors:
             return dropped(reason)
         if martian4(source) or martian4(packet[ipv4.DESTINATION : ipv4.HEADER_LENGTH]):
             return dropped(reason)
+        own = self._map.own_source(source) or DUMMY4
         quote = packet[: ipv4.ERROR_SIZE - ipv4.HEADER_LENGTH - icmp.HEADER_LENGTH]  # RFC 1812 4.3.2.3
         message = icmp.build4(*_TYPE_CODE4[reason], mtu, quote)
         total_length = ipv4.HEADER_LENGTH + len(message)
         number = identification(icmp.PROTOCOL4, message)
-        header = ipv4.build(_TOS, total_length, number, 0, _TTL, icmp.PROTOCOL4, self._source4 + source)
+        header = ipv4.build(_TOS, total_length, number, 0, _TTL, icmp.PROTOCOL4, own + source)
         return Outcome(Action.REJECTED, reason, (header + message,))
 
     def about6(self, packet: bytes, reason: Reason, rest: int = 0) -> Outcome:
@@ -94,10 +95,11 @@ class Errors:
             return dropped(reason)
         if martian6(source) or martian6(packet[ipv6.DESTINATION : ipv6.HEADER_LENGTH]):
             return dropped(reason)
-        if self._source6 is None:
+        own = self._map.own_source(source) or self._dummy6
+        if own is None:
             return dropped(Reason.ERROR_NO_SOURCE)
         quote = packet[: ipv6.ERROR_SIZE - ipv6.HEADER_LENGTH - icmp.HEADER_LENGTH]  # RFC 4443 2.4(c)
-        addresses = self._source6 + source
+        addresses = own + source
         message = icmp.build6(*type_code, rest, quote, word_sum(addresses))
         header = ipv6.build(0, len(message), icmp.PROTOCOL6, _TTL, addresses)
         return Outcome(Action.REJECTED, reason, (header + message,))

@@ -29,10 +29,18 @@ class IcmpErrors4to6:
         self._domain = addresses.domain
         self._map, self._quotes, self._traffic_class = addresses, quotes, traffic_class
 
-    def translate(self, packet: bytes, header_length: int, message: bytes, hops: int, mtu6: int | None) -> Outcome:
+    def translate(
+        self,
+        packet: bytes,
+        header_length: int,
+        message: bytes,
+        hops: int,
+        mtu6: int | None,
+        mtu4: int | None,
+    ) -> Outcome:
         """`packet` is whole and unfragmented, its header checked; `message` is what follows the header.
 
-        `mtu6`: of the next hop, None: not known.
+        `mtu6`: of the next hop, None: not known; `mtu4`: of that back to the quoted destination, None: the domain's.
         """
         tos, ttl = packet[ipv4.TOS], packet[ipv4.TTL]
         addresses = self._addresses(packet, message, ttl)
@@ -43,7 +51,7 @@ class IcmpErrors4to6:
             return dropped(Reason.BAD_OPTIONS if unexpired is None else Reason.SOURCE_ROUTE)
         if hops and ttl <= 1:
             return dropped(Reason.HOP_LIMIT_EXCEEDED)
-        body = self._body(message, word_sum(addresses), mtu6)
+        body = self._body(message, word_sum(addresses), mtu6, self._domain.mtu4 if mtu4 is None else mtu4)
         if isinstance(body, Reason):
             return dropped(body)
         traffic_class = tos if self._traffic_class is None else self._traffic_class
@@ -66,7 +74,7 @@ class IcmpErrors4to6:
             return source.reason or Reason.NO_MAPPING_SOURCE
         return Reason.MARTIAN_SOURCE if martian6(source6) else source6 + destination.address
 
-    def _body(self, message: bytes, addresses_sum: int, mtu6: int | None) -> bytes | Reason:
+    def _body(self, message: bytes, addresses_sum: int, mtu6: int | None, mtu4: int | None) -> bytes | Reason:
         """The ICMPv6 message for an ICMPv4 error message, at most 1280 octets with its IPv6 header."""
         if len(message) < icmp.HEADER_LENGTH:
             return Reason.BAD_TRANSPORT
@@ -88,7 +96,7 @@ class IcmpErrors4to6:
         rest = 0
         if new == (icmp.PACKET_TOO_BIG6, 0):
             mtu = message[6] << 8 | message[7]
-            rest = mtu_4to6(mtu, quote.length, self._domain.mtu_plateaus, self._domain.mtu4, mtu6)
+            rest = mtu_4to6(mtu, quote.length, self._domain.mtu_plateaus, mtu4, mtu6)
         elif new == (icmp.PARAMETER6, 0):
             pointer = pointer_4to6(message[4])
             if pointer is None:

@@ -42,10 +42,13 @@ class IcmpErrors6to4:
         self._domain = addresses.domain
         self._map, self._quotes, self._traffic_class = addresses, quotes, traffic_class
 
-    def translate(self, packet: bytes, message: bytes, hops: int, mtu4: int, number: int | None) -> Outcome:
+    def translate(
+        self, packet: bytes, message: bytes, hops: int, mtu4: int, mtu6: int | None, number: int | None
+    ) -> Outcome:
         """`packet` is whole, its extension headers walked; `message` is what follows them.
 
-        `mtu4`: of the next hop, or of the path; `number`: the IPv4 Identification, if there was a Fragment Header.
+        `mtu4`: of the next hop, or of the path; `mtu6`: of the next hop back to the quoted destination, None: the
+        domain's; `number`: the IPv4 Identification, if there was a Fragment Header.
         """
         first, _, _, hop_limit = ipv6.FIXED.unpack_from(packet)
         source6, destination6 = packet[ipv6.SOURCE : ipv6.DESTINATION], packet[ipv6.DESTINATION : ipv6.HEADER_LENGTH]
@@ -60,7 +63,8 @@ class IcmpErrors6to4:
         if source.reason is Reason.WELL_KNOWN_PREFIX:  # RFC 6052 3.1: dropped, whatever it is
             return dropped(Reason.WELL_KNOWN_PREFIX)
         if source.address is None:
-            source = Mapping(self._map.rfc6791_v4(source6, hop_limit), Method.RFC6791, None)  # RFC 6791 4
+            pooled = self._map.rfc6791_v4(source6, hop_limit, destination.address or b"")  # RFC 6791 4
+            source = Mapping(pooled, Method.RFC6791, None)
         if source.address is None or destination.address is None or martian4(source.address):
             return dropped(Reason.MARTIAN_SOURCE)
         if hops and hop_limit <= 1:  # RFC 7915 5.1
@@ -96,7 +100,7 @@ class IcmpErrors6to4:
             header = ipv6.build(traffic_class, len(back), icmp.PROTOCOL6, hop_limit - hops, addresses)
             return Outcome(Action.TRANSLATED, Reason.HAIRPINNED, (header + back,))
 
-        rest = self._rest4(message, new, quote, mtu4)
+        rest = self._rest4(message, new, quote, mtu4, self._domain.mtu6 if mtu6 is None else mtu6)
         if rest is None:
             return dropped(Reason.ICMP_POINTER)
         if source.method is Method.RFC6791:
@@ -126,11 +130,11 @@ class IcmpErrors6to4:
             return False
         return any(self._map.to4(end).reason is Reason.NO_MAPPING_SOURCE for end in ends)
 
-    def _rest4(self, message: bytes, new: tuple[int, int], quote: Quote, mtu4: int) -> int | None:
+    def _rest4(self, message: bytes, new: tuple[int, int], quote: Quote, mtu4: int, mtu6: int | None) -> int | None:
         """Octets 4-7 of the ICMPv4 error, but for the length; None for a pointer without a counterpart."""
         value = int.from_bytes(message[icmp.REST : icmp.HEADER_LENGTH], "big")
         if message[0] == icmp.PACKET_TOO_BIG6:
-            return mtu_6to4(value, quote.fragment_header, mtu4, self._domain.mtu6)
+            return mtu_6to4(value, quote.fragment_header, mtu4, mtu6)
         if new == (icmp.PARAMETER4, 0):
             pointer = pointer_6to4(value)
             return None if pointer is None else pointer << 24

@@ -5,14 +5,14 @@
                     +--> errors (ICMP errors of our own)                   +--> Outcome
 
 Rules: a packet is checked once where it comes in and read without checks from there on. The same packet and the same
-domain always come to the same outcome, octet for octet.
+domain always come to the same outcome, octet for octet, where the node's own addresses towards a receiver are the same.
 """
 
 from collections.abc import Collection
 
 from nfxlat.outcome import Outcome, Reason, dropped
 from nfxlat.wire import ipv4, ipv6
-from nfxlat.xlat.addresses import AddressMap, Method
+from nfxlat.xlat.addresses import AddressMap, Method, Routed
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.errors import Errors
 from nfxlat.xlat.hairpin import WayRound
@@ -24,15 +24,14 @@ from nfxlat.xlat.v6to4 import V6to4
 
 class Translator:
     """The stateless translator of one domain (RFC 7915). `own6`: its node's IPv6 addresses, 16 octets each, so that
-
-    errors from there come from address4 (RFC 6791 4).
+    errors from there come from its IPv4 address (RFC 6791 4); `routed`: see AddressMap.
     """
 
     __slots__ = ("_errors", "_pairs", "_traffic_class", "_v4to6", "_v6to4", "_way_round", "addresses", "domain")
 
-    def __init__(self, domain: Domain, own6: Collection[bytes] = ()) -> None:
+    def __init__(self, domain: Domain, own6: Collection[bytes] = (), routed: Routed = lambda receiver: None) -> None:
         self.domain = domain
-        self.addresses = AddressMap(domain, own6)
+        self.addresses = AddressMap(domain, own6, routed)
         if domain.traffic_class == "copy":
             self._traffic_class = None
         else:  # RFC 7915 4.1, 5.1
@@ -47,24 +46,31 @@ class Translator:
             self._way_round = WayRound(self.addresses, self._errors, self._v4to6, self._v6to4)
 
     def translate(
-        self, packet: bytes, hops: int = 1, path_mtu4: int | None = None, *, next_hop_mtu: int | None = None
+        self,
+        packet: bytes,
+        hops: int = 1,
+        path_mtu4: int | None = None,
+        *,
+        next_hop_mtu: int | None = None,
+        mtu_back: int | None = None,
     ) -> Outcome:
         """Translates one whole IP packet, whatever its octets are.
 
         `hops` (0 or 1) is taken off TTL or Hop Limit; 0: forwarding does it afterwards, and no Time Exceeded is made.
         `path_mtu4`: a learned IPv4 path MTU towards the destination. `next_hop_mtu`: MTU of the next hop in the output
-        family; None: the domain's mtu4 or mtu6. MTUs in octets of whole packets.
+        family, `mtu_back`: of the next hop towards the destination that an ICMP error quotes, which is what the error
+        came over (RFC 7915 4.2, 5.2); None: the domain's mtu4 or mtu6. MTUs in octets of whole packets.
 
         A hairpin packet comes in as IPv6 and out as IPv6 (reason HAIRPINNED).
         """
         version = packet[0] >> 4 if packet else 0
         if version == 4:
-            return self._v4to6.translate(packet, hops, next_hop_mtu)
+            return self._v4to6.translate(packet, hops, next_hop_mtu, mtu_back)
         if version == 6:
             destination = packet[ipv6.DESTINATION : ipv6.HEADER_LENGTH]
             if self._way_round and len(destination) == 16 and self._way_round.leads_to(destination):
                 return self._way_round.translate(packet, hops, next_hop_mtu)
-            return self._v6to4.translate(packet, hops, next_hop_mtu, path_mtu4)
+            return self._v6to4.translate(packet, hops, next_hop_mtu, path_mtu4, mtu_back)
         return dropped(Reason.NOT_IP)
 
     def is_ours(self, packet: bytes) -> bool:

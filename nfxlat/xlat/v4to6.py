@@ -34,7 +34,7 @@ class V4to6:
         self._traffic_class = traffic_class
         self._limit = self._domain.lowest_ipv6_mtu
 
-    def translate(self, packet: bytes, hops: int, next_hop_mtu: int | None) -> Outcome:
+    def translate(self, packet: bytes, hops: int, next_hop_mtu: int | None, mtu_back: int | None = None) -> Outcome:
         """Any octets whose first four bits are 4."""
         mtu6 = self._domain.mtu6 if next_hop_mtu is None else next_hop_mtu
         if len(packet) < ipv4.HEADER_LENGTH:
@@ -49,7 +49,7 @@ class V4to6:
             return dropped(Reason.HEADER_CHECKSUM)
         payload = packet[header_length:]
         if protocol == icmp.PROTOCOL4 and not word & ipv4.FRAGMENTED and payload and payload[0] in _ERRORS:
-            return self._icmp_errors.translate(packet, header_length, payload, hops, mtu6)
+            return self._icmp_errors.translate(packet, header_length, payload, hops, mtu6, mtu_back)
 
         pair = self._pairs[packet[ipv4.SOURCE : ipv4.HEADER_LENGTH]]
         if isinstance(pair, Reason):

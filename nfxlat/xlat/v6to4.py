@@ -36,7 +36,14 @@ class V6to4:
         self._icmp_errors = IcmpErrors6to4(addresses, quotes, traffic_class)
         self._traffic_class = traffic_class
 
-    def translate(self, packet: bytes, hops: int, next_hop_mtu: int | None, path_mtu4: int | None) -> Outcome:
+    def translate(
+        self,
+        packet: bytes,
+        hops: int,
+        next_hop_mtu: int | None,
+        path_mtu4: int | None,
+        mtu_back: int | None = None,
+    ) -> Outcome:
         """Any octets whose first four bits are 6."""
         limit = self._domain.mtu4 if next_hop_mtu is None else next_hop_mtu
         limit = ipv4.MAX_LENGTH if limit is None else min(ipv4.MAX_LENGTH, max(limit, ipv4.MIN_MTU))
@@ -65,7 +72,7 @@ class V6to4:
             and not (chain and (chain.fault or chain.segments_left))
         ):
             number = chain.identification & 0xFFFF if chain and word is not None else None
-            return self._icmp_errors.translate(packet, payload, hops, limit, number)
+            return self._icmp_errors.translate(packet, payload, hops, limit, mtu_back, number)
 
         pair = self._pairs[packet[ipv6.SOURCE : ipv6.HEADER_LENGTH]]
         if isinstance(pair, Reason):

@@ -6,7 +6,7 @@ A packet for the fast path has a block of its own in front of fuzz_core's:
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import fuzz_core
@@ -16,7 +16,7 @@ from nfxlat.datapath.counters import REASONS, Counters
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.frame import ethernet
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
-from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.source import HEADROOM, TAILROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
 from nfxlat.datapath.worker import Injectors, Worker
@@ -64,7 +64,7 @@ def fast_path(data: bytes) -> None:
     end = HEADROOM + len(packet)
     record = HEADROOM, len(packet), priority, Kind(hook, _INTERFACE, info)
     fast, taken = _FAST[case.which, case.hops], Taken()
-    assert fast.run(buffer, 0, [record], 0, taken) == len(taken.destinations) - taken.tails
+    assert fast.run(buffer, 0, [record], 0, taken) == len(taken.destinations) - len(taken.parts)
     if not taken.messages:
         assert buffer == _DIRT * HEADROOM + packet + _DIRT * _BEHIND, "refused, but changed"
         return
@@ -72,7 +72,7 @@ def fast_path(data: bytes) -> None:
     assert begin >= 0
     assert begin + length <= end, "longer than what came in"
     if tail:
-        assert taken.tails == 1
+        assert taken.parts == [begin]
         assert tail[0] == end
         end = sum(tail)
     assert buffer[end:] == _DIRT * (len(buffer) - end), "written behind the packet"
@@ -217,14 +217,14 @@ class Collector:
     def __init__(self, buffer: bytearray) -> None:
         self._buffer = buffer
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
         for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
             frame = bytes(self._buffer[address : address + length])
             assert len(frame) == length > FRAME.size, "staged beyond the buffer"
             packet = frame[FRAME.size :]
             assert destination in (packet[16:20], packet[24:40]), "destination"
 
-    def put_packet(self, packet: bytes) -> None:
+    def put_packet(self, packet: bytes, what: int) -> None:
         fuzz_core.parsed(packet)
 
     def flush(self) -> None: ...
@@ -254,7 +254,7 @@ def _worker(which: int, *, fast: bool, device: bool) -> Worker:
         Injectors(injector, injector, device),
         Counters(),
         fast=FastPath(translator, FRAME, device=device, guard=9) if fast else None,
-        errors=TokenBucket(1e9, 1000, lambda: 0.0),
+        errors=ErrorLimits(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=9,
         local={fuzz_core.HOSTS4[5], fuzz_core.HOSTS6[6]},

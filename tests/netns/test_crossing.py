@@ -14,6 +14,7 @@ from scapy.packet import Packet, Raw
 
 from nfxlat.lab.capture import Capture, icmp4, send_packet
 from nfxlat.lab.datagram import UdpEcho, exchange
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, TRANSLATOR, Lab
@@ -193,7 +194,12 @@ def test_udp_without_a_checksum_is_dropped_and_told_with_both_ends(lab: Lab, pro
         lab.host4.call(send_packet, bytes(packet), HOST6_EAM4)
     assert lab.host4.call(ping, HOST6_EAM4, count=1).ok
     assert process.summary()["reasons"]["udp_zero_checksum"] == {"4to6": 20}
-    told = [line for line in process.output() if line.startswith("udp_zero_checksum: ")]
+
+    def lines() -> list[str]:
+        return [line for line in process.output() if line.startswith("udp_zero_checksum: ")]
+
+    wait_for(lines, "a line about them")
+    told = lines()
     assert 1 <= len(told) <= 8
     assert "192.0.2.2 port 4000 > 203.0.113.2 port 4001" in told[0]
 

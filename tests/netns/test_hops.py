@@ -32,7 +32,7 @@ def hops_left(sender: Namespace, packet: IP | IPv6, towards: str, receiver: Name
     """TTL or Hop Limit of the packet as it arrives."""
     with Capture(receiver, interface) as capture:
         sender.call(send_packet, bytes(packet / UDP(sport=4000, dport=4001) / PAYLOAD), towards)
-        arrived = capture.wait(lambda seen: PAYLOAD in seen)
+        arrived = capture.wait(lambda seen: PAYLOAD in seen and 17 in (seen[6], seen[9]))  # no error that quotes it
     return arrived[8] if arrived[0] >> 4 == 4 else arrived[7]
 
 

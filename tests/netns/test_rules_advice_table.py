@@ -17,6 +17,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from nfxlat import config
+from nfxlat.datapath.counters import PART
 from nfxlat.datapath.inject import DeviceInjector
 from nfxlat.host.device import FAR_MAC, NEAR_MAC, far_interface, far_namespace
 from nfxlat.host.netns import in_namespace
@@ -300,7 +301,7 @@ def test_accept_local_lets_packets_in_that_bear_the_address_of_the_node(node: La
             codes = {finding.code for finding in node.translator.call(check_live, written(GOOD))}
             assert ("accept-local" in codes) == bool(accept)
             with Capture(node.host4, "to-r4") as capture:
-                sender.put_packet(forged)
+                sender.put_packet(forged, PART)
                 sender.flush()
                 with contextlib.nullcontext() if accept else pytest.raises(TimeoutError):
                     capture.wait(lambda seen: PAYLOAD in seen, PATIENCE if accept else HASTE)

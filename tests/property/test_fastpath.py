@@ -60,12 +60,13 @@ def take_all(
     taken = Taken()
     index = fast.run(buffer, 0, [(HEADROOM, len(packet), priority, Kind(hook, 2, info))], 0, taken)
     messages = list(zip(taken.messages[::2], taken.messages[1::2], strict=True))
-    assert len(messages) == len(taken.destinations) == index + taken.tails
+    assert len(messages) == len(taken.destinations) == index + len(taken.parts)
     if not index:
         assert buffer == b"\xa5" * HEADROOM + packet + dirt  # the core must find it untouched
         return []
     assert sum(messages[0]) <= end
-    if taken.tails:
+    if taken.parts:
+        assert taken.parts == [messages[0][0]]
         begin, length = messages[1]
         assert begin == end
         assert length <= TAILROOM

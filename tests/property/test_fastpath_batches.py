@@ -12,7 +12,7 @@ from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.superframe import is_own_checksum_unfinished
 from nfxlat.datapath.worker import Injectors, Worker
@@ -82,14 +82,14 @@ class Injector:
         self._source = source
         self.packets: list[bytes] = []
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None:
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
         for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
             begin = address - self._source.base
             octets = bytes(self._source.buffer[begin + self.frame.size : begin + length])
             assert destination in (octets[16:20], octets[24:40])
             self.packets.append(octets)
 
-    def put_packet(self, packet: bytes) -> None:
+    def put_packet(self, packet: bytes, what: int) -> None:
         self.packets.append(packet)
 
     def flush(self) -> None: ...
@@ -115,7 +115,7 @@ def translated(
         Injectors(injector, injector, device),
         counters,
         fast=FastPath(TRANSLATORS[0], TUN, device=device, guard=GUARD, local=local) if fast else None,
-        errors=TokenBucket(1e9, 1000, lambda: 0.0),
+        errors=ErrorLimits(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=GUARD,
         local=local,
@@ -161,7 +161,7 @@ def test_a_worker_begins_each_batch_anew() -> None:
         Injectors(injector, injector, device=True),
         counters,
         fast=FastPath(TRANSLATORS[0], TUN),
-        errors=TokenBucket(1, 1, lambda: 0.0),
+        errors=ErrorLimits(1, 1, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
     )
     worker.batch(source)

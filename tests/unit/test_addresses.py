@@ -212,7 +212,11 @@ def test_errors_of_the_translator_itself_come_from_its_own_address() -> None:
     own, other = IPv6Address("2001:db8:1::1").packed, IPv6Address("2001:db8:1::2").packed
     pool = (IPv4Network("203.0.113.240/28"),)
     domain = Domain(prefix6=IPv6Network("2001:db8:64::/96"), rfc6791_v4=pool, address4=IPv4Address("192.0.2.18"))
-    addresses = AddressMap(domain, own6=[own])
-    assert addresses.rfc6791_v4(own, 64) == bytes([192, 0, 2, 18])
-    assert addresses.rfc6791_v4(other, 64)[:3] == bytes([203, 0, 113])
-    assert AddressMap(replace(domain, address4=None), own6=[own]).rfc6791_v4(own, 64)[:3] == bytes([203, 0, 113])
+    routed = {v4("192.0.2.2"): v4("192.0.2.77")}.get
+    receiver, unrouted = v4("192.0.2.2"), v4("192.0.2.3")
+    addresses = AddressMap(domain, [own], routed)
+    assert addresses.rfc6791_v4(own, 64, receiver) == v4("192.0.2.18")
+    assert addresses.rfc6791_v4(other, 64, receiver)[:3] == bytes([203, 0, 113])
+    addresses = AddressMap(replace(domain, address4=None), [own], routed)
+    assert addresses.rfc6791_v4(own, 64, receiver) == v4("192.0.2.77")
+    assert addresses.rfc6791_v4(own, 64, unrouted)[:3] == bytes([203, 0, 113])

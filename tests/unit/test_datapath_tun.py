@@ -8,6 +8,7 @@ import pytest
 from packets import ipv4, ipv6
 from scapy.layers.inet import TCP, UDP
 
+from nfxlat.datapath.counters import PART, Direction, cell
 from nfxlat.datapath.source import HEADROOM, Kind
 from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
 from nfxlat.outcome import Reason
@@ -107,7 +108,7 @@ def test_an_offset_beyond_the_packet_touches_nothing(kernel: tuple[socket.socket
 
 def test_a_result_leaves_as_it_was_made(kernel: tuple[socket.socket, TunSource]) -> None:
     device, source = kernel
-    injector = TunInjector(source, lambda reason: pytest.fail(str(reason)))
+    injector = TunInjector(source, lambda *refused: pytest.fail(str(refused)))
     begin = HEADROOM
     made = injector.frame.superframe(6, 6, 20, 1000) + PACKET6
     for _ in range(2):
@@ -118,12 +119,12 @@ def test_a_result_leaves_as_it_was_made(kernel: tuple[socket.socket, TunSource])
 
 def test_a_whole_packet_leaves_as_it_is(kernel: tuple[socket.socket, TunSource]) -> None:
     device, source = kernel
-    TunInjector(source, lambda reason: pytest.fail(str(reason))).put_packet(PACKET4)
+    TunInjector(source, lambda *refused: pytest.fail(str(refused))).put_packet(PACKET4, PART)
     assert device.recv(4096) == vnet.NOTHING + PACKET4
 
 
 def test_what_the_device_refuses_is_counted() -> None:
-    refused: list[Reason] = []
+    refused: list[tuple[Reason, int]] = []
     full, other = os.pipe()
     os.set_blocking(other, False)
     while True:
@@ -131,8 +132,15 @@ def test_what_the_device_refuses_is_counted() -> None:
             os.write(other, bytes(65536))
         except BlockingIOError:
             break
-    writer = TunInjector(TunSource(other, slots=1), refused.append)
-    writer.put_packet(PACKET4)
-    assert refused == [Reason.INJECT_NO_BUFFER]
+    source = TunSource(other, slots=1)
+    writer = TunInjector(source, lambda *one: refused.append(one))
+    writer.put_packet(PACKET4, 7)
+    for packet in (PACKET4, PACKET6):
+        made = writer.frame.whole(4) + packet
+        source.buffer[: len(made)] = made
+        writer.put_all([source.base, len(made)], [])
+    writer.put_all([source.base, 100], [], [source.base])
+    whats = [7, cell(Reason.TRANSLATED, Direction.V6TO4), cell(Reason.TRANSLATED, Direction.V4TO6), PART]
+    assert refused == [(Reason.INJECT_NO_BUFFER, what) for what in whats]
     os.close(full)
     os.close(other)

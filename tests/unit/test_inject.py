@@ -1,8 +1,11 @@
-"""The injectors: errnos become reasons, and a local source is seen."""
+"""The injectors: errnos become reasons, what is refused is told, and a local source is seen."""
 
 import errno
+import socket
 
-from nfxlat.datapath.inject import local_source, reason_of
+from nfxlat.datapath.counters import ERROR, PART, Direction, cell
+from nfxlat.datapath.inject import DeviceInjector, local_source, reason_of
+from nfxlat.datapath.mmsg import address_of
 from nfxlat.outcome import Reason
 
 
@@ -17,3 +20,22 @@ def test_local_source_looks_at_the_source_of_either_family() -> None:
     assert local_source(bytes([0x45]) + bytes(11) + bytes([192, 0, 2, 1]) + bytes(4), local)
     assert not local_source(bytes([0x45]) + bytes(15) + bytes([192, 0, 2, 1]), local)
     assert local_source(bytes([0x60]) + bytes(7) + bytes(15) + b"\x07" + bytes(16), local)
+
+
+def test_what_is_refused_is_told_with_what_it_was_counted_as() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    theirs.close()
+    refused: list[tuple[Reason, int]] = []
+    injector = DeviceInjector(ours, bytes(6), bytes(6), lambda *one: refused.append(one))
+    made = bytearray(injector.frame.whole(4) + b"\x45" + injector.frame.whole(6) + b"\x60" + injector.frame.whole(4))
+    base, size = address_of(made), injector.frame.size + 1
+    injector.put_packet(b"\x45" + bytes(19), 7)
+    injector.put_all([base, size, base + size, size, base + 2 * size, size - 1], [], [base + 2 * size])
+    injector.put_packet(b"\x60" + bytes(39), ERROR)
+    injector.flush()
+    results = cell(Reason.TRANSLATED, Direction.V6TO4), cell(Reason.TRANSLATED, Direction.V4TO6)
+    assert refused == [(Reason.INJECT_FAILED, what) for what in (7, *results, PART, ERROR)]
+    injector.put_packet(b"\x45" + bytes(19), 8)  # at the same address as the first
+    injector.flush()
+    assert refused[5:] == [(Reason.INJECT_FAILED, 8)]
+    injector.close()

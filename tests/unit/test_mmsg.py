@@ -14,7 +14,7 @@ def test_batches_cross_a_socket_in_place() -> None:
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with left, right:
         data = bytearray(b"onetwothree")
-        sender = SendBatch(left.fileno(), 8, failed=lambda code: pytest.fail(os.strerror(code)))
+        sender = SendBatch(left.fileno(), 8, failed=lambda code, address: pytest.fail(os.strerror(code)))
         base = address_of(data)
         for start, length in ((0, 3), (3, 3), (6, 5)):
             sender.put(base + start, length)
@@ -32,7 +32,7 @@ def test_a_full_batch_is_sent_at_once() -> None:
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with left, right:
         data = bytearray(b"x")
-        sender = SendBatch(left.fileno(), 2, failed=lambda code: pytest.fail(os.strerror(code)))
+        sender = SendBatch(left.fileno(), 2, failed=lambda code, address: pytest.fail(os.strerror(code)))
         sender.put(address_of(data), 1)
         assert sender.staged == 1
         sender.put(address_of(data), 1)
@@ -45,7 +45,7 @@ def test_several_are_staged_behind_what_waits_and_sent_where_they_would_not_fit(
     with left, right:
         data = bytearray(b"abcdefgh")
         base = address_of(data)
-        sender = SendBatch(left.fileno(), 3, failed=lambda code: pytest.fail(os.strerror(code)))
+        sender = SendBatch(left.fileno(), 3, failed=lambda code, address: pytest.fail(os.strerror(code)))
         sender.put(base, 1)
         sender.put(base + 1, 1)
         sender.put_all([base + 2, 2, base + 4, 1])  # 2 + 2 > 3
@@ -62,13 +62,13 @@ def test_a_refused_message_is_reported_and_the_others_are_sent() -> None:
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with left, right:
         data = bytearray(1 << 21)
-        refused: list[int] = []
-        sender = SendBatch(left.fileno(), 8, failed=refused.append)
+        refused: list[tuple[int, int]] = []
         base = address_of(data)
-        for length in (1, 1 << 21, 2):
-            sender.put(base, length)
+        sender = SendBatch(left.fileno(), 8, failed=lambda code, address: refused.append((code, address - base)))
+        for start, length in ((5, 1), (0, 1 << 21), (7, 2)):
+            sender.put(base + start, length)
         sender.flush()
-        assert refused == [errno.EMSGSIZE]
+        assert refused == [(errno.EMSGSIZE, 0)]
         assert [len(right.recv(8)), len(right.recv(8))] == [1, 2]
 
 

@@ -27,7 +27,7 @@ from scapy.packet import Raw
 from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.inject import reason_of
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import TokenBucket
+from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
 from nfxlat.wire import netlink
@@ -95,7 +95,7 @@ def queued(packet: bytes, *, indev: int = 2, info: int = 0, cut: bool = False, a
             Injectors(collector, collector, False),
             counters,
             fast=None,
-            errors=TokenBucket(0, 0, lambda: 0.0),
+            errors=ErrorLimits(0, 0, lambda: 0.0),
             paths=PathMtus(lambda: 0.0),
             device_index=DEVICE,
             local={IP(src="192.0.2.77").build()[12:16]},

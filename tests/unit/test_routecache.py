@@ -10,14 +10,15 @@ from nfxlat.outcome import Reason
 
 def test_routes_are_looked_up_once_in_their_lifetime() -> None:
     clock, asked = Clock(), []
-    answers: dict[bytes, int | OSError] = {
-        b"a": 1400,
+    answers: dict[bytes, tuple[int, bytes] | OSError] = {
+        b"a": (1400, b"own"),
+        b"l": (65536, b"l"),
         b"n": OSError(errno.ENETUNREACH, ""),
         b"h": OSError(errno.EHOSTUNREACH, ""),
         b"p": OSError(errno.EACCES, ""),
     }
 
-    def lookup(destination: bytes) -> int:
+    def lookup(destination: bytes) -> tuple[int, bytes]:
         asked.append(destination)
         answer = answers[destination]
         if isinstance(answer, OSError):
@@ -32,8 +33,9 @@ def test_routes_are_looked_up_once_in_their_lifetime() -> None:
         Reason.HOST_UNREACHABLE,
         Reason.PROHIBITED,
     ]
+    assert [routes.source(b"a"), routes.source(b"n"), routes.mtu(b"l")] == [b"own", None, 65535]
     assert routes.mtu(b"n") == 0  # larger than that is every packet: the slow path looks closer
     clock.now = 1
     routes.refresh()
-    answers[b"a"] = 1280
+    answers[b"a"] = (1280, b"own")
     assert routes.mtu(b"a") == 1280

@@ -19,7 +19,7 @@ from nfxlat.service.messages import Go, Node, PathMtu, Ready, Told
 
 __all__ = ["make"]  # a fixture
 
-LEARNT = PathMtu(bytes((192, 0, 2, 1)), 576)
+LEARNT = PathMtu(((bytes((198, 51, 100, 2, 192, 0, 2, 1)), 576),))
 
 
 def test_workers_are_told_to_go_and_in_the_end_to_stop(make: Make) -> None:

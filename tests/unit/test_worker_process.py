@@ -1,7 +1,7 @@
 """A worker's life without packets: what it is told, before it goes and at work."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv6Network, ip_address
 
 import pytest
@@ -21,7 +21,8 @@ from nfxlat.xlat.domain import Domain
 OPTIONS = Options(Domain(prefix6=IPv6Network("2001:db8:64::/96")))
 OWN, OTHER = (frozenset((ip_address(text).packed,)) for text in ("192.0.2.1", "192.0.2.2"))
 NODE = Node(OWN, frozenset((3,)))
-LEARNT = PathMtu(bytes((198, 51, 100, 7)), 576)
+PAIR = bytes((203, 0, 113, 2, 198, 51, 100, 7))
+LEARNT = PathMtu(((PAIR, 576),))
 
 
 class Nowhere:
@@ -29,9 +30,9 @@ class Nowhere:
 
     frame = BARE
 
-    def put_all(self, messages: list[int], destinations: list[bytes]) -> None: ...
+    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None: ...
 
-    def put_packet(self, packet: bytes) -> None: ...
+    def put_packet(self, packet: bytes, what: int) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -83,7 +84,7 @@ def test_whether_it_works_is_answered(line: Line, before: bool) -> None:
 @pytest.mark.parametrize("before", [True, False], ids=["before it goes", "at work"])
 def test_what_another_worker_has_learnt_is_known(line: Line, before: bool) -> None:
     line.run(LEARNT, Go(), Stop()) if before else line.run(Go(), LEARNT, Stop())
-    assert line.paths.mtus == {LEARNT.destination: LEARNT.mtu}
+    assert line.paths.mtus == dict(LEARNT.learnt)
 
 
 def test_a_worker_that_is_told_to_stop_before_it_goes_takes_no_packet(
@@ -102,10 +103,10 @@ def test_a_worker_whose_supervisor_has_gone_stops(line: Line, told: tuple[Messag
 
 
 def test_what_it_learns_goes_to_the_supervisor_and_nowhere_when_that_is_gone(line: Line) -> None:
-    line.process._worker._learnt(LEARNT.destination, LEARNT.mtu)
+    line.process._worker._learnt(PAIR, 576)
     assert line.ours.receive() == LEARNT
     line.ours.close()
-    line.process._worker._learnt(LEARNT.destination, LEARNT.mtu)
+    line.process._worker._learnt(PAIR, 576)
 
 
 def test_a_message_that_is_not_for_a_worker_at_work_is_a_bug(line: Line) -> None:
@@ -116,6 +117,6 @@ def test_a_message_that_is_not_for_a_worker_at_work_is_a_bug(line: Line) -> None
 def test_a_message_that_no_worker_has_to_say_is_a_bug() -> None:
     service = Service(OPTIONS, print)
     service._heard(LEARNT)
-    assert service._paths.mtus == {LEARNT.destination: LEARNT.mtu}
+    assert service._paths.mtus == dict(LEARNT.learnt)
     with pytest.raises(MessageError, match="from a worker"):
         service._heard(NODE)

@@ -198,3 +198,15 @@ def test_unknown_next_hops_are_left_out() -> None:
     assert mtu_6to4(70000, False, 65535, None) == 65535
     assert mtu_6to4(9000, False, 65535, None) == 8980
     assert mtu_6to4(9000, False, 1500, None) == 1500
+
+
+# M-09
+def test_the_link_that_an_error_came_over_can_be_told() -> None:
+    needed = icmp4(3, 4, (9000).to_bytes(4, "big"), quote4())
+    too_big = icmp6(2, 0, (9000).to_bytes(4, "big"), quote6())
+    for mtu, back, told6, told4 in ((9000, 1400, 1420, 1380), (1400, 9000, 1400, 1400)):
+        message = message6(T.translate(needed, next_hop_mtu=mtu, mtu_back=back))
+        assert int.from_bytes(message[4:8], "big") == told6
+        message = message4(T.translate(too_big, next_hop_mtu=mtu, mtu_back=back))
+        assert int.from_bytes(message[6:8], "big") == told4
+    assert int.from_bytes(message6(T.translate(needed))[4:8], "big") == 1500  # the domain's
