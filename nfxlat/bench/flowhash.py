@@ -11,15 +11,7 @@ import socket
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import bpf
-from nfxlat.wire import bpf as code
-
-GET_HASH_RECALC = 34  # BPF_FUNC_get_hash_recalc(context): computes skb->hash over addresses and ports where it lacks
-NEXT = -1  # TCX_NEXT
-
-
-def program() -> bytes:
-    """The instructions of a classifier."""
-    return code.assemble(code.call(GET_HASH_RECALC), code.move_value(code.R0, NEXT), code.EXIT)
+from nfxlat.offload.program import linked, text
 
 
 def attach(interface: str) -> int | None:
@@ -29,7 +21,7 @@ def attach(interface: str) -> int | None:
     """
     loaded = -1
     try:
-        loaded = bpf.load(program(), "nfxlat_hash")
+        loaded = bpf.load(linked(text("flowhash"), {}, {}), "nfxlat_hash")
         return bpf.link_tcx_egress(loaded, socket.if_nametoindex(interface))
     except (OSError, OperatorError):
         return None

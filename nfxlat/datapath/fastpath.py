@@ -223,7 +223,7 @@ class FastPath:
             word, size, protocol, ttl, pair, udp_check, offset_flags, tcp_check = _ipv6(buffer, start)
             at = start + 40
             if protocol == _UDP:
-                field, check, payload, octets = at + 6, udp_check, 0, 8
+                field, check, payload, octets = at + 6, udp_check, 0, 16 if size >= 16 else size
                 if size < 8 or not check:
                     break
             elif protocol == _TCP:

@@ -32,24 +32,26 @@ _LOAD = struct.Struct("=IIQQIIQII16s")
 _LINK = struct.Struct("=IIIIIIQ")
 _DETACH = struct.Struct("=I")
 
-# struct __sk_buff: offset of each member, all u32 (also on kernels that are newer: it only grows at its end)
-SKB_PKT_TYPE, SKB_PROTOCOL, SKB_PRIORITY, SKB_GSO_SIZE = 4, 16, 32, 176
-PROBE_READ_KERNEL = 113  # BPF_FUNC_probe_read_kernel(destination, size, address), 5.5+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _bpf(command: int, attributes: bytes) -> int:
-    """What it returns, mostly a descriptor. Raises OSError; OperatorError on a machine whose number is not known."""
+def call(command: int, attributes: bytes) -> int:
+    """The descriptor that the command makes, else 0. Raises OSError; OperatorError on a machine whose number is not
+    known."""
+    return call_with(command, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes))
+
+
+def call_with(command: int, attributes: "ctypes.Array[ctypes.c_char]", size: int) -> int:
+    """The same; what the kernel answers is then in `attributes`."""
     number = _SYSCALL.get(platform.machine()) if struct.calcsize("P") == 8 else None
     if number is None:
         raise OperatorError(f"the system call number of bpf(2) on {platform.machine()} is unknown", where="stamp")
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    descriptor = int(_libc.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(len(buffer))))
-    if descriptor < 0:
+    result = int(_libc.syscall(ctypes.c_long(number), ctypes.c_int(command), attributes, ctypes.c_uint(size)))
+    if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    return descriptor
+    return result
 
 
 def load(instructions: bytes, name: str) -> int:
@@ -60,7 +62,7 @@ def load(instructions: bytes, name: str) -> int:
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     addresses = ctypes.addressof(code), ctypes.addressof(licence)
-    return _bpf(
+    return call(
         _PROG_LOAD,
         _LOAD.pack(_PROG_TYPE_SCHED_CLS, len(instructions) // 8, *addresses, 0, 0, 0, 0, 0, name.encode()[:15]),
     )
@@ -71,16 +73,16 @@ def link_tcx_ingress(program: int, ifindex: int) -> int:
 
     Raises OSError: EINVAL on older kernels, ENODEV without such an interface.
     """
-    return _bpf(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_INGRESS, 0, 0, 0, 0))
+    return call(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_INGRESS, 0, 0, 0, 0))
 
 
 def link_tcx_egress(program: int, ifindex: int) -> int:
     """The same at the egress."""
-    return _bpf(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_EGRESS, 0, 0, 0, 0))
+    return call(_LINK_CREATE, _LINK.pack(program, ifindex, _TCX_EGRESS, 0, 0, 0, 0))
 
 
 def detach(link: int) -> None:
     """Take the program off, whoever else has a descriptor of the link, and close ours."""
     with contextlib.suppress(OSError):  # its interface is gone
-        _bpf(_LINK_DETACH, _DETACH.pack(link))
+        call(_LINK_DETACH, _DETACH.pack(link))
     os.close(link)

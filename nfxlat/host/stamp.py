@@ -1,4 +1,8 @@
-"""The stamp's side of the host: the program (`stamp_program`) at the ingress of every interface that needs it.
+"""The stamp's side of the host: the program (nfxlat/offload) at the ingress of every interface that needs it.
+
+It stamps only IP that is addressed to this node's link layer and has no priority yet; the rules put 0 back on all that
+is not queued (rules/, priority -449). Where UDP is stamped, single datagrams are too, so that all of a flow goes to the
+same queue and keeps its order.
 
 Interfaces below a bridge or a bond are left out: what these forward by themselves never meets our rules. `wire.stamp`
 describes the value.
@@ -19,9 +23,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import bpf, clsact, interfaces
+from nfxlat.host import bpf, clsact, ingress, interfaces
 from nfxlat.host.interfaces import IFF_LOOPBACK, RTM_DELLINK, RTM_NEWLINK, Interface
-from nfxlat.host.stamp_program import gso_type_offsets, program
 from nfxlat.netlink.connection import Connection
 from nfxlat.terms import Report
 from nfxlat.wire.netlink import NETLINK_ROUTE, NLMSG_OVERRUN, RTNLGRP_LINK, RTNLGRP_TC, Message
@@ -114,13 +117,7 @@ class Stamp:
         self._watch.close()
 
     def _load(self, udp: bool) -> None:
-        offsets = gso_type_offsets() if udp else None
-        if offsets is not None:
-            with contextlib.suppress(OSError):  # no CAP_PERFMON, or a kernel locked down
-                self._program = bpf.load(program(offsets), "nfxlat_stamp")
-                self.udp = True
-                return
-        self._program = bpf.load(program(None), "nfxlat_stamp")
+        self._program, self.udp = ingress.load("stamp", {}, ingress.places() if udp else None)
 
     def _start(self) -> None:
         ways, refused = self._attach_all()

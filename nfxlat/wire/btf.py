@@ -2,14 +2,17 @@
 
 header: | magic u16 | version u8 | flags u8 | hdr_len | type_off | type_len | str_off | str_len |   u32 each
 type:   | name_off u32 | info u32: kind_flag 31, kind 28-24, vlen 15-0 | size or type u32 | what the kind adds |
-member: | name_off u32 | type u32 | offset u32, in bits |
+member: | name_off u32 | type u32 | offset u32: bits; with kind_flag only 23-0, 31-24 are a bit-field's width |
 """
 
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 MAGIC = 0xEB9F
-_STRUCT = 4
+_STRUCT, _UNION = 4, 5
+_DEEP = 8  # structures within each other
 # kind: (octets it adds, octets it adds for each of vlen)
 _ADDED = {
     1: (4, 0),  # INT
@@ -37,11 +40,16 @@ _HEADER = struct.Struct("=HBBIIIII")
 _TYPE = struct.Struct("=III")
 
 
-def member_offsets(btf: bytes, structure: str, members: Sequence[str]) -> tuple[int, ...] | None:
-    """Octets from the start of `struct structure` to each of its own `members`; None where `btf` does not tell.
+class Place(NamedTuple):
+    """`octet` from the start of the structure; a bit-field lies `shift` bits right of the highest that make it up."""
 
-    Members of unnamed structures inside it are not looked for, nor bit-fields.
-    """
+    octet: int
+    shift: int
+
+
+def member_places(btf: bytes, structure: str, members: Sequence[str]) -> tuple[Place, ...] | None:
+    """Where the `members` of `struct structure` lie, those of unnamed structures inside it too; None where `btf` does
+    not tell. Of a bit-field that goes over the end of an octet only the first one is told."""
     try:
         magic, _, _, header, type_offset, type_length, str_offset, str_length = _HEADER.unpack_from(btf)
     except struct.error:
@@ -50,24 +58,58 @@ def member_offsets(btf: bytes, structure: str, members: Sequence[str]) -> tuple[
         return None
     strings = btf[header + str_offset : header + str_offset + str_length]
     wanted = strings.find(b"\0" + structure.encode() + b"\0") + 1
-    at, end = header + type_offset, header + type_offset + type_length
-    while wanted and at + _TYPE.size <= end <= len(btf):
-        name, info, _ = _TYPE.unpack_from(btf, at)
-        kind, count = info >> 24 & 31, info & 0xFFFF
-        if kind not in _ADDED:
-            return None
-        at += _TYPE.size
-        fixed, each = _ADDED[kind]
-        if kind == _STRUCT and name == wanted:
-            return _members(btf[at : at + each * count], strings, members) if at + each * count <= end else None
-        at += fixed + each * count
-    return None
+    types = _Types(btf[header + type_offset : header + type_offset + type_length], strings)
+    if not wanted or (number := types.number(wanted)) is None:
+        return None
+    found = dict(types.members(number, 0, set()))
+    return tuple(found[name] for name in members) if all(name in found for name in members) else None
 
 
-def _members(described: bytes, strings: bytes, wanted: Sequence[str]) -> tuple[int, ...] | None:
-    found = {}
-    for name, _, bits in _TYPE.iter_unpack(described):
-        if bits & 7 == 0 and not bits >> 24:  # the high octet is a bit-field's width
-            found[strings[name : strings.find(b"\0", name)]] = bits // 8
-    names = [name.encode() for name in wanted]
-    return tuple(found[name] for name in names) if all(name in found for name in names) else None
+class _Types:
+    """All types, by number; the first is 1. Reading ends at what is not understood."""
+
+    def __init__(self, octets: bytes, strings: bytes) -> None:
+        self._octets, self._strings = octets, strings
+        self._starts = [0]  # of 0, which is no type
+        self._structures: dict[int, int] = {}  # by name
+        at = 0
+        while at + _TYPE.size <= len(octets):
+            name, info, _ = _TYPE.unpack_from(octets, at)
+            kind = info >> 24 & 31
+            if kind not in _ADDED:
+                break
+            fixed, each = _ADDED[kind]
+            end = at + _TYPE.size + fixed + each * (info & 0xFFFF)
+            if end > len(octets):
+                break
+            if kind == _STRUCT:
+                self._structures.setdefault(name, len(self._starts))
+            self._starts.append(at)
+            at = end
+
+    def number(self, name: int) -> int | None:
+        return self._structures.get(name)
+
+    def members(self, number: int, base: int, above: set[int]) -> Iterator[tuple[str, Place]]:
+        """Name and place of each, `base` bits being those in front of the structure; `above`: those around it."""
+        if not 0 < number < len(self._starts) or number in above or len(above) > _DEEP:
+            return
+        start = self._starts[number]
+        _, info, _ = _TYPE.unpack_from(self._octets, start)
+        if info >> 24 & 31 not in (_STRUCT, _UNION):
+            return
+        with_widths = info >> 31
+        first = start + _TYPE.size
+        for name, kind, offset in _TYPE.iter_unpack(self._octets[first : first + _TYPE.size * (info & 0xFFFF)]):
+            width = offset >> 24 if with_widths else 0
+            bits = base + (offset & 0xFFFFFF if with_widths else offset)
+            if name:
+                text = self._strings[name : self._strings.find(b"\0", name)].decode(errors="replace")
+                yield text, Place(bits // 8, _shift(bits & 7, width))
+            else:
+                yield from self.members(kind, bits, above | {number})
+
+
+def _shift(bit: int, width: int, order: str = sys.byteorder) -> int:
+    """Bits are counted from the lowest of an octet, or from the highest on big-endian machines."""
+    return bit if order == "little" or not width else 8 - width - bit

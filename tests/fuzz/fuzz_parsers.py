@@ -135,7 +135,7 @@ def _pieces(data: bytes) -> None:
 
 
 def _type_information(data: bytes) -> None:
-    found = btf.member_offsets(data, "sk_buff", ("gso_size", "gso_type"))
+    found = btf.member_places(data, "sk_buff", ("gso_size", "gso_type"))
     assert found is None or len(found) == 2
 
 

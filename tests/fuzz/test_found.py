@@ -18,7 +18,7 @@ from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Reason
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
-from nfxlat.wire.btf import MAGIC, member_offsets
+from nfxlat.wire.btf import MAGIC, Place, member_places
 from nfxlat.xlat.translator import Translator
 
 TRANSLATOR = fuzz_core.TRANSLATORS[0]
@@ -104,11 +104,11 @@ def type_information(strings: bytes = STRINGS, members: int = 1) -> bytes:
 
 
 def test_a_member_name_that_is_not_utf8_is_none_of_those_wanted() -> None:
-    assert member_offsets(type_information(), "sk_buff", ("len",)) == (8,)
-    assert member_offsets(type_information(), "sk_buff", ("gso",)) is None
+    assert member_places(type_information(), "sk_buff", ("len",)) == (Place(8, 0),)
+    assert member_places(type_information(), "sk_buff", ("gso",)) is None
     gone = STRINGS.replace(b"\0len\0", b"\xff\xfe\xfd\xfc\0")
-    assert member_offsets(type_information(gone), "sk_buff", ("len",)) is None
+    assert member_places(type_information(gone), "sk_buff", ("len",)) is None
 
 
 def test_a_structure_that_is_cut_off_has_no_members() -> None:
-    assert member_offsets(type_information(members=2), "sk_buff", ("len",)) is None
+    assert member_places(type_information(members=2), "sk_buff", ("len",)) is None

@@ -5,6 +5,8 @@ import os
 import re
 import select
 import socket
+import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -26,11 +28,10 @@ from stamp_net import (
 )
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
-from nfxlat.host import bpf, stamp_program
+from nfxlat.host import bpf
 from nfxlat.host.stamp import How
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import load
-from nfxlat.wire import bpf as code
 from nfxlat.wire.nfqueue import SKB_GSO
 from nfxlat.wire.stamp import MAGIC, MASK, gso_size_of, is_udp
 
@@ -187,11 +188,16 @@ def test_transit_gets_its_priority_0_back_and_keeps_its_order(
 @contextmanager
 def somebody_else(net: Net, how: How) -> Iterator[None]:
     """A program of another's, at the node's ingress before ours, that gives every packet the class 1:3."""
-    program_of_theirs = code.assemble(
-        code.move_value(code.R2, 0x10003),
-        code.store(code.R1, bpf.SKB_PRIORITY, code.R2),
-        code.move_value(code.R0, stamp_program.NEXT),
-        code.EXIT,
+    # r2 = 0x10003; skb->priority = r2; r0 = TC_ACT_UNSPEC; exit (RFC 9669 section 4)
+    registers = 0x21 if sys.byteorder == "little" else 0x12
+    program_of_theirs = b"".join(
+        struct.pack("=BBhi", *fields)
+        for fields in (
+            (0xB7, 2 if sys.byteorder == "little" else 0x20, 0, 0x10003),
+            (0x63, registers, 32, 0),
+            (0xB7, 0, 0, -1),
+            (0x95, 0, 0, 0),
+        )
     )
     with ExitStack() as stack:
         with net.node.entered():

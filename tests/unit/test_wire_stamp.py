@@ -1,11 +1,12 @@
-"""The stamp's value, eBPF instructions as octets, and BTF of a kernel of our own making."""
+"""The stamp's value, and BTF of a kernel of our own making."""
 
 import struct
+import sys
 
 import pytest
 
-from nfxlat.wire import bpf
-from nfxlat.wire.btf import member_offsets
+from nfxlat.wire import btf as btf_module
+from nfxlat.wire.btf import Place, member_places
 from nfxlat.wire.stamp import gso_size_of, is_udp
 
 
@@ -32,35 +33,6 @@ def test_gso_size_is_told_from_other_priorities(priority: int, size: int, udp: b
     assert is_udp(priority) == udp
 
 
-def test_instructions_are_laid_out_as_the_rfc_draws_them() -> None:
-    """Opcodes of RFC 9669 section 3, 4 and 5."""
-    assert bpf.assemble(bpf.load(bpf.R7, bpf.R6, 176)) == struct.pack("=BBhi", 0x61, 0x67, 176, 0)
-    assert bpf.assemble(bpf.load(bpf.R3, bpf.R10, -8, bpf.DW)) == struct.pack("=BBhi", 0x79, 0xA3, -8, 0)
-    assert bpf.assemble(bpf.store(bpf.R6, 32, bpf.R7)) == struct.pack("=BBhi", 0x63, 0x76, 32, 0)
-    assert bpf.assemble(bpf.move(bpf.R6, bpf.R1)) == struct.pack("=BBhi", 0xBF, 0x16, 0, 0)
-    assert bpf.assemble(bpf.add(bpf.R3, bpf.R1)) == struct.pack("=BBhi", 0x0F, 0x13, 0, 0)
-    assert bpf.assemble(bpf.add_value(bpf.R1, -8)) == struct.pack("=BBhi", 0x07, 0x01, 0, -8)
-    assert bpf.assemble(bpf.move_value(bpf.R0, -1), bpf.EXIT) == struct.pack("=BBhiQ", 0xB7, 0, 0, -1, 0x95)
-    assert bpf.assemble(bpf.or_value(bpf.R7, 1), bpf.and_value(bpf.R1, -3)) == struct.pack(
-        "=BBhiBBhi", 0x47, 7, 0, 1, 0x57, 1, 0, -3
-    )
-    assert bpf.assemble(bpf.call(113)) == struct.pack("=BBhi", 0x85, 0, 0, 113)
-
-
-def test_jumps_count_the_instructions_between_them_and_their_label() -> None:
-    program = bpf.assemble(
-        bpf.jump_if(bpf.R1, 8, "end"), "next", bpf.jump_unless(bpf.R1, 9, "end"), bpf.move_value(0, 0), "end", bpf.EXIT
-    )
-    assert len(program) == 4 * 8
-    assert struct.unpack_from("=BBhi", program, 0) == (0x15, 1, 2, 8)
-    assert struct.unpack_from("=BBhi", program, 8) == (0x55, 1, 1, 9)
-
-
-def test_a_jump_to_an_unknown_label_is_a_bug() -> None:
-    with pytest.raises(KeyError):
-        bpf.assemble(bpf.jump_if(bpf.R1, 0, "nowhere"), bpf.EXIT)
-
-
 STRINGS = b"\0int\0thing\0head\0end\0flags\0thin\0"
 INT, THING, HEAD, END, FLAGS = (
     STRINGS.index(b"\0" + name + b"\0") + 1 for name in (b"int", b"thing", b"head", b"end", b"flags")
@@ -76,7 +48,7 @@ def btf(*records: bytes) -> bytes:
     return struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(STRINGS)) + types + STRINGS
 
 
-STRUCT = record(THING, 4, 3, HEAD, 1, 192 * 8, FLAGS, 1, 3 << 24 | 40, END, 1, 188 * 8, flag=1)
+STRUCT = record(THING, 4, 3, HEAD, 1, 192 * 8, FLAGS, 1, 3 << 24 | 42, END, 1, 188 * 8, flag=1)
 # one of each kind, with what it adds
 BEFORE = [
     record(INT, 1, 0, 0),
@@ -94,8 +66,33 @@ BEFORE = [
 
 
 def test_members_are_found_behind_every_kind_of_type() -> None:
-    assert member_offsets(btf(*BEFORE, STRUCT), "thing", ("head", "end")) == (192, 188)
-    assert member_offsets(btf(STRUCT, *BEFORE), "thing", ("end",)) == (188,)
+    wanted = Place(192, 0), Place(188, 0)
+    assert member_places(btf(*BEFORE, STRUCT), "thing", ("head", "end")) == wanted
+    assert member_places(btf(STRUCT, *BEFORE), "thing", ("end",)) == wanted[1:]
+
+
+def test_a_bit_field_is_found_by_its_octet_and_the_bits_beside_it() -> None:
+    """Of 3 bits from bit 42 on: counted from the lowest of the octet, or from the highest."""
+    place = (Place(5, 2 if sys.byteorder == "little" else 3),)
+    assert member_places(btf(*BEFORE, STRUCT), "thing", ("flags",)) == place
+    assert (btf_module._shift(2, 3, "little"), btf_module._shift(2, 3, "big"), btf_module._shift(2, 0, "big")) == (
+        2,
+        3,
+        2,
+    )
+
+
+def test_members_of_unnamed_structures_and_unions_are_members() -> None:
+    inner = record(0, 4, 2, FLAGS, 1, 16, END, 1, 32)
+    union = record(0, 5, 1, 0, 1, 8)  # of type 1 alone
+    outer = record(THING, 4, 3, HEAD, 9, 0, 0, 2, 64 * 8, 0, 4, 0)  # ... and one that is an INT
+    data = btf(inner, union, outer, record(INT, 1, 0, 0))
+    assert member_places(data, "thing", ("head", "flags", "end")) == (Place(0, 0), Place(67, 0), Place(69, 0))
+
+
+def test_a_structure_that_is_said_to_contain_itself_is_read_to_its_end() -> None:
+    data = btf(record(THING, 4, 3, 0, 1, 0, 0, 99, 0, HEAD, 1, 8))
+    assert member_places(data, "thing", ("head",)) == (Place(1, 0),)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +101,8 @@ def test_members_are_found_behind_every_kind_of_type() -> None:
         (btf(*BEFORE, STRUCT), "other", ("head",)),
         (btf(*BEFORE, STRUCT), "thin", ("head",)),  # the string exists, the structure does not
         (btf(*BEFORE, STRUCT), "thing", ("head", "tail")),
-        (btf(*BEFORE, STRUCT), "thing", ("flags",)),  # a bit-field
+        (btf(STRUCT)[:70] + bytes(20), "thing", ("head",)),  # types that end within one
+        (struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, 40, 48, len(STRINGS)) + STRUCT + STRINGS, "thing", ("head",)),
         (btf(record(0, 20, 0), STRUCT), "thing", ("head",)),  # a kind of the future
         (btf(*BEFORE), "thing", ("head",)),
         (btf(STRUCT)[:40], "thing", ("head",)),
@@ -113,4 +111,4 @@ def test_members_are_found_behind_every_kind_of_type() -> None:
     ],
 )
 def test_what_btf_does_not_tell_is_none(data: bytes, structure: str, members: tuple[str, ...]) -> None:
-    assert member_offsets(data, structure, members) is None
+    assert member_places(data, structure, members) is None

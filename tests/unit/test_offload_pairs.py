@@ -1,0 +1,204 @@
+"""When the program at ingress takes a packet of a pair that it knows, and when not. BPF_PROG_TEST_RUN."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from bpf_run import GOES_ON, REDIRECT, Runner
+from packets import A4, B4, T
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from nfxlat.host import ingress
+from nfxlat.host.ingress import Table
+from nfxlat.offload import table
+from nfxlat.offload.table import ACTIVE, Pair
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+SECOND = 10**9
+LOOPBACK = 1
+NEAR, FAR = bytes.fromhex("026e66780001"), bytes.fromhex("026e66780002")
+ADDRESSES = bytes(IP(src=A4, dst=B4))[12:20]
+
+
+class Node:
+    """The program, one pair taught to it, and packets of that pair."""
+
+    def __init__(self) -> None:
+        self.table = Table(entries=64)
+        program, self.udp = ingress.load("offload", self.table.descriptors, ingress.places())
+        self._runner = Runner(program)
+        self.table.beat()
+        self.generation = self.table.configure(LOOPBACK, 1280, NEAR, FAR)
+
+    def teach(self, *, at: int = LOOPBACK, **fields: int) -> None:
+        template = T.template(ADDRESSES)
+        assert template is not None
+        pair = table.learnt(template, self.generation, time.monotonic_ns())
+        self.table.put(at, ADDRESSES, pair._replace(**fields))  # type: ignore[arg-type]
+
+    @property
+    def pair(self) -> Pair:
+        pair = self.table.get(LOOPBACK, ADDRESSES)
+        assert pair is not None
+        return pair
+
+    def takes(self, layer: Packet, *, mark: int = 0, **fields: object) -> bool:
+        frame = Ether(dst="00:00:00:00:00:00") / IP(**({"src": A4, "dst": B4, "flags": "DF"} | fields)) / layer
+        result = self._runner.run(bytes(frame), ifindex=LOOPBACK, mark=mark)
+        assert result.verdict in (GOES_ON, REDIRECT)
+        return result.verdict == REDIRECT
+
+    def counted(self, outcome: str) -> int:
+        return self.table.counts()["4to6"][outcome]
+
+    def close(self) -> None:
+        self._runner.close()
+        self.table.close()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    node = Node()
+    if not node.udp:
+        pytest.skip("no BTF")
+    yield node
+    node.close()
+
+
+TCP_PACKET, UDP_PACKET = TCP() / b"data", UDP() / b"data"
+
+
+def test_a_pair_that_is_not_known_goes_on(node: Node) -> None:
+    assert not node.takes(TCP_PACKET)
+    assert node.counted("missed") == 1
+
+
+def test_the_first_packet_after_learning_takes_the_queue_and_the_next_waits_for_it(node: Node) -> None:
+    """What had been queued before is out when that one is: and the queue tells only by then."""
+    node.teach()
+    node.table.drained = time.monotonic_ns() + SECOND
+    assert not node.takes(TCP_PACKET)
+    node.table.drained = node.pair.tcp_queued - 1
+    assert not node.takes(TCP_PACKET)
+    assert node.counted("waiting") == 2
+    node.table.drained = node.pair.tcp_queued + SECOND // 1000
+    assert node.takes(TCP_PACKET)
+    assert node.pair.tcp_queued == ACTIVE
+    node.table.drained = 0
+    assert node.takes(TCP_PACKET)
+    assert (node.pair.packets, node.counted("translated"), node.counted("octets")) == (2, 2, 48)
+
+
+def test_tcp_and_udp_of_a_pair_wait_each_for_their_own(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE)
+    assert node.takes(TCP_PACKET)
+    assert not node.takes(UDP_PACKET)
+    assert node.takes(TCP_PACKET)
+
+
+def test_another_interface_is_another_pair(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE, at=LOOPBACK + 1)
+    assert not node.takes(TCP_PACKET)
+    assert node.counted("missed") == 1
+
+
+def test_another_generation_forgets_all(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE)
+    assert node.takes(TCP_PACKET)
+    node.generation = node.table.forget()
+    assert not node.takes(TCP_PACKET)
+    assert node.counted("stale") == 1
+    node.teach(tcp_queued=ACTIVE)
+    assert node.takes(TCP_PACKET)
+
+
+def test_generations_never_come_to_0(node: Node) -> None:
+    node.table._generation[0] = 0xFFFFFFFF
+    assert node.table.forget() == node.table.generation == 1
+
+
+@pytest.mark.parametrize(("field", "age"), [("used", table.UNUSED_NS), ("judged", table.JUDGED_NS)])
+def test_what_is_old_is_forgotten(node: Node, field: str, age: int) -> None:
+    now = time.monotonic_ns()
+    node.teach(tcp_queued=ACTIVE, **{field: now - age + 2 * SECOND})
+    assert node.takes(TCP_PACKET)
+    node.teach(tcp_queued=ACTIVE, **{field: now - age - SECOND})
+    assert not node.takes(TCP_PACKET)
+
+
+def test_without_a_supervisor_nothing_is_taken(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE)
+    node.table._beat[0] = time.monotonic_ns() - 11 * SECOND
+    assert not node.takes(TCP_PACKET)
+    node.table.beat()
+    assert node.takes(TCP_PACKET)
+
+
+def test_an_answer_of_the_rules_keeps_it(node: Node) -> None:
+    """The copy by which they are asked: netns/test_offload.py."""
+    now = time.monotonic_ns()
+    node.teach(tcp_queued=ACTIVE, judged=now - 59 * SECOND)
+    node.table.answer(LOOPBACK, ADDRESSES, now)
+    assert node.takes(TCP_PACKET)
+    assert node.pair.judged == now
+
+
+def test_behind_a_fragment_of_udp_whole_datagrams_take_the_queue(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE, udp_queued=ACTIVE)
+    assert node.takes(UDP_PACKET)
+    assert not node.takes(Raw(bytes(8)), proto=17, flags="MF", frag=3)
+    assert not node.takes(UDP_PACKET)
+    assert node.takes(TCP_PACKET)
+    assert node.pair.udp_until > time.monotonic_ns() + 9 * SECOND
+    assert node.counted("diverted") == 2
+    # ten seconds later, and when those are out
+    queued = node.pair.udp_queued
+    node.teach(udp_queued=queued, udp_until=time.monotonic_ns() - SECOND)
+    node.table.drained = queued + SECOND
+    assert node.takes(UDP_PACKET)
+
+
+def test_behind_a_datagram_that_the_core_has_to_cut_others_take_the_queue(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE, udp_queued=ACTIVE)
+    assert node.takes(UDP() / bytes(1232), flags="")
+    assert not node.takes(UDP() / bytes(1233), flags="")
+    assert not node.takes(UDP_PACKET)
+
+
+def test_only_udp_s_fragments_divert(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE, udp_queued=ACTIVE)
+    for protocol in (1, 6):
+        assert not node.takes(Raw(bytes(24)), proto=protocol, flags="MF")
+    assert node.takes(UDP_PACKET)
+    assert node.counted("unfit") == 2
+
+
+def test_what_the_program_leaves_stays_as_it_was_for_the_next_packet(node: Node) -> None:
+    node.teach(tcp_queued=ACTIVE)
+    assert not node.takes(TCP_PACKET, mark=5)
+    assert not node.takes(TCP_PACKET, ttl=1)
+    assert node.takes(TCP_PACKET)
+
+
+def test_pairs_can_be_listed_and_removed(node: Node) -> None:
+    node.teach()
+    assert [(index, addresses) for index, addresses, _ in node.table.pairs()] == [(LOOPBACK, ADDRESSES + bytes(24))]
+    assert node.table.remove(LOOPBACK, ADDRESSES)
+    assert not node.table.remove(LOOPBACK, ADDRESSES)
+    assert not list(node.table.pairs())
+
+
+def test_many_pairs_are_listed_once_each() -> None:
+    many = Table(entries=20000)
+    template = T.template(ADDRESSES)
+    assert template is not None
+    pair = table.learnt(template, 1, 1)
+    for number in range(10000):
+        many.put(2, number.to_bytes(8, "big"), pair)
+    found = [addresses for _, addresses, _ in many.pairs()]
+    assert len(found) == len(set(found)) == 10000
+    many.close()

@@ -1,0 +1,69 @@
+"""Built programs, made ready to be loaded; and that both sides of the structures agree."""
+
+import re
+import struct
+import sys
+
+import pytest
+
+from nfxlat.offload import table
+from nfxlat.offload.program import FOLDER, linked, text
+from nfxlat.wire import stamp
+
+SOURCE = (FOLDER / "ingress.c").read_text()
+
+
+def test_maps_and_numbers_are_put_in_where_their_symbols_stand() -> None:
+    load = "18 00 0000 00000000 00 00 0000 00000000".replace(" ", "")
+    program = f"# of nothing\n{load[:16]} table\n{load[16:]}\n{load[:16]} number\n{load[16:]}\n95" + "00" * 7 + "\n"
+    code = linked(program, {"table": 7}, {"number": 0x1122334455667788})
+    assert len(code) == 5 * 8
+    assert code[1] == (0x10 if sys.byteorder == "little" else 0x01)
+    assert struct.unpack_from("=4xI4xI", code, 0) == (7, 0)
+    assert (code[17], struct.unpack_from("=4xI4xI", code, 16)) == (0, (0x55667788, 0x11223344))
+
+
+def test_a_symbol_that_nobody_knows_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        linked("18" + "00" * 7 + " unknown\n" + "00" * 8, {}, {})
+    with pytest.raises(ValueError):
+        linked("95" + "00" * 7 + " unknown\n", {}, {})
+
+
+def test_programs_ask_for_nothing_that_is_not_put_in() -> None:
+    symbols = {
+        name: {line.partition(" ")[2] for line in text(name).splitlines() if not line.startswith("#")} - {""}
+        for name in ("stamp", "offload", "flowhash")
+    }
+    of_udp = {"fit_udp", "skb_head", "skb_end", "gso_type"}
+    maps = {"state", "pairs", "answers", "counts"}
+    assert symbols == {
+        "stamp": of_udp,
+        "offload": of_udp | {"udp", "summed_at", "summed_shift"} | maps,
+        "flowhash": set(),
+    }
+
+
+def number(name: str) -> int:
+    """Of a #define."""
+    found = re.search(rf"^#define {name} \(?(\w+)( \* SECOND)?\)?", SOURCE, re.MULTILINE)
+    assert found
+    return int(found[1].rstrip("ULul"), 0) * (10**9 if found[2] else 1)
+
+
+def test_both_sides_have_the_same_numbers() -> None:
+    assert number("MAGIC") == stamp.MAGIC
+    assert number("FIT_UDP") == stamp.UDP
+    assert number("UNUSED") == table.UNUSED_NS
+    assert number("JUDGED") == table.JUDGED_NS
+    assert number("COPIED") == table.COPIED
+    outcomes = re.search(r"enum outcome \{ (.*), OUTCOMES \}", SOURCE)
+    assert outcomes
+    names = {"WAITING": "waiting", "DIVERTING": "diverted"}
+    assert [names.get(name, name.lower()) for name in outcomes[1].split(", ")] == list(table.OUTCOMES)
+
+
+def test_structures_have_the_sizes_that_the_compiler_gives_them() -> None:
+    assert (table.STATE.size, table.KEY.size, table.PAIR.size) == (40, 36, 120)
+    pair = table.Pair(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, bytes(range(32)))
+    assert table.Pair.of(pair.encoded()) == pair
