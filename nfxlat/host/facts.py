@@ -3,9 +3,7 @@
 import re
 import socket
 
-from pyroute2 import IPRoute
-
-from nfxlat.host import neighbours, registry, shared, sysctl
+from nfxlat.host import neighbours, registry, rtnetlink, shared, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.mtu import egress_interface, egress_mtu
 from nfxlat.plan.facts import Facts
@@ -42,9 +40,7 @@ def _advertised() -> list[str]:
     noted = {match[1] for match in changed if match and sysctl.read(match[0]) is not None}
     if sysctl.read(FORWARD6) != "0":
         return sorted(noted)
-    with IPRoute() as ipr:
-        routes = ipr.get_routes(family=socket.AF_INET6, dst_len=0, proto=RTPROT_RA)
-        interfaces = {route.get_attr("RTA_OIF") for route in routes}
-        names = {str(link.get_attr("IFLA_IFNAME")) for link in ipr.get_links() if link["index"] in interfaces}
+    indexes = rtnetlink.default_interfaces(socket.AF_INET6, RTPROT_RA)
+    names = {name for index, name in socket.if_nameindex() if index in indexes}
     # with 0 the route is networkd's or NetworkManager's, which the kernel does not forget, and 2 is right already
     return sorted(noted | {name for name in names if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1"})

@@ -15,9 +15,8 @@ import struct
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from pyroute2 import IPRoute
-
 from nfxlat.errors import OperatorError
+from nfxlat.host import addresses, interfaces
 from nfxlat.netlink.connection import Connection
 from nfxlat.plan.facts import OnLink
 from nfxlat.plan.neighbours import Proxy
@@ -44,13 +43,11 @@ def links() -> list[OnLink]:
     """Of all addresses of the calling thread's namespace with a prefix, but for link-local ones."""
     quiet = IFF_LOOPBACK | IFF_POINTOPOINT | IFF_NOARP
     found = set()
-    with IPRoute() as ipr:
-        names = {m["index"]: m.get_attr("IFLA_IFNAME") for m in ipr.get_links() if not m["flags"] & quiet}
-        for message in ipr.get_addr():
-            address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            network = ipaddress.ip_network(f"{address}/{message['prefixlen']}", strict=False)
-            if message["scope"] == RT_SCOPE_UNIVERSE and message["index"] in names and network.num_addresses > 1:
-                found.add(OnLink(network, names[message["index"]]))
+    names = {index: link.name for index, link in interfaces.listed().items() if not link.flags & quiet}
+    for one in addresses.listed():
+        if one.scope == RT_SCOPE_UNIVERSE and one.ifindex in names and one.length < 8 * len(one.address):
+            network = ipaddress.ip_network((one.address, one.length), strict=False)
+            found.add(OnLink(network, names[one.ifindex]))
     return sorted(found, key=lambda link: (link.network.version, int(link.network.network_address), link.interface))
 
 

@@ -105,6 +105,20 @@ def table(family: int, destinations: Collection[Destination]) -> list[TableRoute
     return _listed(family, read)
 
 
+def default_interfaces(family: int, protocol: int) -> set[int]:
+    """Interfaces of the default routes that a protocol has made, in any table. Raises OperatorError where the kernel
+    refuses to list them."""
+
+    def read(body: bytes) -> set[int] | None:
+        if body[_LENGTH_AT] or body[_PROTOCOL_AT] != protocol or body[0] != family:
+            return None
+        found = chosen(body, _LEADS, _RTMSG.size)
+        hops = [found[RTA_OIF]] if RTA_OIF in found else _next_hops(found.get(RTA_MULTIPATH, b""))
+        return {int.from_bytes(hop, sys.byteorder) for hop in hops}
+
+    return set().union(*_listed(family, read))
+
+
 def _next_hops(data: bytes) -> Iterator[bytes]:
     """The interface's index in each struct rtnexthop: length u16, flags u8, hops u8, index s32, attributes."""
     at = 0

@@ -15,12 +15,10 @@ qdisc) is put back.
 import contextlib
 import errno
 import os
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import bpf, clsact, ingress, interfaces
@@ -32,9 +30,12 @@ from nfxlat.wire.netlink import NETLINK_ROUTE, NLMSG_OVERRUN, RTNLGRP_LINK, RTNL
 How = Literal["tcx", "cls_bpf"]
 HOW: tuple[How, ...] = ("tcx", "cls_bpf")  # in the order of preference
 _OF_LINKS = (RTM_NEWLINK, RTM_DELLINK, NLMSG_OVERRUN)
+_GONE = (errno.ENODEV, errno.ENXIO)
+AT_ONCE = 16  # links: for each the kernel waits until no other CPU can see what was there (tcx_entry_sync)
+SHOWN = 16  # names in a line
 _CUT = "superframes are cut into segments of 1280 octets"
 
-Refusals = dict[int, OSError | NetlinkError]  # by interface
+Refusals = dict[int, OSError]  # by interface
 
 
 def filter_name(domain_device: str) -> str:
@@ -44,14 +45,10 @@ def filter_name(domain_device: str) -> str:
 
 def sweep(domain_device: str, report: Report, left_over: Collection[int] = ()) -> None:
     """Remove the filters that a run which was killed left, and the clsact of the interfaces `left_over`."""
-    with IPRoute() as ipr:
-        for index in sorted(clsact.qdiscs(ipr)):
-            with contextlib.suppress(NetlinkError):  # gone meanwhile
-                if clsact.detach(ipr, index, filter_name(domain_device)):
-                    name = ipr.get_links(index)[0].get_attr("IFLA_IFNAME")
-                    report(f"removed the stamp of a former run from {name}")
-        for index in left_over:
-            clsact.remove_if_empty(ipr, index)
+    for index in clsact.detach(sorted(clsact.qdiscs()), filter_name(domain_device)):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            report(f"removed the stamp of a former run from {socket.if_indextoname(index)}")
+    clsact.remove_empty(left_over)
 
 
 class Stamp:
@@ -60,7 +57,8 @@ class Stamp:
 
     Readable (poll `fileno`) when an interface came or went, or a filter: then call `refresh`. `domain_device` is not
     stamped. `how` limits the ways, best first. `note` is called with the indexes of all interfaces on which we make a
-    clsact, before it is made; `left_over` are those that a run which was killed had noted.
+    clsact, before it is made; `left_over` are those that a run which was killed had noted. Of many interfaces the rest
+    is `unfinished`: then `refresh` is due, too.
     """
 
     def __init__(
@@ -81,13 +79,14 @@ class Stamp:
         self._domain_device, self._report, self._note = domain_device, report, note
         self._attached: dict[int, int] = {}  # ifindex: descriptor of the link, -1 for cls_bpf
         self._refused: set[int] = set()
+        self.unfinished = False
         self._program = -1
         self._watch = Connection(NETLINK_ROUTE, groups=(RTNLGRP_LINK, RTNLGRP_TC))
         try:
             sweep(domain_device, report, left_over)
             self._load(udp)
             self._start()
-        except (OSError, NetlinkError, OperatorError) as error:
+        except (OSError, OperatorError) as error:
             self._detach_all()
             report(f"no stamp: {_cause(error)}; {_CUT}")
         except BaseException:
@@ -108,7 +107,7 @@ class Stamp:
             return
         ways, refused = self._attach_all()
         if ways:
-            self._report(f"stamp also on {', '.join(name for names in ways.values() for name in names)}")
+            self._report(f"stamp also on {_shown([name for names in ways.values() for name in names])}")
         self._tell(refused)
 
     def close(self) -> None:
@@ -128,16 +127,16 @@ class Stamp:
             self.how = self._ways[0]
         told = "TCP and UDP" if self.udp else "TCP"
         for how, names in (ways or {self.how: ["no interface yet"]}).items():
-            self._report(f"stamp of gso_size by {how} for {told} on {', '.join(names)}")
+            self._report(f"stamp of gso_size by {how} for {told} on {_shown(names)}")
         self._tell(refused)
 
-    def _tell(self, refused: dict[str, OSError | NetlinkError]) -> None:
+    def _tell(self, refused: dict[str, OSError]) -> None:
         """One line for each cause."""
         names = defaultdict(list)
         for name, error in refused.items():
             names[_cause(error)].append(name)
         for cause, those in names.items():
-            self._report(f"no stamp on {', '.join(those)}: {cause}; {_CUT} there")
+            self._report(f"no stamp on {_shown(those)}: {cause}; {_CUT} there")
 
     def _forget(self, heard: Sequence[Message]) -> bool:
         """What is not there any more, or not as it was; whether there is something to look at."""
@@ -145,34 +144,30 @@ class Stamp:
         touched = {clsact.went(kind, body) for kind, _, _, body in heard} & self._attached.keys()
         tried = {clsact.came(kind, body) or clsact.went(kind, body) for kind, _, _, body in heard} & self._refused
         if gone or touched:
-            with IPRoute() as ipr:
-                for index in gone & self._attached.keys():  # one that has its index by now is another interface
-                    self._detach(ipr, index)
-                for index in touched - gone:
-                    if self._attached[index] < 0 and not clsact.has_filter(ipr, index, self._name):
-                        del self._attached[index]
+            self._detach(gone & self._attached.keys())  # one that has such an index by now is another interface
+            for index in touched - gone:
+                if self._attached[index] < 0 and not clsact.has_filter(index, self._name):
+                    del self._attached[index]
         self._own_clsact -= gone
         self._refused -= gone | tried  # they may take it now
-        return bool(touched or tried) or any(kind in _OF_LINKS for kind, *_ in heard)
+        return bool(touched or tried or self.unfinished) or any(kind in _OF_LINKS for kind, *_ in heard)
 
-    def _attach_all(self) -> tuple[dict[How, list[str]], dict[str, OSError | NetlinkError]]:
+    def _attach_all(self) -> tuple[dict[How, list[str]], dict[str, OSError]]:
         """Names of the interfaces newly stamped, by the way, and what those met that refuse every way."""
         links = interfaces.listed()
         wanted = {index for index, link in links.items() if self._wants(link, links)}
         stamped: dict[How, list[str]] = {}
         refusals: Refusals = {}
-        with IPRoute() as ipr:
-            for index in self._attached.keys() - wanted:
-                self._detach(ipr, index)
-            self._refused &= wanted
-            left = sorted(wanted - self._attached.keys() - self._refused)
-            for how in self._ways if left else ():
-                refusals = self._attach(ipr, left, how)
-                names = [links[index].name for index in left if index in self._attached]
-                if names:
-                    stamped[how] = names
-                    self.how = self.how or how
-                left = sorted(refusals)
+        self._detach(self._attached.keys() - wanted)
+        self._refused &= wanted
+        left = sorted(wanted - self._attached.keys() - self._refused)
+        self.unfinished = False
+        for how in self._ways if left else ():
+            refusals = self._link(left) if how == "tcx" else self._hang(left)
+            if names := [links[index].name for index in left if index in self._attached]:
+                stamped[how] = names
+                self.how = self.how or how
+            left = sorted(refusals)
         self._refused |= refusals.keys()
         return stamped, {links[index].name: error for index, error in refusals.items()}
 
@@ -184,52 +179,60 @@ class Stamp:
             return False
         return link.name != self._domain_device
 
-    def _attach(self, ipr: IPRoute, indexes: Sequence[int], how: How) -> Refusals:
-        """What those met that refuse; those that are gone meanwhile are left out."""
-        if how == "cls_bpf":
-            taken = clsact.qdiscs(ipr)
-            if lacking := [index for index in indexes if index not in taken]:
-                self._own_clsact.update(lacking)
-                self._note(sorted(self._own_clsact))
+    def _link(self, indexes: Sequence[int]) -> Refusals:
+        """By tcx, a number of them; what those met that refuse. Those that are gone meanwhile are left out."""
         refusals: Refusals = {}
+        made = 0
         for index in indexes:
+            if made == AT_ONCE:
+                self.unfinished = True
+                break
             try:
-                if how == "tcx":
-                    self._attached[index] = bpf.link_tcx_ingress(self._program, index)
-                else:
-                    clsact.attach(ipr, index, self._program, self._name)
-                    self._attached[index] = -1
-            except (OSError, NetlinkError) as error:
-                if _errno(error) not in (errno.ENODEV, errno.ENXIO):
+                self._attached[index] = bpf.link_tcx_ingress(self._program, index)
+                made += 1
+            except OSError as error:
+                if error.errno not in _GONE:
                     refusals[index] = error
         return refusals
 
-    def _detach(self, ipr: IPRoute, index: int) -> None:
-        descriptor = self._attached.pop(index)
-        if descriptor >= 0:
-            bpf.detach(descriptor)
-            return
-        with contextlib.suppress(NetlinkError):  # gone with its interface
-            clsact.detach(ipr, index, self._name)
+    def _hang(self, indexes: Sequence[int]) -> Refusals:
+        """By cls_bpf, likewise, but all."""
+        taken = clsact.qdiscs()
+        lacking = {index for index in indexes if index not in taken}
+        if lacking - self._own_clsact:
+            self._own_clsact |= lacking
+            self._note(sorted(self._own_clsact))
+        refused = clsact.attach(indexes, lacking, self._program, self._name)
+        self._attached.update({index: -1 for index in indexes if index not in refused})
+        return {index: error for index, error in refused.items() if error.errno not in _GONE}
+
+    def _detach(self, indexes: Collection[int]) -> None:
+        descriptors = {index: self._attached.pop(index) for index in tuple(indexes)}
+        for descriptor in descriptors.values():
+            if descriptor >= 0:
+                bpf.detach(descriptor)
+        hung = [index for index, descriptor in descriptors.items() if descriptor < 0]
+        if hung:
+            clsact.detach(hung, self._name)
 
     def _detach_all(self) -> None:
-        with IPRoute() as ipr:
-            for index in self.indexes:
-                self._detach(ipr, index)
-            for index in self._own_clsact:
-                clsact.remove_if_empty(ipr, index)
-        self._own_clsact.clear()
-        if self._program >= 0:
-            os.close(self._program)
-            self._program = -1
-        self.how = None
+        try:
+            self._detach(self.indexes)
+            clsact.remove_empty(self._own_clsact)
+        finally:
+            self._own_clsact.clear()
+            if self._program >= 0:
+                os.close(self._program)
+                self._program = -1
+            self.how = None
 
 
-def _errno(error: OSError | NetlinkError) -> int:
-    return int((error.code if isinstance(error, NetlinkError) else error.errno) or 0)
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
-def _cause(error: OSError | NetlinkError | OperatorError) -> str:
+def _cause(error: OSError | OperatorError) -> str:
     if isinstance(error, OperatorError):
         return error.what
-    return f"the kernel refuses the BPF program ({os.strerror(_errno(error))})"
+    return f"the kernel refuses the BPF program ({os.strerror(error.errno or 0)})"

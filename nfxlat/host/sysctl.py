@@ -61,13 +61,9 @@ def side_effects(key: str) -> dict[str, str]:
     family = {FORWARD4: "ipv4", FORWARD6: "ipv6"}.get(key)
     if family is None:
         return {}
-    found = {}
-    for file in sorted((ROOT / "net" / family / "conf").glob("*/forwarding")):
-        other = str(file.relative_to(ROOT))
-        value = read(other)
-        if other != key and value is not None:
-            found[other] = value
-    return found
+    names = sorted(os.listdir(ROOT / "net" / family / "conf"))
+    values = {other: read(other) for other in (f"net/{family}/conf/{name}/forwarding" for name in names)}
+    return {other: value for other, value in values.items() if other != key and value is not None}
 
 
 def restore(originals: dict[str, str], report: Report) -> None:

@@ -147,8 +147,15 @@ class Service:
             def interfaces_changed() -> None:
                 stamp.refresh()
                 self._look_at_node()
+                if stamp.unfinished:
+                    self._loop.later(0.0, go_on)
+
+            def go_on() -> None:
+                if stamp.unfinished:
+                    interfaces_changed()
 
             self._loop.on_readable(stamp, interfaces_changed)
+            self._loop.later(0.0, go_on)
         self._look_at_node()
 
     def _watch_host(self, stack: ExitStack) -> None:

@@ -10,7 +10,7 @@ import pytest
 from set_up import start_and_kill
 from stamp_net import DOMAIN, WAYS, Net, stamp_net
 
-from nfxlat.host import bpf
+from nfxlat.host import bpf, stamp
 from nfxlat.host.stamp import How, Stamp
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
@@ -178,3 +178,25 @@ def test_an_interface_that_refuses_takes_it_from_no_other(net: Net) -> None:
         net.node.run(["tc", "qdisc", "del", "dev", "in", "ingress_block", "7", "ingress"])
         found.refresh()
         assert found.indexes == {socket.if_nametoindex(name) for name in ("in", "out")}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_of_many_interfaces_a_number_is_stamped_at_a_time(net: Net, monkeypatch: pytest.MonkeyPatch, how: How) -> None:
+    for number in range(3):
+        net.node.ip(f"link add many{number} up type veth peer name more{number}")
+        net.node.ip(f"link set more{number} up")
+    monkeypatch.setattr(stamp, "AT_ONCE", 3)
+    monkeypatch.setattr(stamp, "SHOWN", 2)
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append, how=(how,))) as found:
+        if how == "cls_bpf":  # which does not wait for every CPU
+            assert lines == ["stamp of gso_size by cls_bpf for TCP on in, out and 6 more"]
+        else:
+            assert lines == ["stamp of gso_size by tcx for TCP on in, out and 1 more"]
+            turns = 0
+            while found.unfinished:
+                turns += 1
+                found.refresh()
+            assert turns == 2
+        assert len(found.indexes) == 8
+    assert ingress(net, "many0") == (False, "")

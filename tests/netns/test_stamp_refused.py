@@ -33,6 +33,13 @@ def refuse(code: int) -> object:
     return refused
 
 
+def refuse_each(code: int) -> object:
+    def refused(indexes: list[int], *_: object) -> dict[int, OSError]:
+        return {index: OSError(code, os.strerror(code)) for index in indexes}
+
+    return refused
+
+
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EINVAL])
 def test_a_refusal_of_bpf_is_one_line_and_no_stamp(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     monkeypatch.setattr(bpf, "load", refuse(code))
@@ -54,7 +61,7 @@ def test_a_machine_whose_system_call_is_not_known_is_one_line(monkeypatch: pytes
 
 def test_refusal_of_every_way_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bpf, "link_tcx_ingress", refuse(errno.EINVAL))
-    monkeypatch.setattr(clsact, "attach", refuse(errno.EOPNOTSUPP))
+    monkeypatch.setattr(clsact, "attach", refuse_each(errno.EOPNOTSUPP))
     lines: list[str] = []
     noted: list[list[int]] = []
     before = len(os.listdir("/proc/self/fd"))
@@ -97,7 +104,7 @@ def test_an_interface_that_refuses_later_is_told_once(monkeypatch: pytest.Monkey
     found = Stamp("siit0", lines.append)
     try:
         monkeypatch.setattr(bpf, "link_tcx_ingress", refuse(errno.ENOMEM))
-        monkeypatch.setattr(clsact, "attach", refuse(errno.ENOMEM))
+        monkeypatch.setattr(clsact, "attach", refuse_each(errno.ENOMEM))
         Namespace("stamp").ip("link add three type veth peer name four")
         Namespace("stamp").ip("link set three up")
         found.refresh()
