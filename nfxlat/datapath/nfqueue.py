@@ -20,7 +20,7 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.netlink import HEADER, NETLINK_NETFILTER
 
-COPY_RANGE = 65531  # the largest payload that a 16-bit attribute length allows
+COPY_RANGE = nl.COPY_RANGE
 RECEIVE_BUFFER = 64 << 20  # octets
 SLOT_SIZE = 72 * 1024  # a whole message: 65531 octets of payload, its attributes, the headroom
 LAYOUTS = 8  # remembered; a mix of traffic has three or four
@@ -57,7 +57,7 @@ class NetlinkQueue:
                 hint="use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
             ) from error
         try:
-            self._configure(superframes, maxlen, receive_buffer)
+            self._configure(queue, superframes=superframes, maxlen=maxlen, receive_buffer=receive_buffer)
         except BaseException:
             self._connection.close()
             raise
@@ -66,26 +66,27 @@ class NetlinkQueue:
         self._descriptor = self._socket.fileno()
         self._batch = ReceiveBatch(slots, SLOT_SIZE, HEADROOM)
         self.buffer, self.base = self._batch.buffer, self._batch.base
-        self._ids: list[bytes] = []  # of the batch received last, as the kernel wrote them
+        self.filled = 0  # slots, by the batch received last
+        self._ids: list[bytes] = []  # of its packets, as the kernel wrote them
         self._layouts: list[Layout] = []
         self._drop = bytearray(nl.verdict(queue, nl.NF_DROP, 0, batch=True))  # the id is filled in
 
-    def _configure(self, superframes: bool, maxlen: int, receive_buffer: int) -> None:
-        self._ask(nl.config(self.queue, nl.config_command(nl.CMD_BIND)))
+    def _configure(self, queue: int, *, superframes: bool, maxlen: int, receive_buffer: int) -> None:
+        self._ask(queue, nl.config_command(nl.CMD_BIND))
         # Each message is charged at its truesize; the default holds three superframes.
         self._connection.grow(receive_buffer)
         self._connection.bear_overruns()
-        self._ask(nl.config(self.queue, nl.config_maxlen(maxlen)))
-        self._ask(nl.config(self.queue, nl.config_flags(nl.F_GSO if superframes else 0, nl.F_GSO | nl.F_FAIL_OPEN)))
-        self._ask(nl.config(self.queue, nl.config_copy(COPY_RANGE)))
+        self._ask(queue, nl.config_maxlen(maxlen))
+        self._ask(queue, nl.config_flags(nl.F_GSO if superframes else 0, nl.F_GSO | nl.F_FAIL_OPEN))
+        self._ask(queue, nl.config_copy(COPY_RANGE))
 
-    def _ask(self, message: bytes) -> None:
-        where = f"queue {self.queue}"
+    def _ask(self, queue: int, attributes: bytes) -> None:
+        where = f"queue {queue}"
         try:
-            code = self._connection.request(message)
+            code = self._connection.request(nl.config(queue, attributes))
         except OSError as error:
             code = error.errno or errno.EIO
-        holder = _holder(self.queue)
+        holder = _holder(queue)
         if code == errno.EBUSY or (code == errno.EPERM and holder):  # EPERM: the queue is of another port id
             raise OperatorError(
                 f"held by another process{holder}", where=where, hint="stop it, or choose another --queue"
@@ -112,7 +113,7 @@ class NetlinkQueue:
         """The packets that wait, at most one batch, without blocking."""
         records: list[Record] = []
         ids: list[bytes] = []
-        count = self._batch.receive(self._descriptor)
+        self.filled = count = self._batch.receive(self._descriptor)
         buffer, layouts = self.buffer, self._layouts
         for slot in range(HEADROOM, HEADROOM + count * SLOT_SIZE, SLOT_SIZE):
             for layout in layouts:
@@ -164,28 +165,36 @@ class NetlinkQueue:
 
         ids are ascending within a queue.
         """
+        self._conclude(accepted, again, self.queue, self._drop)
+
+    def _conclude(self, accepted: Sequence[int], again: Sequence[int], queue: int, drop: bytearray) -> None:
+        """For packets that are all of `queue`, whose batch verdict is `drop`."""
         ids = self._ids
         if not ids:
             return
         following = 0  # the first index that has no verdict yet
         for index in sorted([*accepted, *again]) if again else accepted:
             if index > following:  # a batch verdict covers all ids up to its own: flush before it changes
-                self._judge(nl.NF_DROP, ids[index - 1], batch=True)
-            verdict = nl.NF_ACCEPT if index not in again else nl.NF_QUEUE | (self.plain or 0) << nl.QUEUE_NUMBER_SHIFT
-            self._judge(verdict, ids[index], batch=False)
+                self._drop_up_to(ids[index - 1], drop)
+            self._judge(ids[index], queue, again=index in again)
             following = index + 1
         if following < len(ids):
-            _put_id(self._drop, nl.VERDICT_ID_AT, ids[-1])
-            try:  # noqa: SIM105 (suppress takes longer than all else here)
-                self._socket.send(self._drop)
-            except FileNotFoundError:  # as in _judge
-                pass
+            self._drop_up_to(ids[-1], drop)
         self._ids = []
 
-    def _judge(self, verdict: int, packet_id: bytes, *, batch: bool) -> None:
+    def _drop_up_to(self, packet_id: bytes, drop: bytearray) -> None:
+        _put_id(drop, nl.VERDICT_ID_AT, packet_id)
+        try:  # noqa: SIM105 (suppress takes longer than all else here)
+            self._socket.send(bytes(drop))
+        except FileNotFoundError:  # as in _judge
+            pass
+
+    def _judge(self, packet_id: bytes, queue: int, *, again: bool) -> None:
+        """ACCEPT, or `again`: to the queue `plain`."""
+        verdict = nl.NF_QUEUE | (self.plain or 0) << nl.QUEUE_NUMBER_SHIFT if again else nl.NF_ACCEPT
         # A flush by the kernel (a base chain was removed) makes the verdict late: the packet is gone already.
         with contextlib.suppress(FileNotFoundError):
-            self._socket.send(nl.verdict(self.queue, verdict, int.from_bytes(packet_id, "big"), batch=batch))
+            self._socket.send(nl.verdict(queue, verdict, int.from_bytes(packet_id, "big"), batch=False))
 
     def close(self) -> None:
         """Give the queue back: what waits in it is dropped by the kernel."""

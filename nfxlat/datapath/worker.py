@@ -6,8 +6,8 @@ Rules
 - DROP, because what goes on is the translated copy. ACCEPT for what is not ours, and at postrouting for what was
   translated too: there the original dies in the domain device while conntrack and NAT stay whole.
 - The number of hops to take off follows hook and injector (`hops_of`): exactly one decrement a node.
-- A packet whose unfinished checksum is in an inner header, where only the kernel finds it, goes to the worker's plain
-  queue, which has it finished. It is taken, and counted, there.
+- What only the kernel can do is done for the worker's plain queue: a packet goes there whose unfinished checksum is in
+  an inner header, and a superframe that is too long for a queue message. It is taken, and counted, there.
 - What came from the domain device itself is never translated again: the guard against loops is the input interface.
 """
 
@@ -157,11 +157,13 @@ class Worker:
                     destinations.clear()
                 if index == count:
                     break
-            if records[index][3].skb_info & SKB_GSO:
-                superframes += 1
             verdict = self._slow(buffer, records[index], source.plain)
-            if verdict != DROP:
-                (accepted if verdict == ACCEPT else again).append(index)
+            if verdict == AGAIN:
+                again.append(index)
+            else:
+                superframes += bool(records[index][3].skb_info & SKB_GSO)
+                if verdict == ACCEPT:
+                    accepted.append(index)
             index += 1
         superframes += taken.superframes
         totals, counts = self._counters.totals, self._counters.reasons
@@ -205,6 +207,8 @@ class Worker:
             count(Reason.NOT_OURS, direction)
             return ACCEPT
         if not kind.whole:
+            if kind.skb_info & SKB_GSO and plain is not None:
+                return AGAIN
             count(Reason.QUEUE_TRUNCATED, direction)
             return DROP
         from_here = bool(packet) and local_source(packet, self._local)

@@ -7,6 +7,8 @@ size. A veth has no interrupts to wait for, so what its NAPI has collected goes 
 """
 
 import os
+import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,9 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import state
 from nfxlat.host.device import NEAR_MAC
 from nfxlat.host.links import link_of
+from nfxlat.netlink.connection import Connection
 from nfxlat.terms import Report
+from nfxlat.wire.netlink import NETLINK_ROUTE, chosen
 
 SYSFS = Path("/sys/class/net")
 STATE = ":tune"  # in the place of a domain's name, and none: no device can have a colon
@@ -27,6 +31,10 @@ STATE = ":tune"  # in the place of a domain's name, and none: no device can have
 FEATURES = {"rx-gro": "on", "rx-udp-gro-forwarding": "on", "rx-gro-list": "off"}
 TIMERS = {"gro_flush_timeout": "50000", "napi_defer_hard_irqs": "1"}  # ns; polls without work before an interrupt
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
+RTM_GETLINK = 18
+IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE = 58, 64  # linux/if_link.h
+_ifinfomsg = struct.Struct("=BxHiII")
+_GRO_SIZES = frozenset((IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE))
 
 Settings = dict[str, str]
 
@@ -54,7 +62,7 @@ def interfaces(names: list[str] | None = None) -> list[Interface]:
 
     Raises OperatorError for a name that does not exist.
     """
-    found = []
+    found, sizes = [], _gro_max_sizes()
     with IPRoute() as ipr, Ethtool() as ethtool:
         links = {link.get_attr("IFLA_IFNAME"): link for link in ipr.get_links()}
         if names is None:
@@ -63,7 +71,7 @@ def interfaces(names: list[str] | None = None) -> list[Interface]:
         for name in names:
             if name not in links:
                 raise OperatorError("no such interface", where=name)
-            found.append(_interface(ethtool, name, links[name]))
+            found.append(_interface(ethtool, name, links[name], sizes.get(links[name]["index"], 0)))
     return found
 
 
@@ -78,13 +86,24 @@ def _worth_it(link: Any, addressed: set[int]) -> bool:
     )
 
 
-def _interface(ethtool: Any, name: str, link: Any) -> Interface:
+def _interface(ethtool: Any, name: str, link: Any, gro_max_size: int) -> Interface:
     settings = read(ethtool, name)
     wanted = {key: value for key, value in FEATURES.items() if key in settings}
     if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "veth":
         wanted |= {key: value for key, value in TIMERS.items() if key in settings}
-    limits = [link.get_attr(key) or 0 for key in ("IFLA_GRO_MAX_SIZE", "IFLA_GRO_IPV4_MAX_SIZE")]
-    return Interface(name, link["index"], settings, wanted, max(limits))
+    return Interface(name, link["index"], settings, wanted, gro_max_size)
+
+
+def _gro_max_sizes() -> dict[int, int]:
+    """Octets of the largest superframe that GRO makes, of either family, by interface index."""
+
+    def read(body: bytes) -> tuple[int, int]:
+        _, _, index, _, _ = _ifinfomsg.unpack_from(body)
+        sizes = chosen(body, _GRO_SIZES, _ifinfomsg.size).values()
+        return index, max((int.from_bytes(size, sys.byteorder) for size in sizes), default=0)
+
+    with Connection(NETLINK_ROUTE) as connection:
+        return dict(connection.dump(RTM_GETLINK, _ifinfomsg.pack(0, 0, 0, 0, 0), read))
 
 
 def read(ethtool: Any, name: str) -> Settings:

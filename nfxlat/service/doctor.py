@@ -25,9 +25,11 @@ from nfxlat.plan.record import Unreadable, decode
 from nfxlat.service import probes
 from nfxlat.service.confinement import confinement, forwarding_remedy
 from nfxlat.service.diagnosis import Diagnosis, State
+from nfxlat.wire.nfqueue import COPY_RANGE
 
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an NFQUEUE message of 64 KB
+BIG = f"what is longer than NFQUEUE hands over ({COPY_RANGE} octets) is cut into segments by the kernel first: slower"
 
 
 def examine() -> list[Diagnosis]:
@@ -153,10 +155,11 @@ def _interfaces() -> Iterator[Diagnosis]:
         else:
             yield Diagnosis(what, State.OK, "on, for UDP too", "packets arrive as superframes")
         if interface.gro_max_size > GRO_LEGACY_MAX_SIZE:
-            meaning = "NFQUEUE cuts packets above 65531 octets, and nfxlat drops those"
-            remedy = f"ip link set {interface.name} gro_max_size 65000 gro_ipv4_max_size 65000"
+            remedy = f"ip link set dev {interface.name} gro_max_size {GRO_LEGACY_MAX_SIZE}"
             found = f"up to {interface.gro_max_size} octets"
-            yield Diagnosis(f"BIG TCP on {interface.name}", State.MISSING, found, meaning, remedy)
+            yield Diagnosis(f"BIG TCP on {interface.name}", State.NOTE, found, BIG, f"{remedy} (for IPv4 too)")
+    remedy = f"where a neighbour sends them: ip link set dev ITS-DEVICE gso_max_size {GRO_LEGACY_MAX_SIZE} there"
+    yield Diagnosis("BIG TCP", State.OK, "taken in segments", BIG, remedy)
     if offload.is_tuned():
         meaning = "the previous settings are in /run/nfxlat"
         yield Diagnosis("tuning", State.NOTE, "applied by nfxlat", meaning, "nfxlat doctor --tune --undo restores them")

@@ -2,17 +2,19 @@
 IP sockets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.inject import DeviceInjector, IpInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
+from nfxlat.datapath.queue_pair import QueuePair
 from nfxlat.datapath.worker import Injectors
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.stamp import Stamp
 from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.queues import KINDS
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
@@ -35,19 +37,22 @@ class QueuePoint:
         return self._queues.numbers
 
     def bind(self, stack: ExitStack) -> None:
-        self._sources = [[] for _ in range(self._queues.workers)]
-        for worker, kind, number in self._queues.each():
-            source = self._source(kind, number, self._queues.number("plain", worker))
-            stack.callback(source.close)
-            self._sources[worker].append(source)
+        for worker in range(self._queues.workers):
+            own: list[NetlinkQueue | CallbackQueue] = []
+            self._sources.append(own)
+            for source in self._bound(worker):
+                stack.callback(source.close)
+                own.append(source)
         how = f"queues {self._queues.first} to {self._queues.last} bound (plain, TCP, in turn)"
         self._report(f"{how}, source {self._source_kind}")
 
-    def _source(self, kind: str, number: int, plain: int) -> NetlinkQueue | CallbackQueue:
+    def _bound(self, worker: int) -> Iterator[NetlinkQueue | CallbackQueue]:
+        plain, tcp = (self._queues.number(kind, worker) for kind in KINDS)
         if self._source_kind == "netfilterqueue":
-            return CallbackQueue(number)
-        # with the ip injector nothing is larger than a segment
-        return NetlinkQueue(number, superframes=kind == "tcp" and self._inject == "device", plain=plain)
+            yield CallbackQueue(plain)
+            yield CallbackQueue(tcp)
+        else:  # with the ip injector nothing is larger than a segment
+            yield QueuePair(tcp, plain=plain, superframes=self._inject == "device")
 
     def make_device(self, stack: ExitStack) -> DomainDevice | None:
         if self._inject == "ip" and self._role != "host":  # a host's originals die in it

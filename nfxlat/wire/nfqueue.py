@@ -48,6 +48,7 @@ NFQA_CFG_MASK = 4
 NFQA_CFG_FLAGS = 5
 CMD_BIND, CMD_UNBIND = 1, 2
 COPY_PACKET = 2
+COPY_RANGE = 65531  # octets of payload: the most that a 16-bit attribute length allows
 F_FAIL_OPEN, F_CONNTRACK, F_GSO, F_UID_GID = 1, 2, 4, 8
 
 # netfilter verdicts and hooks (linux/netfilter.h)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from link_sizes import allow
 from set_up import start
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
@@ -149,12 +150,23 @@ def test_forwarding_and_rp_filter_are_told(node: Namespace) -> None:
     assert found["rp_filter"]["found"] == "strict on in"
 
 
-def test_big_tcp_is_warned_of(node: Namespace) -> None:
+def test_big_tcp_is_told_with_a_command_that_ends_it(node: Namespace) -> None:
     assert "BIG TCP on in" not in findings(node)
     node.ip("link set dev in gro_max_size 130000")
     found = findings(node)["BIG TCP on in"]
-    assert found["state"] == "missing"
+    assert found["state"] == "note"
     assert "130000" in found["found"]
+    node.ip(found["remedy"].removeprefix("ip ").partition(" (")[0])
+    assert "BIG TCP on in" not in findings(node)
+
+
+def test_big_tcp_of_ipv4_alone_is_told_and_ended_by_the_same_command(node: Namespace) -> None:
+    if not allow(node, "in", 130000):
+        pytest.skip("the kernel has no IPv4 BIG TCP")
+    node.ip("link set dev in gso_max_size 65536")
+    remedy = findings(node)["BIG TCP on in"]["remedy"]
+    node.ip(remedy.removeprefix("ip ").partition(" (")[0])
+    assert "BIG TCP on in" not in findings(node)
 
 
 def test_queues_in_use_are_told_with_their_holder(node: Namespace) -> None:

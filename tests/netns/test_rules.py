@@ -154,12 +154,12 @@ def test_tcp_to_a_translated_address_is_queued_for_superframes(
 
 
 @pytest.mark.parametrize("offset", [0x2000, 0x0001])  # more fragments; the last one
-def test_fragments_of_tcp_are_queued_plain(net: Net, up: Setup, offset: int) -> None:
+def test_fragments_of_tcp_go_where_their_flow_goes(net: Net, up: Setup, offset: int) -> None:
     packet = raw4("10.9.1.2", POOL4, socket.IPPROTO_TCP, bytes(24), word=offset)
-    with closing(queue(net, 7)) as plain:
+    with closing(queue(net, 8)) as tcp:
         with net.client.entered(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
             sender.sendto(packet, (POOL4, 0))
-        assert take(plain)[0][6:8] == struct.pack("!H", offset)
+        assert take(tcp)[0][6:8] == struct.pack("!H", offset)
 
 
 @pytest.mark.parametrize("destination", [POOL4, PREFIX6])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
+from nfxlat.datapath.queue_pair import QueuePair
 from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
 from nfxlat.wire import netlink
@@ -29,8 +30,8 @@ class Kernel:
             self.ours.send(netlink.message(netlink.NLMSG_ERROR, 0, 0, struct.pack("=i", -code) + message[:16]))
         return len(message)
 
-    def deliver(self, *attributes: bytes, kind: int = nl.TYPE_PACKET) -> None:
-        self.ours.send(netlink.message(kind, 0, 0, bytes(4) + b"".join(attributes)))
+    def deliver(self, *attributes: bytes, kind: int = nl.TYPE_PACKET, queue: int = 0) -> None:
+        self.ours.send(netlink.message(kind, 0, 0, netlink.nfgenmsg(0, queue) + b"".join(attributes)))
 
     def verdicts(self) -> list[tuple[str, int, int]]:
         """(single or batch, verdict, id) of all verdicts so far."""
@@ -41,6 +42,12 @@ class Kernel:
                 name = "batch" if kind & 0xFF == nl.MSG_VERDICT_BATCH else "single"
                 found.append((name, *struct.unpack_from("!II", message, 24)))
         return found
+
+    def queues_judged(self) -> list[int]:
+        """The queue of each verdict so far."""
+        kinds = (nl.TYPE_VERDICT, nl.TYPE_VERDICT_BATCH)
+        judged = [message for message in self.asked if struct.unpack_from("=H", message, 4)[0] in kinds]
+        return [struct.unpack_from("!H", message, 18)[0] for message in judged]
 
 
 @pytest.fixture
@@ -166,6 +173,64 @@ def test_what_is_for_the_plain_queue_is_named_one_by_one(kernel: Kernel) -> None
         ("single", nl.NF_ACCEPT, 13),
         ("single", 8 << 16 | nl.NF_QUEUE, 14),
     ]
+
+
+PAIR = 255, 256  # plain and with superframes: numbers of two octets, of which both differ
+
+
+def pair_of(kernel: Kernel, *queues: int) -> QueuePair:
+    """A pair of queues that has received packets 10, 11 ... of these queues."""
+    plain, superframes = PAIR
+    source = QueuePair(superframes, plain=plain, superframes=True)
+    for packet_id, queue in enumerate(queues, 10):
+        kernel.deliver(header(packet_id), netlink.attribute(nl.NFQA_PAYLOAD, b"%d" % packet_id), queue=queue)
+    payloads = [source.buffer[start : start + length] for start, length, *_ in source.receive()]
+    assert payloads == [b"%d" % number for number in range(10, 10 + len(queues))]
+    return source
+
+
+def test_two_queues_are_bound_on_one_socket_and_one_has_superframes(kernel: Kernel) -> None:
+    pair_of(kernel)
+    flags = nl.F_GSO | nl.F_FAIL_OPEN
+    assert nl.config(256, nl.config_flags(nl.F_GSO, flags)) in kernel.asked
+    assert nl.config(255, nl.config_flags(0, flags)) in kernel.asked
+    assert [nl.config(number, nl.config_copy(65531)) in kernel.asked for number in PAIR] == [True, True]
+
+
+@pytest.mark.parametrize("queue", PAIR)
+def test_a_batch_of_one_of_two_queues_is_judged_at_once(kernel: Kernel, queue: int) -> None:
+    pair_of(kernel, queue, queue, queue).conclude([1])
+    assert kernel.verdicts() == [("batch", nl.NF_DROP, 10), ("single", nl.NF_ACCEPT, 11), ("batch", nl.NF_DROP, 12)]
+    assert kernel.queues_judged() == [queue] * 3
+
+
+def test_packets_of_two_queues_come_in_order_and_each_queue_has_its_verdict(kernel: Kernel) -> None:
+    plain, superframes = PAIR
+    source = pair_of(kernel, superframes, plain, superframes, plain)
+    source.conclude([])
+    source.conclude([])  # there is nothing left to judge
+    assert kernel.verdicts() == [("batch", nl.NF_DROP, 12), ("batch", nl.NF_DROP, 13)]
+    assert kernel.queues_judged() == [superframes, plain]
+
+
+def test_what_is_not_dropped_of_two_queues_is_judged_in_the_order_of_arrival(kernel: Kernel) -> None:
+    plain, superframes = PAIR
+    kernel.deliver(kind=netlink.NLMSG_ERROR)  # about a verdict that came too late
+    source = pair_of(kernel, superframes, plain, superframes, plain, superframes)
+    source.conclude([1, 2], [4])
+    assert list(zip(kernel.verdicts(), kernel.queues_judged(), strict=True)) == [
+        (("single", nl.NF_ACCEPT, 11), plain),
+        (("batch", nl.NF_DROP, 10), superframes),
+        (("single", nl.NF_ACCEPT, 12), superframes),
+        (("single", plain << 16 | nl.NF_QUEUE, 14), superframes),
+        (("batch", nl.NF_DROP, 13), plain),
+    ]
+
+
+def test_where_the_second_queue_cannot_be_had_the_first_is_given_back(kernel: Kernel) -> None:
+    kernel.errors = [0, 0, 0, 0, errno.EBUSY]
+    with pytest.raises(OperatorError, match="queue 255: held by another process"):
+        QueuePair(256, plain=255, superframes=True)
 
 
 @pytest.mark.parametrize(

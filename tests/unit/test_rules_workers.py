@@ -58,26 +58,40 @@ def test_each_worker_has_its_two_queue_chains_in_each_family(role: Role, workers
 def test_tcp_and_udp_go_by_ports_and_all_else_to_the_first_worker() -> None:
     text = compile_builtin(RED, "router", "hook", Queues(7, 2), native=True).text
     to4, to6 = gotos(text, "xlat_to_red"), gotos(text, "xlat_from_red")
-    unfragmented = "ip frag-off & 0x3fff == 0"
-    by_tcp = "jhash tcp sport . tcp dport mod 2 vmap { 0 : goto xlat_to_red_tcp, 1 : goto xlat_to_red_tcp_1 }"
-    by_udp = by_tcp.replace("tcp sport . tcp dport", "udp sport . udp dport")
+    whole = "ip frag-off & 0x3fff == 0"
+    to = "vmap {{ 0 : goto xlat_to_red_{1}, 1 : goto xlat_to_red_{1}_1 }}"
+    by_ports = f"jhash {{0}} sport . {{0}} dport mod 2 seed 0x1eeb {to}"
     assert to4 == [
-        f"ip protocol tcp {unfragmented} {by_tcp}",
-        f"meta priority & 0xffff0000 == 0x6e670000 ip protocol udp {unfragmented} {by_udp}",
-        f"ip protocol udp {unfragmented} {by_udp.replace('_tcp', '_plain')}",
+        f"ip protocol tcp meta length <= 65531 {whole} {by_ports.format('tcp', 'tcp')}",
+        f"meta priority & 0xffff0000 == 0x6e670000 ip protocol udp {whole} {by_ports.format('udp', 'tcp')}",
+        f"ip protocol {{ 6, 17 }} {whole} {by_ports.format('th', 'plain')}",
         "goto xlat_to_red_plain",
     ]
     assert [line.partition(" jhash")[0] for line in to6] == [
-        "ip6 nexthdr tcp",
-        "meta priority & 0xffff0000 == 0x6e670000 ip6 nexthdr udp",
-        "ip6 nexthdr udp",
+        "meta l4proto tcp meta length <= 65531 exthdr frag missing",
+        "meta priority & 0xffff0000 == 0x6e670000 meta l4proto udp exthdr frag missing",
+        "meta l4proto { 6, 17 } exthdr frag missing",
         "goto xlat_from_red_plain",
     ]
 
 
+def test_one_worker_has_all_of_a_flow_that_may_have_superframes_in_one_queue() -> None:
+    """Fragments and packets with extension headers too; and of all hashes, each flow's is the same."""
+    text = compile_builtin(RED, "router", "hook", Queues(), native=True).text
+    stamped = "meta priority & 0xffff0000 == 0x6e670000"
+    for name, protocol in (("xlat_to_red", "ip protocol"), ("xlat_from_red", "meta l4proto")):
+        assert gotos(text, name) == [
+            f"{protocol} tcp meta length <= 65531 goto {name}_tcp",
+            f"{stamped} {protocol} udp goto {name}_tcp",
+            f"goto {name}_plain",
+        ]
+    several = compile_builtin(RED, "router", "hook", Queues(7, 3), native=True).text
+    assert several.count("jhash ") == several.count(" mod 3 seed 0x1eeb ") == 6
+
+
 def test_rules_of_the_operator_s_own_have_workers_too() -> None:
     result: Compiled = compile_rules(own(), queues=Queues(20, 3))
-    by_tcp = "tcp sport . tcp dport mod 3 vmap { 0 : goto xlat_to_red_tcp, 1 : goto xlat_to_red_tcp_1, 2 : "
+    by_tcp = "tcp sport . tcp dport mod 3 seed 0x1eeb vmap { 0 : goto xlat_to_red_tcp, 1 : goto xlat_to_red_tcp_1, 2 : "
     assert sum(by_tcp in line for line in gotos(result.text, "xlat_to_red")) == 1
     found = {(chain.domain, chain.chain): chain.queue for chain in result.queue_chains if chain.table == "mine"}
     assert found["red", "xlat_to_red_plain"] == 20

@@ -12,9 +12,13 @@ For each domain, whatever the rules select, in each family: no conntrack for wha
 stamp and no mark left over, the kernel's own ICMP errors, no way into the device. That is a table of its own
 (`xlat_siit0`), unless the file has a table `nfxlat_siit0`: then it goes there.
 
+One worker: what is TCP, or UDP with a stamp, goes to its second queue, fragments and packets with extension headers
+too. Both queues are one line (datapath.queue_pair): what a rule cannot tell does not cost a flow its order.
+
 Several workers: NFQUEUE's own hash ignores ports, and its ranges cannot stride over a worker's two queues, so nft's
 jhash spreads them. All packets of a flow that have ports go to one worker, and so do all its fragments, to the first
-one: fragments have no ports but the first, and would overtake each other. So does what is neither TCP nor UDP.
+one: fragments have no ports but the first, and would overtake each other. So does what is neither TCP nor UDP. Whole
+datagrams and fragments of one flow are thus in order among themselves only.
 """
 
 from collections.abc import Iterator
@@ -27,13 +31,13 @@ from nfxlat.nft.language.statement import TAKES
 from nfxlat.queues import Queues
 from nfxlat.terms import Role
 from nfxlat.wire import stamp
+from nfxlat.wire.nfqueue import COPY_RANGE
 from nfxlat.xlat.domain import Domain
 
-TCP = {
-    "ip": "ip protocol tcp ip frag-off & 0x3fff == 0",
-    "ip6": "ip6 nexthdr tcp",  # a fragment's first Next Header is 44
-}
-UDP = {"ip": "ip protocol udp ip frag-off & 0x3fff == 0", "ip6": "ip6 nexthdr udp"}
+PROTOCOL = {"ip": "ip protocol", "ip6": "meta l4proto"}  # behind extension headers, and of fragments too
+WHOLE = {"ip": "ip frag-off & 0x3fff == 0", "ip6": "exthdr frag missing"}
+SEED = 7915  # of all hashes: a flow goes to the same worker by whichever rule
+FITS = f"meta length <= {COPY_RANGE}"
 UDP_STAMPED = f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x}"
 ANY_STAMP = f"meta priority & {stamp.MASK:#x} == {stamp.MAGIC:#x}"
 SENT = f"meta mark {stamp.INJECTED_MARK:#x}"
@@ -135,17 +139,19 @@ def _guards(domain: Domain, direction: str, family: str, hooks: set[str], implie
 def _dispatch(name: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rule]:
     """To the queue chains."""
 
-    def by_ports(protocol: str, kind: str) -> str:
+    def to(kind: str, header: str) -> str:
         if workers == 1:
             return f"goto {name}_{kind}"
         verdicts = ", ".join(f"{n} : goto {name}_{_label(kind, n)}" for n in range(workers))
-        return f"jhash {protocol} sport . {protocol} dport mod {workers} vmap {{ {verdicts} }}"
+        ports = f"{header} sport . {header} dport"
+        return f"{WHOLE[ip]} jhash {ports} mod {workers} seed {SEED:#x} vmap {{ {verdicts} }}"
 
-    yield Rule(f"{TCP[ip]} {by_ports('tcp', 'tcp')}", f"{name}-tcp", "tcp")
+    protocol = PROTOCOL[ip]
+    yield Rule(f"{protocol} tcp {FITS} {to('tcp', 'tcp')}", f"{name}-tcp", "tcp")
     if "prerouting" in hooks:
-        yield Rule(f"{UDP_STAMPED} {UDP[ip]} {by_ports('udp', 'tcp')}", f"{name}-udp", "udp")
+        yield Rule(f"{UDP_STAMPED} {protocol} udp {to('tcp', 'udp')}", f"{name}-udp", "udp")
     if workers > 1:
-        yield Rule(f"{UDP[ip]} {by_ports('udp', 'plain')}", f"{name}-plain-udp", "workers")
+        yield Rule(f"{protocol} {{ 6, 17 }} {to('plain', 'th')}", f"{name}-plain-ports", "workers")
     yield Rule(f"goto {name}_plain", f"{name}-plain")
 
 

@@ -19,9 +19,11 @@ WHY = {
     "local": "packets to addresses of this node are not translated",
     "forged": "from outside, with an address of this node as source: after injection nothing would check that",
     "native": "never translated: IPv6 hosts in pool4 inside prefix6, and link scope (neighbour discovery)",
-    "tcp": "unfragmented TCP may arrive as superframes, and has a queue of its own",
-    "udp": "the stamp says that this is one datagram, or a superframe of datagrams of known size",
-    "workers": "each flow goes to one worker, by its ports; fragments and packets without ports go to the first",
+    "tcp": "TCP may arrive as superframes, and has a queue of its own; what is longer than a message of that (BIG TCP) "
+    "goes to the plain one, where the kernel cuts it into segments",
+    "udp": "the stamp says that this is one datagram, a fragment, or a superframe of datagrams of known size",
+    "workers": "each flow of TCP or UDP goes to one worker, by its ports, and by the same seed in each rule; fragments "
+    "and packets without ports go to the first",
     "queue": "no `bypass`, and a drop behind the queue: without a listener nothing leaks untranslated",
     "untracked": "packets that nfxlat has translated come in here; conntrack would see half of each flow in each "
     "family, and call it invalid",
