@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nfxlat import __version__
 from nfxlat.cli import exit_status
@@ -20,8 +20,19 @@ _COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its
 _CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Help with one column for all: up to Python 3.12, the widest command's text would stand below it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = max(map(len, _COMMANDS)) + 4  # 4: the indent of a command
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as OperatorError does, in the same words under every version of Python."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": _Formatter} | settings)
 
     def error(self, message: str) -> NoReturn:
         choices = re.search(r"(?<=\(choose from ).*(?=\)$)", message)

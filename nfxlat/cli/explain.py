@@ -5,9 +5,10 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from nfxlat import ipaddresses
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.cli.screen import say
 from nfxlat.errors import OperatorError
@@ -65,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     with suppress(ValueError):
-        address = ip_address(text)
-        return IPv6Address(address.packed) if address.version == 6 else address  # without a zone
+        return ipaddresses.address(text)  # without a zone
     return None
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Final
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 
 
@@ -47,7 +48,7 @@ def network4(text: str) -> IPv4Network:
 def network6(text: str) -> IPv6Network:
     """An IPv6 prefix without host bits; /128 if it has no length."""
     number, length = prefix6(text)
-    network = IPv6Network((number, length), strict=False)
+    network = ipaddresses.network6((number, length), strict=False)
     if int(network.network_address) != number:
         raise OperatorError(f"{text} has host bits set", hint=f"did you mean {network}?")
     return network
@@ -101,7 +102,7 @@ def _address4(text: str) -> IPv4Address:
 
 def _address6(text: str) -> IPv6Address:
     try:
-        return IPv6Address(inet_pton(AF_INET6, text))
+        return ipaddresses.address6(inet_pton(AF_INET6, text))
     except (OSError, ValueError) as error:
         raise OperatorError(f"{text!r} is not an IPv6 address", hint="for example, 2001:db8::1") from error
 

@@ -1,11 +1,12 @@
 """The route to an address, as the kernel uses it for its own packets: its MTU, learned path MTUs included, and the
 source address that goes with it."""
 
-import ipaddress
 import socket
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+
+from nfxlat import ipaddresses
 
 IP_MTU, IPV6_MTU = 14, 24  # linux/in.h, linux/in6.h
 DISCARD = 9  # any port: connecting a UDP socket sends nothing
@@ -39,7 +40,7 @@ def egress_interface(destination: bytes) -> int | None:
     """Index of the interface that the route to `destination` (packed) leaves through; None where there is no route."""
     with IPRoute() as ipr:
         try:
-            found = list(ipr.route("get", dst=str(ipaddress.ip_address(destination))))
+            found = list(ipr.route("get", dst=str(ipaddresses.address(destination))))
         except NetlinkError:
             return None
     return next((message.get_attr("RTA_OIF") for message in found), None)

@@ -8,13 +8,13 @@ Entries of ours bear our protocol number, as routes do: what the operator has ma
 """
 
 import errno
-import ipaddress
 import os
 import socket
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, interfaces
 from nfxlat.netlink.connection import Connection
@@ -46,7 +46,7 @@ def links() -> list[OnLink]:
     names = {index: link.name for index, link in interfaces.listed().items() if not link.flags & quiet}
     for one in addresses.listed():
         if one.scope == RT_SCOPE_UNIVERSE and one.ifindex in names and one.length < 8 * len(one.address):
-            network = ipaddress.ip_network((one.address, one.length), strict=False)
+            network = ipaddresses.network((one.address, one.length), strict=False)
             found.add(OnLink(network, names[one.ifindex]))
     return sorted(found, key=lambda link: (link.network.version, int(link.network.network_address), link.interface))
 
@@ -106,7 +106,7 @@ def _places(concerned: Iterable[Proxy]) -> Iterator[tuple[Proxy, int, bytes]]:
     indexes = {name: index for index, name in socket.if_nameindex()}
     for proxy in concerned:
         if proxy.interface in indexes:
-            yield proxy, indexes[proxy.interface], ipaddress.ip_address(proxy.address).packed
+            yield proxy, indexes[proxy.interface], ipaddresses.address(proxy.address).packed
 
 
 def _entry(body: bytes) -> Entry:

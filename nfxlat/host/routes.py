@@ -6,8 +6,8 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from ipaddress import ip_address
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.host import rtnetlink
 from nfxlat.host.rtnetlink import Destination, Request
@@ -23,7 +23,9 @@ def ours(noted: Iterable[Route]) -> set[Place]:
     found = set()
     for family in ADDRESS_FAMILIES.values() if places else ():
         for destination, length, metric in rtnetlink.routes(family, PROTOCOL):
-            address = ip_address(destination or bytes(4 if family == socket.AF_INET else 16))  # in the plan's words
+            address = ipaddresses.address(
+                destination or bytes(4 if family == socket.AF_INET else 16)
+            )  # in the plan's words
             found.add((f"{address}/{length}", metric))
     return places & found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from nfxlat import ipaddresses
 from nfxlat.wire import fragment, ipv4, ipv6
 
 EXTENSION_NAMES: Final = {
@@ -147,8 +148,8 @@ def _view6(octets: bytes) -> View:
     return View(
         version=6,
         fields=fields,
-        source=IPv6Address(octets[ipv6.SOURCE : ipv6.DESTINATION]),
-        destination=IPv6Address(octets[ipv6.DESTINATION : ipv6.HEADER_LENGTH]),
+        source=ipaddresses.address6(octets[ipv6.SOURCE : ipv6.DESTINATION]),
+        destination=ipaddresses.address6(octets[ipv6.DESTINATION : ipv6.HEADER_LENGTH]),
         header_length=at,
         length=length,
         protocol=protocol,

@@ -1,7 +1,8 @@
 """How the core came from one address to another: the explanation that fits what it did."""
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 
+from nfxlat import ipaddresses
 from nfxlat.offline.change import Context
 from nfxlat.offline.header import Address
 from nfxlat.outcome import Reason
@@ -52,7 +53,7 @@ def _why_hairpin(context: Context, old: Address, new: Address) -> tuple[str, str
     if isinstance(between, IPv4Address):
         for eam, how in ((True, "its EAM"), (False, f"{addresses.domain.prefix6}")):
             back = addresses.to6(between.packed, eam).address
-            if back is not None and IPv6Address(back) == new:
+            if back is not None and ipaddresses.address6(back) == new:
                 by = how if eam and addresses.in_eamt4(between.packed) else f"{addresses.domain.prefix6}"
                 return f"{old} maps to {between}, and that to {new} by {by}", "RFC 7757 4.2.2"
     if old == new:

@@ -4,12 +4,12 @@ They bear a protocol number of our own, so that `ip route show proto 118` tells 
 sockets pick a sane MSS; it is never locked, since a locked one makes the kernel clear DF on IPv4 packets.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
+from nfxlat import ipaddresses
 from nfxlat.plan.facts import Facts
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
@@ -58,7 +58,7 @@ class Route(NamedTuple):
 
     @property
     def _name(self) -> str:
-        network = ipaddress.ip_network(self.network)
+        network = ipaddresses.network(self.network)
         return prefixes.texts([network])[0] if network.prefixlen else "default"
 
 

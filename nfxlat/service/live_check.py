@@ -1,8 +1,9 @@
 """Judge the host that a program of rules is to run on: routes, sysctls, addresses, other rules."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.host import managers, sysctl
 from nfxlat.host.addresses import local_addresses
@@ -54,7 +55,7 @@ def _device(meant: Plan, found: Found) -> Iterator[Finding]:
 def _terminal_routes(meant: Plan, found: Found) -> Iterator[Finding]:
     """Prefixes of the plan that do not end as it says; whatever the metric, since rules of one's own may choose it."""
     for route in unended(Wanted.of_plan(meant), found)[:JUDGED]:
-        network = ip_network(route.network)
+        network = ipaddresses.network(route.network)
         name = prefixes.texts([network])[0] if network.prefixlen else "default"
         facts = {"ip": "ip -6" if network.version == 6 else "ip", "network": name, "domain": meant.name}
         terminal = Host.TERMINAL_ROUTE_HOST if meant.rules.role == "host" else Host.TERMINAL_ROUTE
@@ -66,7 +67,9 @@ def _addresses(domain: Domain, role: Role) -> Iterator[Finding]:
     mapped: list[Network] = [*prefixes.translated6(domain)]
     if role != "host":  # a host's own addresses are meant to be mapped: what comes from prefix6 to them is taken
         mapped += [*prefixes.clat6(domain), *prefixes.translated4(domain)]
-    for address in sorted((ip_address(packed) for packed in local_addresses()), key=lambda a: (a.version, int(a))):
+    for address in sorted(
+        (ipaddresses.address(packed) for packed in local_addresses()), key=lambda a: (a.version, int(a))
+    ):
         if any(address in native for native in prefixes.pool6(domain) if address.version == native.version):
             continue  # pool4 inside prefix6: this node is one of its IPv6 hosts
         network = next((n for n in mapped if address.version == n.version and address in n), None)

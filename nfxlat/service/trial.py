@@ -5,9 +5,10 @@ what that is cannot be looked up.
 """
 
 import socket
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
+from nfxlat import ipaddresses
 from nfxlat.host.scratch import in_scratch
 from nfxlat.netlink.connection import Connection
 from nfxlat.queues import Queues
@@ -20,8 +21,8 @@ from nfxlat.xlat.eamt import Eamt
 FIRST = ["0", "0", "4294967295"]  # the uid_map of the machine's first user namespace (user_namespaces(7))
 DOMAIN = Domain(
     "probe",
-    prefix6=IPv6Network("2001:db8:64::/96"),
-    eamt=Eamt([(IPv4Network("192.0.2.1/32"), IPv6Network("2001:db8::1/128"))]),
+    prefix6=ipaddresses.network6("2001:db8:64::/96"),
+    eamt=Eamt([(IPv4Network("192.0.2.1/32"), ipaddresses.network6("2001:db8::1/128"))]),
 )
 
 

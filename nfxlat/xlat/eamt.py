@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network
 from struct import iter_unpack
 from typing import Final
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 
 Entry = tuple[int, int, int, int]  # IPv4 prefix, its length, IPv6 prefix, its length
@@ -28,7 +29,7 @@ _Tables = tuple[tuple[int, dict[int, _Target]], ...]  # (mask, table), longest p
 
 
 def _networks(v4: int, len4: int, v6: int, len6: int) -> Pair:
-    return IPv4Network((v4, len4)), IPv6Network((v6, len6))
+    return IPv4Network((v4, len4)), ipaddresses.network6((v6, len6))
 
 
 def _text(v4: int, len4: int, v6: int, len6: int) -> str:
@@ -135,7 +136,7 @@ class Eamt:
     def entry4(self, address4: bytes) -> Pair | None:
         """The entry that `to6` uses for these 4 octets."""
         if host6 := self._hosts4.get(address4):
-            return IPv4Network(address4), IPv6Network(host6)
+            return IPv4Network(address4), ipaddresses.network6(host6)
         value = int.from_bytes(address4, "big")
         for mask, table in self._tables4:
             if target := table.get(value & mask):
@@ -146,7 +147,7 @@ class Eamt:
     def entry6(self, address6: bytes) -> Pair | None:
         """The entry that `to4` uses for these 16 octets."""
         if host4 := self._hosts6.get(address6):
-            return IPv4Network(host4), IPv6Network(address6)
+            return IPv4Network(host4), ipaddresses.network6(address6)
         value = int.from_bytes(address6, "big")
         for mask, table in self._tables6:
             if target := table.get(value & mask):
@@ -160,7 +161,7 @@ class Eamt:
     def __iter__(self) -> Iterator[Pair]:
         """All entries, longest IPv4 prefix first."""
         for host4, host6 in self._hosts4.items():
-            yield IPv4Network(host4), IPv6Network(host6)
+            yield IPv4Network(host4), ipaddresses.network6(host6)
         for mask, table in self._tables4:
             len4 = mask.bit_count()
             for v4, (v6, _, shift) in table.items():
@@ -175,10 +176,10 @@ class Eamt:
 
     def v6_networks(self) -> Iterator[IPv6Network]:
         """The IPv6 column, longest prefix first."""
-        yield from map(IPv6Network, self._hosts6)
+        yield from map(ipaddresses.network6, self._hosts6)
         for mask, table in self._tables6:
             len6 = mask.bit_count()
-            yield from (IPv6Network((v6, len6)) for v6 in table)
+            yield from (ipaddresses.network6((v6, len6)) for v6 in table)
 
     def v4_spans(self) -> Iterator[tuple[int, int]]:
         """First and last address of prefixes that hold the IPv4 column; hosts in a row are one. A million hosts take a

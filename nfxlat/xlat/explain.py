@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
+from nfxlat import ipaddresses
 from nfxlat.outcome import Reason
 from nfxlat.xlat.addresses import DUMMY4, AddressMap, Method
 from nfxlat.xlat.rfc6052 import WELL_KNOWN_PREFIX
@@ -76,7 +77,7 @@ def explain(addresses: AddressMap, address: Address, *, error_hop_limit: int | N
 def _map(addresses: AddressMap, address: Address) -> Address | None:
     if isinstance(address, IPv4Address):
         address6 = addresses.to6(address.packed).address
-        return IPv6Address(address6) if address6 else None
+        return ipaddresses.address6(address6) if address6 else None
     address4 = addresses.to4(address.packed).address
     return IPv4Address(address4) if address4 else None
 
@@ -112,7 +113,7 @@ def _stand_in(addresses: AddressMap, address: Address, error_hop_limit: int | No
         return None
     pool = _pool(addresses, address)
     text = f"{why}; taken from {pool} by distance and node"
-    return Explanation(address, ip_address(octets), Method.RFC6791, pool, text, None, "RFC 6791 4")
+    return Explanation(address, ipaddresses.address(octets), Method.RFC6791, pool, text, None, "RFC 6791 4")
 
 
 def _without_mapping(addresses: AddressMap, address: Address, error_hop_limit: int | None) -> Explanation:

@@ -11,8 +11,9 @@ EAM v6 side               no: IPv6 hosts        no
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses
 
+from nfxlat import ipaddresses
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.rfc6052 import Embedding
 
@@ -44,7 +45,7 @@ def pool6(domain: Domain) -> list[IPv6Network]:
 
 def native6(domain: Domain) -> list[IPv6Network]:
     """Addresses of IPv6 hosts inside prefix6, which their own family reaches without translation."""
-    return [IPv6Network(prefix) for prefix in _prefixes(native6_spans(domain), 128)]
+    return [ipaddresses.network6(prefix) for prefix in _prefixes(native6_spans(domain), 128)]
 
 
 def native6_spans(domain: Domain) -> list[Span]:
@@ -80,7 +81,7 @@ def clat4(domain: Domain) -> list[IPv4Network]:
 
 def clat6(domain: Domain) -> list[IPv6Network]:
     """IPv6 side of the EAMs, which in the host role are this host's own."""
-    return [IPv6Network(prefix) for prefix in _prefixes(clat6_spans(domain), 128)]
+    return [ipaddresses.network6(prefix) for prefix in _prefixes(clat6_spans(domain), 128)]
 
 
 def clat6_spans(domain: Domain) -> list[Span]:
@@ -93,7 +94,7 @@ def embed(prefix6: IPv6Network, network: IPv4Network) -> IPv6Network:
     length = prefix6.prefixlen + network.prefixlen
     if prefix6.prefixlen <= 64 < length:
         length += 8
-    return IPv6Network((Embedding(prefix6).embed(network.network_address.packed), length))
+    return ipaddresses.network6((Embedding(prefix6).embed(network.network_address.packed), length))
 
 
 def texts(networks: Iterable[IPv4Network | IPv6Network]) -> list[str]:
@@ -149,12 +150,12 @@ def networks(found: Iterable[Span], bits: int) -> list[IPv4Network] | list[IPv6N
     """The fewest prefixes of IPv4 (`bits` 32) or IPv6 (128) that hold exactly the spans."""
     if bits == 32:
         return [IPv4Network(prefix) for prefix in _prefixes(found, bits)]
-    return [IPv6Network(prefix) for prefix in _prefixes(found, bits)]
+    return [ipaddresses.network6(prefix) for prefix in _prefixes(found, bits)]
 
 
 def span_texts(found: Iterable[Span], bits: int) -> list[str]:
     """The prefixes of spans of IPv4 (`bits` 32) or IPv6 (128), as `texts` has them."""
-    address = IPv4Address if bits == 32 else IPv6Address
+    address = IPv4Address if bits == 32 else ipaddresses.address6
     return [
         f"{address(first)}/{length}" if length < bits else str(address(first))
         for first, length in _prefixes(found, bits)

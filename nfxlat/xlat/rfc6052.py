@@ -14,8 +14,10 @@ p prefix, 0-3 the IPv4 octets, u (octet 8, bits 64-71) zero, s suffix: zero when
 from ipaddress import IPv6Network
 from typing import Final
 
+from nfxlat import ipaddresses
+
 PREFIX_LENGTHS: Final = (32, 40, 48, 56, 64, 96)
-WELL_KNOWN_PREFIX: Final = IPv6Network("64:ff9b::/96")  # RFC 6052 2.1
+WELL_KNOWN_PREFIX: Final = ipaddresses.network6("64:ff9b::/96")  # RFC 6052 2.1
 _U_OCTET = 8
 
 

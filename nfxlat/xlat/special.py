@@ -3,8 +3,10 @@
 Both tests run for every address of every packet: the first octet decides all but a few of them.
 """
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Final
+
+from nfxlat import ipaddresses
 
 # RFC 1812 5.3.7, RFC 6890; 240/4 holds 255.255.255.255.
 MARTIANS4: Final = {
@@ -16,11 +18,11 @@ MARTIANS4: Final = {
 }
 # RFC 4291 2.5 and 2.7
 MARTIANS6: Final = {
-    IPv6Network("::/128"): "unspecified",
-    IPv6Network("::1/128"): "loopback",
-    IPv6Network("::ffff:0:0/96"): "IPv4-mapped",
-    IPv6Network("fe80::/10"): "link-local",
-    IPv6Network("ff00::/8"): "multicast",
+    ipaddresses.network6("::/128"): "unspecified",
+    ipaddresses.network6("::1/128"): "loopback",
+    ipaddresses.network6("::ffff:0:0/96"): "IPv4-mapped",
+    ipaddresses.network6("fe80::/10"): "link-local",
+    ipaddresses.network6("ff00::/8"): "multicast",
 }
 # RFC 6052 3.1 by way of the IANA IPv4 special-purpose registry: not globally reachable (with 192.88.99/24, RFC 7526).
 NON_GLOBAL4: Final = (

@@ -32,6 +32,12 @@ def test_every_command_is_known_by_its_name_alone() -> None:
         assert command in cli.parser(command).format_help().split()
 
 
+def test_help_has_each_command_on_one_line_under_every_python() -> None:
+    lines = cli.parser().format_help().splitlines()
+    assert "    translate  translate a capture offline" in lines
+    assert "    run        run the translator" in lines
+
+
 @pytest.mark.parametrize("words", [["tarnslate"], []])
 def test_what_is_no_command_is_told_all_of_them(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

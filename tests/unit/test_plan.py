@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes as kernel_routes
 from nfxlat.host import rtnetlink
@@ -134,7 +135,7 @@ def test_routes_into_the_device_are_ours_and_not_locked() -> None:
 def test_our_routes_are_found_however_libc_writes_their_prefix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    prefix = IPv6Network("::c000:280/121")  # ::192.0.2.128/121 as inet_ntop() writes it
+    prefix = ipaddresses.network6("::c000:280/121")  # ::192.0.2.128/121 as inet_ntop() writes it
     monkeypatch.setattr(
         rtnetlink,
         "routes",

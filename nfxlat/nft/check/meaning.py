@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv6Network
 
+from nfxlat import ipaddresses
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.statement import Match, Meaning
 from nfxlat.nft.language.literals import ADDRESS6
@@ -44,4 +45,4 @@ def _matched(source: Source, statement: Statement) -> Iterator[Finding]:
 
 
 def _network(guess: str) -> IPv6Network:
-    return IPv6Network(guess.partition(" ")[0], strict=False)
+    return ipaddresses.network6(guess.partition(" ")[0], strict=False)

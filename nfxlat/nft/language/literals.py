@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
+from nfxlat import ipaddresses
 from nfxlat.nft.language.prefix6 import prefix6_faults
 from nfxlat.nft.language.source import Source
 from nfxlat.nft.language.tokens import Token
@@ -22,7 +23,7 @@ def addresses4(source: Source, tokens: Sequence[Token], side: str) -> list[IPv4N
 def addresses6(source: Source, tokens: Sequence[Token], side: str) -> list[IPv6Network]:
     """IPv6 addresses and prefixes behind `ip6 daddr` or `ip6 saddr` (`side`) of a rule."""
     found = _literal(source, tokens, ("ip6", side), ADDRESS6)
-    return [IPv6Network(text) for text in found if not prefix6_faults(text, translation=False)]
+    return [ipaddresses.network6(text) for text in found if not prefix6_faults(text, translation=False)]
 
 
 def _expanded(source: Source, tokens: Sequence[Token], depth: int = _DEPTH) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.nft.language.prefix6 import meant_prefix6, prefix6_faults
 from nfxlat.nft.language.source import Source
@@ -33,7 +34,7 @@ def inline_domains(source: Source, found: Iterable[Xlat], configured: Sequence[D
     for statement in found:
         if not statement.mappings or not statement.names_prefix or prefix6_faults(statement.operand.text):
             continue
-        entries = mapped.setdefault(IPv6Network(statement.operand.text), {})
+        entries = mapped.setdefault(ipaddresses.network6(statement.operand.text), {})
         for key, value in statement.mappings:
             v4, v6 = (key, value) if statement.direction == "to" else (value, key)
             entries[_network4(source, v4), _network6(source, v6)] = statement
@@ -76,7 +77,7 @@ def _of_prefix(
     if faults := prefix6_faults(operand):
         guess = meant_prefix6(operand)
         return Unresolved("malformed", tuple(faults), f"did you mean {guess}?" if guess else "such as 2001:db8:64::/96")
-    prefix6 = IPv6Network(operand)
+    prefix6 = ipaddresses.network6(operand)
     if prefix6 in made:
         return made[prefix6]
     same = [domain for domain in configured if domain.prefix6 == prefix6]
@@ -108,4 +109,4 @@ def _network6(source: Source, token: Token) -> IPv6Network:
     """The IPv6 prefix of a word. Raises OperatorError, naming every fault."""
     if faults := prefix6_faults(token.text, translation=False):
         raise source.fault("; ".join(faults), token)
-    return IPv6Network(token.text)
+    return ipaddresses.network6(token.text)

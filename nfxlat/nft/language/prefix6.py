@@ -1,8 +1,9 @@
 """IPv6 prefixes as people write them: every fault of one, and what it was probably meant to be."""
 
 import re
-from ipaddress import AddressValueError, IPv6Address, IPv6Network, NetmaskValueError
+from ipaddress import AddressValueError, NetmaskValueError
 
+from nfxlat import ipaddresses
 from nfxlat.xlat import rfc6052
 
 _GROUP = re.compile(r"[0-9A-Fa-f]{1,4}")
@@ -31,10 +32,10 @@ def prefix6_faults(text: str, *, translation: bool = True) -> list[str]:
     if faults:
         return faults
     try:
-        network = IPv6Network(text, strict=False)
+        network = ipaddresses.network6(text, strict=False)
     except (AddressValueError, NetmaskValueError, ValueError):
         return [f"{address} is not an IPv6 address"]
-    if network.network_address != IPv6Address(address):
+    if network.network_address != ipaddresses.address6(address):
         faults.append(f"{text} has bits set beyond its length (did you mean {network}?)")
     if translation and (what := rfc6052.fault(network)):
         faults.append(f"{what} (RFC 6052 2.2)")
@@ -48,7 +49,7 @@ def meant_prefix6(text: str) -> str | None:
     guess = f"{head.replace('::', ':')}{colons}{tail}{slash}{length}"
     if guess == text or prefix6_faults(guess, translation=False):
         return None
-    network = IPv6Network(guess, strict=False)
+    network = ipaddresses.network6(guess, strict=False)
     near_miss = network.prefixlen == 96 and network.network_address.packed[1] == 0x64 and str(network).count(":") == 3
     if near_miss and network != rfc6052.WELL_KNOWN_PREFIX:
         return f"{guess} (the well-known prefix is {rfc6052.WELL_KNOWN_PREFIX})"

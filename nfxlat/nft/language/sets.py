@@ -11,9 +11,9 @@ mappings alone changes elements and leaves every chain where it is.
 """
 
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv6Network
 from typing import NamedTuple
 
+from nfxlat import ipaddresses
 from nfxlat.nft.language.emit import GeneratedSet
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.source import Rule
@@ -23,7 +23,7 @@ from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
 
 KINDS = {"to": 32, "from": 128, "prefix6": 128, "native": 128}  # and the bits of an address in each
-STAYS6 = tuple(map(IPv6Network, ("::1/128", "fe80::/10", "ff00::/8")))  # special.stays6
+STAYS6 = tuple(map(ipaddresses.network6, ("::1/128", "fe80::/10", "ff00::/8")))  # special.stays6
 
 
 class SetName(NamedTuple):
