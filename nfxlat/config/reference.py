@@ -13,7 +13,7 @@ from nfxlat.config.keys import KEYS, Key, toml
 
 WIDTH: Final = 100
 _INTRODUCTION: Final = (
-    "The configuration of nfxlat(1) is TOML. Each table [domain.NAME] is one translation domain. NAME also names its "
+    "The configuration of nfxlat(8) is TOML. Each table [domain.NAME] is one translation domain. NAME also names its "
     "network device: 1 to 15 letters, digits, - and _. A domain needs prefix6 or a mapping, from eam or eam-file; "
     "every other key is optional. An unknown key is an error."
 )
@@ -90,7 +90,9 @@ def manual() -> str:
     lines += [".EE", ".RE"]
     lines += [".PP", *_text("A value of each key:"), ".PP", ".RS 4", ".EX"]
     lines += (_escaped(key.line()) for key in KEYS.values())
-    lines += [".EE", ".RE", ".SH SEE ALSO", ".BR nft (8),", ".BR ip\\-route (8)", ".PP"]
+    lines += [".EE", ".RE", ".SH SEE ALSO"]
+    lines += [f".BR {page} (8)," for page in ("nfxlat", "nfxlat\\-run", "nfxlat\\-rules", "nft")]
+    lines += [".BR ip\\-route (8)", ".PP"]
     lines += _text("RFC 6052, RFC 6791, RFC 7757, RFC 7915")
     return "\n".join(lines) + "\n"
 
