@@ -33,7 +33,10 @@ unpack() {
     dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards --no-wildcards-match-slash \
         --exclude='./usr/share' --exclude='./boot/[!v]*' \
         --exclude='*/kernel/sound' --exclude='*/kernel/fs/[!9fno]*' \
-        --exclude='*/kernel/drivers/[!cnv]*' --exclude='*/kernel/drivers/net/[!v]*/*'
+        --exclude='*/kernel/drivers/[!cnv]*' --exclude='*/kernel/drivers/net/[!v]*/*' || return 1
+    [ -d "$2/usr/lib/modules" ] || return 0
+    # since Debian 13: both names lead to them, whichever of the two kmod has been built for
+    mv "$2/usr/lib" "$2/lib" && ln -s ../lib "$2/usr/lib"
 }
 
 download() {
