@@ -146,7 +146,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l inject -xka "device ip" -d 'h
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l source -xka "netlink netfilterqueue" -d 'packet source (default: netlink)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l busy-poll -x -d 'microseconds to poll for the next packet before sleeping, while polling finds any; 0: off (default: 100)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l no-fast-path -d 'translate every packet in the core: slower'
-complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-rate -x -d 'ICMP errors sent per second (default: 1000)'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-rate -x -d 'ICMP errors that a worker sends per second, and as many Packet Too Big (default: 1000)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-burst -x -d 'ICMP errors sent in one burst (default: 50)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l summary -xka "(__fish_complete_path (commandline -ct))" -d 'write the counters as JSON to FILE at the end'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l ready-fd -x -d 'write a line to file descriptor N when ready'
