@@ -9,6 +9,7 @@ Through pyroute2 600 interfaces take 230 ms, here 14 ms.
 import os
 import struct
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from nfxlat.errors import OperatorError
@@ -16,20 +17,20 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import NETLINK_ROUTE, chosen, u32
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_EXT_MASK = 3, 5, 10, 18, 29
+IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 3, 5, 10, 18, 29, 37
 IFLA_INFO_KIND = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 
 _IFINFOMSG = struct.Struct("=BBHiII")
-_WANTED = frozenset((IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO))
+_WANTED = frozenset((IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
 _KIND = frozenset((IFLA_INFO_KIND,))
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
     """One of them. `kind`: "" of a network card; `master`: index of the bridge, bond or VRF above it, 0 without;
-    `lower`: index of the interface that it stands on (of a VLAN, say; of a veth: the other end), 0 without."""
+    `lower`: index of the interface that it stands on (of a VLAN, say), 0 without, or in another namespace."""
 
     index: int
     name: str
@@ -56,14 +57,23 @@ def listed() -> dict[int, Interface]:
 def _read(body: bytes) -> Interface:
     _, _, _, index, flags, _ = _IFINFOMSG.unpack_from(body)
     found = chosen(body, _WANTED, _IFINFOMSG.size)
-    return Interface(
-        index,
-        _text(found.get(IFLA_IFNAME, b"")),
-        flags,
-        _text(chosen(found.get(IFLA_LINKINFO, b""), _KIND).get(IFLA_INFO_KIND, b"")),
-        int.from_bytes(found.get(IFLA_MASTER, b""), sys.byteorder),
-        int.from_bytes(found.get(IFLA_LINK, b""), sys.byteorder),
-    )
+    kind = _text(chosen(found.get(IFLA_LINKINFO, b""), _KIND).get(IFLA_INFO_KIND, b""))
+    master, lower = (int.from_bytes(found.get(one, b""), sys.byteorder) for one in (IFLA_MASTER, IFLA_LINK))
+    if kind == "veth" or IFLA_LINK_NETNSID in found or lower == index:  # a veth tells its other end
+        lower = 0
+    return Interface(index, _text(found.get(IFLA_IFNAME, b"")), flags, kind, master, lower)
+
+
+def below(indexes: Collection[int], links: Mapping[int, Interface]) -> set[int]:
+    """These interfaces and all that they stand on: what a VLAN or tunnel is made on, ports of a bridge or bond."""
+    found: set[int] = set()
+    left = set(indexes) & links.keys()
+    while left:
+        index = left.pop()
+        found.add(index)
+        left |= {links[index].lower} & links.keys() - found
+        left |= {port for port, link in links.items() if link.master == index} - found
+    return found
 
 
 def _text(data: bytes) -> str:

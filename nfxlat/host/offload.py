@@ -18,8 +18,9 @@ from pyroute2 import IPRoute
 from pyroute2.ethtool import Ethtool
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import state
+from nfxlat.host import addresses, state
 from nfxlat.host.device import NEAR_MAC
+from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_UP, below, listed
 from nfxlat.host.links import link_of
 from nfxlat.netlink.connection import Connection
 from nfxlat.terms import Report
@@ -30,11 +31,11 @@ STATE = ":tune"  # in the place of a domain's name, and none: no device can have
 
 FEATURES = {"rx-gro": "on", "rx-udp-gro-forwarding": "on", "rx-gro-list": "off"}
 TIMERS = {"gro_flush_timeout": "50000", "napi_defer_hard_irqs": "1"}  # ns; polls without work before an interrupt
-IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 RTM_GETLINK = 18
 IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE = 58, 64  # linux/if_link.h
 _ifinfomsg = struct.Struct("=BxHiII")
 _GRO_SIZES = frozenset((IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE))
+RT_SCOPE_UNIVERSE = 0  # linux/rtnetlink.h
 
 Settings = dict[str, str]
 
@@ -58,7 +59,8 @@ class Interface:
 
 
 def interfaces(names: list[str] | None = None) -> list[Interface]:
-    """Those with `names`, else all that are worth tuning: network cards and veths that are up and have an address.
+    """Those with `names`, else all that are worth tuning: network cards and veths that are up and have an address, or
+    stand below one that has (VLAN, bridge, bond, tunnel).
 
     Raises OperatorError for a name that does not exist.
     """
@@ -66,8 +68,9 @@ def interfaces(names: list[str] | None = None) -> list[Interface]:
     with IPRoute() as ipr, Ethtool() as ethtool:
         links = {link.get_attr("IFLA_IFNAME"): link for link in ipr.get_links()}
         if names is None:
-            addressed = {message["index"] for message in ipr.get_addr() if message["scope"] == 0}
-            names = [name for name, link in links.items() if _worth_it(link, addressed)]
+            addressed = {one.ifindex for one in addresses.listed() if one.scope == RT_SCOPE_UNIVERSE}
+            used = below(addressed, listed())
+            names = [name for name, link in links.items() if _worth_it(link, used)]
         for name in names:
             if name not in links:
                 raise OperatorError("no such interface", where=name)
@@ -75,11 +78,11 @@ def interfaces(names: list[str] | None = None) -> list[Interface]:
     return found
 
 
-def _worth_it(link: Any, addressed: set[int]) -> bool:
-    """Addressed, up, a network card (no kind) or a veth, and no domain device."""
+def _worth_it(link: Any, used: set[int]) -> bool:
+    """Used, up, a network card (no kind) or a veth, and no domain device."""
     kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
     return (
-        link["index"] in addressed
+        link["index"] in used
         and link["flags"] & (IFF_UP | IFF_LOOPBACK) == IFF_UP
         and kind in (None, "veth")
         and link.get_attr("IFLA_ADDRESS") != NEAR_MAC.hex(":")

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.connection import Connection
+from nfxlat.plan.routes import LARGEST_MTU
 from nfxlat.wire.netlink import ATTRIBUTE, NETLINK_ROUTE, attribute, chosen, u32
 
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
@@ -39,7 +40,8 @@ Destination = tuple[int, bytes, int]  # family, address packed (b"" for the defa
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A route as a message has it: `interface` 0 stands for unreachable, `mtu` 0 for the device's own."""
+    """A route as a message has it: `interface` 0 stands for unreachable, `mtu` 0 for the device's own
+    (a record of an older version may have one that is too large)."""
 
     family: int
     destination: bytes
@@ -61,7 +63,7 @@ class Request:
         if self.source:
             body += attribute(RTA_PREFSRC, self.source)
         if self.mtu:
-            body += attribute(RTA_METRICS, u32(RTAX_MTU, self.mtu))
+            body += attribute(RTA_METRICS, u32(RTAX_MTU, min(self.mtu, LARGEST_MTU)))
         return body
 
 

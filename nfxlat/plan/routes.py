@@ -21,6 +21,7 @@ HOST_METRIC = 2048  # the host role's default route: native IPv4, where there is
 METRICS = {4: 0, 6: 1024}  # what ip(8) gives by default (fib_frontend.c, ip6_route.h IP6_RT_PRIO_USER)
 HEADER_GROWTH = 20  # octets that IPv6's header is longer than IPv4's
 DEFAULT_MTU = 1500
+LARGEST_MTU = 65520  # larger ones the kernel keeps as this (net/ipv4/metrics.c), and deletes none by another figure
 LOOKUPS = 64  # more prefixes than this share the domain's own MTU
 DEFAULT4 = IPv4Network("0.0.0.0/0")
 
@@ -83,17 +84,16 @@ def routes(domain: Domain, role: Role, facts: Facts, ends: Ends) -> Iterator[Rou
         source = next(own_addresses(domain), None)
         target = domain.prefix6.network_address.packed if domain.prefix6 is not None else b""
         yield Route(str(DEFAULT4), None, WORST_METRIC)
-        yield Route(str(DEFAULT4), domain.name, HOST_METRIC, _mtu6(domain, target, facts) - HEADER_GROWTH, source)
+        yield Route(str(DEFAULT4), domain.name, HOST_METRIC, _mtu(domain, target, facts), source)
         for network6 in ends.networks6:
             yield from _pair(str(network6), domain.name, METRICS[6], None)
         return
     one_by_one = len(ends.networks4) <= LOOKUPS
     for network4 in ends.networks4:
         target = _behind(domain, network4) if one_by_one else b""
-        mtu = _mtu6(domain, target, facts) - HEADER_GROWTH
-        yield from _pair(str(network4), domain.name, METRICS[4], mtu)
+        yield from _pair(str(network4), domain.name, METRICS[4], _mtu(domain, target, facts))
     for network6 in ends.networks6:
-        mtu = (domain.mtu4 or DEFAULT_MTU) + HEADER_GROWTH
+        mtu = min((domain.mtu4 or DEFAULT_MTU) + HEADER_GROWTH, LARGEST_MTU)
         yield from _pair(str(network6), domain.name, METRICS[6], mtu)
 
 
@@ -126,8 +126,9 @@ def _pair(network: str, device: str, metric: int, mtu: int | None) -> Iterator[R
     yield Route(network, device, metric, mtu)
 
 
-def _mtu6(domain: Domain, address6: bytes, facts: Facts) -> int:
-    return facts.mtu.get(address6) or domain.mtu6 or DEFAULT_MTU
+def _mtu(domain: Domain, address6: bytes, facts: Facts) -> int:
+    """Of a route whose packets go on to `address6`."""
+    return min((facts.mtu.get(address6) or domain.mtu6 or DEFAULT_MTU) - HEADER_GROWTH, LARGEST_MTU)
 
 
 def _behind(domain: Domain, network: IPv4Network) -> bytes:

@@ -150,8 +150,11 @@ def _interfaces() -> Iterator[Diagnosis]:
         if interface.changes:
             changes = ", ".join(f"{key} is {interface.settings[key]}" for key in interface.changes)
             remedy = f"nfxlat doctor --tune {interface.name} --apply"
-            what_comes = "nothing arrives" if "rx-gro" in interface.changes else "UDP does not arrive"
-            yield Diagnosis(what, State.NOTE, changes, f"{what_comes} as superframes", remedy)
+            what_comes = "no packets are" if "rx-gro" in interface.changes else "UDP is not"
+            meaning = (
+                f"{what_comes} joined to superframes here; what containers and guests send as such arrives as it is"
+            )
+            yield Diagnosis(what, State.NOTE, changes, meaning, remedy)
         else:
             yield Diagnosis(what, State.OK, "on, for UDP too", "packets arrive as superframes")
         if interface.gro_max_size > GRO_LEGACY_MAX_SIZE:

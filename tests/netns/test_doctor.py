@@ -217,6 +217,19 @@ def test_tune_changes_nothing_until_told_and_undo_puts_everything_back(node: Nam
     assert "nothing to change" in doctor(node, "--tune", "--undo").stderr
 
 
+def test_ports_of_a_bridge_that_has_the_address_are_shown(node: Namespace) -> None:
+    node.ip("link add br0 type bridge")
+    node.ip("address flush dev in")
+    node.ip("link set in master br0")
+    node.ip("address add 10.9.5.1/24 dev br0")
+    node.ip("link set br0 up")
+    shown = [one["name"] for one in json.loads(doctor(node, "--tune", "--json").stdout)["interfaces"]]
+    assert "in" in shown
+    assert "bare" not in shown
+    node.ip("link set in nomaster")
+    assert "in" not in [one["name"] for one in json.loads(doctor(node, "--tune", "--json").stdout)["interfaces"]]
+
+
 def test_undo_forgets_interfaces_that_are_gone(node: Namespace) -> None:
     assert doctor(node, "--tune", "in", "bare", "--apply").returncode == 0
     node.ip("link del bare")

@@ -125,6 +125,24 @@ def test_accept_ra_is_looked_after_once_forwarding_is_on_too(node: Namespace) ->
         setup.down()
 
 
+def test_a_route_of_the_largest_mtu_is_taken_down_again(node: Namespace) -> None:
+    node.ip("link set lo up mtu 66000")
+    node.ip("-6 route add 2001:db8:2::/64 dev lo")
+    before = snapshot()
+    lines: list[str] = []
+    setup = made(report=lines.append, domain=replace(DOMAIN, mtu4=65535))
+    setup.up()
+    try:
+        assert "route 203.0.113.2 dev siit0 mtu 65520" in lines
+        assert "mtu 65520" in node.ip("-6 route show 2001:db8:64::/96 dev siit0")
+        old = Route("192.0.2.77/32", "siit0", 0, 66000)  # as a record may have it
+        routes.add([old])
+        assert routes.delete([old]) == [old]
+    finally:
+        setup.down()
+    assert snapshot() == before
+
+
 def test_conflicting_route_is_named_and_the_earlier_steps_are_undone(node: Namespace) -> None:
     node.ip("route add 198.51.100.0/24 dev v4")
     before = snapshot()

@@ -80,10 +80,12 @@ class Others(Judgement):
         WARNING,
         "flow offload",
         (
-            "offloaded flows bypass every hook: packets to a translated address leak once offloaded, and replies that "
-            "NAT leads into the domain's device are lost there"
+            "what is tracked bypasses every hook once offloaded. What a router's rules take is dropped before "
+            "conntrack, and its results are untracked: never offloaded. Flows of the device model are, and work. "
+            "Behind source NAT, flows into the domain's device and their replies are lost then, and everywhere those "
+            "that were offloaded before the rules were there"
         ),
-        "exclude translated prefixes from `flow add`",
+        "with source NAT in front of the domain's device, exclude translated prefixes from `flow add`",
     )
     STATEFUL = (
         "stateful",
