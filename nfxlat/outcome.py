@@ -61,7 +61,10 @@ class Reason(Enum):
     MARTIAN_DESTINATION = ("packets to the destination address must never be forwarded", "RFC 1812 5.3.7")
     MARTIAN_INNER = ("an address in the quoted packet must never appear on the wire", "RFC 1812 5.3.7")
     DENYLISTED = ("an address is on the domain's denylist4", "RFC 7915 6")
-    WELL_KNOWN_PREFIX = ("a non-global IPv4 address inside the well-known prefix", "RFC 6052 3.1")
+    WELL_KNOWN_PREFIX = (
+        'a non-global IPv4 address inside the well-known prefix, which well-known-prefix = "lax" would translate',
+        "RFC 6052 3.1",
+    )
     HAIRPIN_OFF = ("a hairpin packet, and hairpinning is off", "RFC 7757 4")
     LOCAL_SOURCE = (
         "the source, or the one it maps to, is an address of this node, but the packet came from outside",

@@ -32,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add_domain_arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per address or packet")
+    parser.add_argument("--role", choices=("router", "host"), default="router", help="as for nfxlat run")
     parser.add_argument(
         "--hops", type=int, choices=(0, 1), default=1, help="hops taken off TTL or Hop Limit (default: 1)"
     )
@@ -47,7 +48,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
-    translator = Translator(chosen_domain(arguments))
+    domain = chosen_domain(arguments)
+    translator = Translator(domain.as_host() if arguments.role == "host" else domain)
     if arguments.icmp_source is not None and not 0 <= arguments.icmp_source <= 255:
         raise OperatorError(f"invalid TTL {arguments.icmp_source}", where="--icmp-source", hint="0 to 255")
     address = _address(arguments.what)

@@ -10,15 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
+from nfxlat import files
 from nfxlat.cli import exit_status
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
+from nfxlat.files import Opener
 from nfxlat.queues import DEFAULT_QUEUE, checked
 from nfxlat.service import summary_file
 from nfxlat.service.log import Log
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
 from nfxlat.terms import MODELS
+from nfxlat.xlat.domain import Domain
 
 MAX_BUSY_POLL = 10_000  # microseconds
 
@@ -124,7 +127,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         )
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
     return Options(
-        domain=chosen_domain(arguments),
+        domain=_domain(arguments),
         queues=queues,
         source="tun" if arguments.model == "device" else arguments.source or "netlink",
         inject=arguments.inject or default,
@@ -138,8 +141,13 @@ def _options(arguments: argparse.Namespace) -> Options:
         summary_file=arguments.summary,
         ready_descriptor=arguments.ready_fd,
         configuration=arguments.config,
-        read_again=(lambda opener: chosen_domain(arguments, opener)) if arguments.config else None,
+        read_again=(lambda opener: _domain(arguments, opener)) if arguments.config else None,
     )
+
+
+def _domain(arguments: argparse.Namespace, opener: Opener = files.opened) -> Domain:
+    domain = chosen_domain(arguments, opener)
+    return domain.as_host() if arguments.role == "host" else domain
 
 
 def _refuse_closed(descriptor: int) -> None:

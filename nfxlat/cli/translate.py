@@ -39,6 +39,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add_domain_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per packet, nothing else")
+    parser.add_argument("--role", choices=("router", "host"), default="router", help="as for nfxlat run")
     parser.add_argument(
         "--hops", type=int, choices=(0, 1), default=1, help="hops taken off TTL or Hop Limit (default: 1)"
     )
@@ -50,7 +51,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
-    translator = Translator(chosen_domain(arguments))
+    domain = chosen_domain(arguments)
+    translator = Translator(domain.as_host() if arguments.role == "host" else domain)
     counts, lines = Counts(), _Lines()
     with ExitStack() as stack:
         writer = Writer(arguments.output, arguments.input) if arguments.output else None

@@ -20,7 +20,8 @@ class Key:
     """One key. `field` is the field of Domain that it sets; `eam` and `eam-file` set one together.
 
     `meaning` is for the manual, in sentences, the first of which stands alone. `many`: the value is an array of
-    `kind`. `choices` are the words that a value may be, each with what it means. `example` is as TOML has it.
+    `kind`. `choices` are the words that a value may be, each with what it means;
+    `by_default` says what an empty default means. `example` is as TOML has it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Key:
     many: bool = False
     unit: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    by_default: str = ""  # what holds where the field is None
 
     @property
     def default(self) -> Any:
@@ -203,8 +205,8 @@ _DECLARED: Final = (
         "mtu4",
         kinds.NUMBER,
         "The MTU to assume on the IPv4 side. Offline commands use it as the MTU of the next hop. nfxlat run asks "
-        "the kernel instead, and uses this one for its own routes where the kernel has none. At least 68, at most "
-        "65535.",
+        "the kernel instead, and uses this one for its own routes where the kernel has none (in the device model, the "
+        "largest MTU of the node's links if that is more). At least 68, at most 65535.",
         1400,
         "RFC 7915 5.2",
         unit="octets, of the whole IPv4 packet",
@@ -251,11 +253,12 @@ _DECLARED: Final = (
         kinds.WORD,
         "Whether 64:ff9b::/96 as prefix6 may carry IPv4 addresses that are not global.",
         "lax",
-        "RFC 6052 3.1",
+        "RFC 6052 3.1, draft-ietf-v6ops-nat64-wkp-1918",
         choices=(
             ("strict", "no: private, documentation and other special addresses are dropped, and pool4 is refused"),
-            ("lax", "yes"),
+            ("lax", "yes: a network whose NAT64 or PLAT reaches them has decided so"),
         ),
+        by_default='"strict", and "lax" with --role host',
     ),
     Key(
         "hairpin",
@@ -274,13 +277,16 @@ _DECLARED: Final = (
         "traffic-class",
         "traffic_class",
         kinds.WORD_OR_NUMBER,
-        "What to write into Traffic Class and TOS: all eight bits, DSCP and ECN.",
-        184,
+        "What to write into Traffic Class and TOS. zero and a number write all eight bits, so they erase ECN too: a "
+        "mark of congestion (CE) that a router has made is lost, and senders with ECN do not slow down. Use dscp-N to "
+        "write DSCP alone.",
+        "dscp-46",
         "RFC 7915 4.1, 5.1",
         choices=(
             ("copy", "the value in the other family"),
-            ("zero", "0"),
-            ("0 to 255", "this number"),
+            ("zero", "0, ECN too"),
+            ("0 to 255", "this number, ECN too"),
+            ("dscp-0 to dscp-63", "this DSCP, and ECN as it was"),
         ),
     ),
 )

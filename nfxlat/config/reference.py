@@ -36,6 +36,8 @@ rfc6791-v4 = ["198.51.100.1/32"]
 
 def default_text(key: Key) -> str:
     """The default as the configuration would have it, "none" where there is none."""
+    if key.by_default:
+        return key.by_default
     empty = key.default is None or (not isinstance(key.default, (int, str)) and not len(key.default))
     return "none" if empty else toml(key.default)
 
@@ -54,7 +56,7 @@ def sample() -> str:
     for key in KEYS.values():
         lines += ["", *_comment(key.meaning), *_choices(key)]
         lines += _comment(" ".join(_facts(key)))
-        shown = key.line() if default_text(key) == "none" else f"{key.name} = {toml(key.default)}"
+        shown = key.line() if key.by_default or default_text(key) == "none" else f"{key.name} = {toml(key.default)}"
         lines.append(shown if key.name == "prefix6" else f"# {shown}")
     return "\n".join(lines) + "\n"
 

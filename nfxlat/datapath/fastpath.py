@@ -195,7 +195,7 @@ class FastPath:
                 check = (check & 0xFFFF) + (check >> 16)
                 check = (check & 0xFFFF) + (check >> 16)
             _put_u16(buffer, field, check)
-            tos = word & 0xFF if traffic_class is None else traffic_class
+            tos = traffic_class[word & 0xFF]
             begin = start + 20 - header
             put(buffer, begin, frame, 0x6000 | tos << 4, size, protocol, ttl, addresses)
             messages += (base + begin, size + header)
@@ -256,7 +256,7 @@ class FastPath:
                     break
                 frame, segment, tail = cut
                 if tail:  # of another DF than the others: they are done here, and it is what the loop goes on with
-                    tos = word >> 20 & 0xFF if traffic_class is None else traffic_class
+                    tos = traffic_class[word >> 20 & 0xFF]
                     messages += (base + at - header, size - tail + header)
                     taken.destinations.append(destination)
                     taken.parts.append(base + at - header)
@@ -289,7 +289,7 @@ class FastPath:
                 check = (check & 0xFFFF) + (check >> 16)
             _put_u16(buffer, field, check)
             df = _DF if segment + 20 > DF_THRESHOLD else 0
-            tos = word >> 20 & 0xFF if traffic_class is None else traffic_class
+            tos = traffic_class[word >> 20 & 0xFF]
             ident = 0 if df else identification(protocol, buffer[at : at + octets])
             check = 0x4500 + tos + total + ident + df + (ttl << 8) + protocol + pseudo
             check = (check & 0xFFFF) + (check >> 16)

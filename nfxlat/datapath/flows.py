@@ -16,7 +16,7 @@ class Flow(NamedTuple):
     addresses: bytes  # source and destination of the result
     delta: int  # to be added to the complement of a checksum
     pseudo: int  # folded sum of the result's addresses
-    traffic_class: int | None  # None: copied
+    traffic_class: bytes  # what each octet becomes
     local_source: bool  # the source is an address of this node
     extra_hop: int  # 1: the result is for this node, so that no forwarding will decrement
     destination: bytes

@@ -3,11 +3,11 @@
 import re
 import socket
 
-from nfxlat.host import neighbours, registry, rtnetlink, shared, sysctl
+from nfxlat.host import interfaces, neighbours, registry, rtnetlink, shared, sysctl
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.mtu import egress_interface, egress_mtu
 from nfxlat.plan.facts import Facts
-from nfxlat.plan.routes import Ends, looked_up
+from nfxlat.plan.routes import LARGEST_MTU, Ends, looked_up
 from nfxlat.plan.sysctls import FORWARD6
 from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
@@ -20,7 +20,8 @@ def facts(domain: Domain, role: Role, ends: Ends) -> Facts:
     """What a plan of `domain` as `role`, whose routes are `ends`, has to know about this host."""
     kept = registry.text(domain.name) is not None
     links = tuple(neighbours.links())
-    return Facts(_mtus(domain, role, ends), tuple(_advertised()), kept, links, local_addresses())
+    mtus = _mtus(domain, role, ends)
+    return Facts(mtus, tuple(_advertised()), kept, links, local_addresses(), _widest())
 
 
 def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
@@ -31,6 +32,12 @@ def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
         if (mtu := egress_mtu(address)) is not None and (own is None or egress_interface(address) != own):
             found[address] = mtu
     return found
+
+
+def _widest() -> int:
+    """The largest MTU of the interfaces that are up, but for lo, devices of domains and VRFs, which take all."""
+    up = (one for one in interfaces.listed().values() if one.up and not one.flags & interfaces.IFF_LOOPBACK)
+    return max((one.mtu for one in up if one.mtu <= LARGEST_MTU), default=0)
 
 
 def _advertised() -> list[str]:

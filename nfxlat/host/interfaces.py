@@ -17,13 +17,14 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import NETLINK_ROUTE, chosen, u32
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 3, 5, 10, 18, 29, 37
+IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 3, 4, 5, 10, 18
+IFLA_EXT_MASK, IFLA_LINK_NETNSID = 29, 37
 IFLA_INFO_KIND = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 
 _IFINFOMSG = struct.Struct("=BBHiII")
-_WANTED = frozenset((IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
+_WANTED = frozenset((IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
 _KIND = frozenset((IFLA_INFO_KIND,))
 
 
@@ -38,6 +39,7 @@ class Interface:
     kind: str
     master: int
     lower: int
+    mtu: int
 
     @property
     def up(self) -> bool:
@@ -58,10 +60,11 @@ def _read(body: bytes) -> Interface:
     _, _, _, index, flags, _ = _IFINFOMSG.unpack_from(body)
     found = chosen(body, _WANTED, _IFINFOMSG.size)
     kind = _text(chosen(found.get(IFLA_LINKINFO, b""), _KIND).get(IFLA_INFO_KIND, b""))
-    master, lower = (int.from_bytes(found.get(one, b""), sys.byteorder) for one in (IFLA_MASTER, IFLA_LINK))
+    numbers = (int.from_bytes(found.get(one, b""), sys.byteorder) for one in (IFLA_MASTER, IFLA_LINK, IFLA_MTU))
+    master, lower, mtu = numbers
     if kind == "veth" or IFLA_LINK_NETNSID in found or lower == index:  # a veth tells its other end
         lower = 0
-    return Interface(index, _text(found.get(IFLA_IFNAME, b"")), flags, kind, master, lower)
+    return Interface(index, _text(found.get(IFLA_IFNAME, b"")), flags, kind, master, lower, mtu)
 
 
 def below(indexes: Collection[int], links: Mapping[int, Interface]) -> set[int]:

@@ -58,7 +58,11 @@ def _traffic_class(old: View, new: View, context: Context) -> Change:
     names = _pair(old, "tos", "traffic_class", new)
     option = context.addresses.domain.traffic_class
     why = f"set by traffic-class = {option}"
-    if option == "copy":
+    if option in ("zero",) or isinstance(option, int):
+        why += ", ECN too"
+    elif option != "copy":
+        why += ", ECN copied"
+    else:
         why = "copied" if names[1] == names[3] else "not copied"
     return Change(*names, why, _MAIN[old.version])
 

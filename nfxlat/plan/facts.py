@@ -20,8 +20,9 @@ class Facts:
     `mtu`: octets of the largest packet towards an address (packed) by the route that leads there now; addresses without
     a route, or whose route ends in the domain's own device, are left out. `advertised`: interfaces whose default router
     came by router advertisement, and which would forget it once IPv6 is forwarded (addrconf.c, accept_ra 1).
-    `links`: prefixes that neighbours on an interface ask for. `local`: this node's own addresses, packed.
-    `kept`: the device was made by `nfxlat domain add`, and stays when the set-up goes.
+    `links`: prefixes that neighbours on an interface ask for. `local`: this node's own addresses, packed. `widest`: the
+    largest MTU of its interfaces, 0: not known. `kept`: the device was made by `nfxlat domain add`, and stays when the
+    set-up goes.
     """
 
     mtu: Mapping[bytes, int] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Facts:
     kept: bool = False
     links: tuple[OnLink, ...] = ()
     local: frozenset[bytes] = frozenset()
+    widest: int = 0
 
 
 NOTHING_KNOWN = Facts()

@@ -83,7 +83,7 @@ def plan(
         domain,
         Device(domain.name, "tun" if model == "device" else "veth", known.kept),
         tuple(terminal.own_addresses(domain)) if role == "host" else (),
-        tuple(terminal.routes(domain, role, known, ends)),
+        tuple(terminal.routes(domain, role, known, ends, known.widest if model == "device" else 0)),
         terminal.shared(domain, role, ends),
         (*settings.sysctls(role, domain.name, known), *spoken_for.sysctls),
         Rules(domain, role, model, queues),

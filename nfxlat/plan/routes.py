@@ -77,9 +77,13 @@ class Ends:
         return cls(tuple(prefixes.terminal4(domain)), tuple(prefixes.terminal6(domain)))
 
 
-def routes(domain: Domain, role: Role, facts: Facts, ends: Ends) -> Iterator[Route]:
+def routes(domain: Domain, role: Role, facts: Facts, ends: Ends, widest: int = 0) -> Iterator[Route]:
     """All routes of `domain`, IPv4 first, in the order in which they are to be made: behind each route into the device
-    the unreachable one stands already."""
+    the unreachable one stands already.
+
+    `widest`: the least MTU to assume in either family where a route is for many destinations. Where others' packets are
+    forwarded into the device, their size is judged behind it, and must not be judged by less before.
+    """
     if role == "host":
         source = next(own_addresses(domain), None)
         target = domain.prefix6.network_address.packed if domain.prefix6 is not None else b""
@@ -91,9 +95,9 @@ def routes(domain: Domain, role: Role, facts: Facts, ends: Ends) -> Iterator[Rou
     one_by_one = len(ends.networks4) <= LOOKUPS
     for network4 in ends.networks4:
         target = _behind(domain, network4) if one_by_one else b""
-        yield from _pair(str(network4), domain.name, METRICS[4], _mtu(domain, target, facts))
+        yield from _pair(str(network4), domain.name, METRICS[4], _mtu(domain, target, facts, widest))
     for network6 in ends.networks6:
-        mtu = min((domain.mtu4 or DEFAULT_MTU) + HEADER_GROWTH, LARGEST_MTU)
+        mtu = min(max(domain.mtu4 or DEFAULT_MTU, widest) + HEADER_GROWTH, LARGEST_MTU)
         yield from _pair(str(network6), domain.name, METRICS[6], mtu)
 
 
@@ -126,9 +130,10 @@ def _pair(network: str, device: str, metric: int, mtu: int | None) -> Iterator[R
     yield Route(network, device, metric, mtu)
 
 
-def _mtu(domain: Domain, address6: bytes, facts: Facts) -> int:
-    """Of a route whose packets go on to `address6`."""
-    return min((facts.mtu.get(address6) or domain.mtu6 or DEFAULT_MTU) - HEADER_GROWTH, LARGEST_MTU)
+def _mtu(domain: Domain, address6: bytes, facts: Facts, widest: int = 0) -> int:
+    """Of a route whose packets go on to `address6`; `widest` as of `routes`."""
+    known = facts.mtu.get(address6) or max(domain.mtu6 or DEFAULT_MTU, widest)
+    return min(known - HEADER_GROWTH, LARGEST_MTU)
 
 
 def _behind(domain: Domain, network: IPv4Network) -> bytes:

@@ -1,14 +1,15 @@
 """One named translator configuration, checked when it is made. `nfxlat.config` builds it from TOML or flags."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, Literal, get_args
 
 from nfxlat.errors import OperatorError
 from nfxlat.xlat import rfc6052
 from nfxlat.xlat.eamt import Eamt
-from nfxlat.xlat.special import MARTIANS4, MARTIANS6, martian_name
+from nfxlat.xlat.special import MARTIANS6, martian_name, martian_range
+from nfxlat.xlat.traffic_class import octets
 
 UdpZeroChecksum = Literal["drop", "compute", "forward"]
 WellKnownPrefix = Literal["strict", "lax"]
@@ -45,9 +46,9 @@ class Domain:
     mtu6: int | None = 1500
     mtu_plateaus: tuple[int, ...] = MTU_PLATEAUS
     udp_zero_checksum: UdpZeroChecksum = "drop"
-    well_known_prefix: WellKnownPrefix = "strict"
+    well_known_prefix: WellKnownPrefix | None = None  # None: strict, or lax in the host role
     hairpin: Hairpin = "intrinsic"
-    traffic_class: Literal["copy", "zero"] | int = "copy"
+    traffic_class: str | int = "copy"  # nfxlat.xlat.traffic_class
 
     def __post_init__(self) -> None:
         self._check_name()
@@ -59,7 +60,12 @@ class Domain:
     @property
     def strict_well_known_prefix(self) -> bool:
         """Whether prefix6 is 64:ff9b::/96 and RFC 6052 3.1 is held. 64:ff9b:1::/48 is free (RFC 8215)."""
-        return self.well_known_prefix == "strict" and self.prefix6 == rfc6052.WELL_KNOWN_PREFIX
+        return self.well_known_prefix != "lax" and self.prefix6 == rfc6052.WELL_KNOWN_PREFIX
+
+    def as_host(self) -> "Domain":
+        """As a CLAT has it, which translates to what its PLAT reaches (draft-ietf-v6ops-nat64-wkp-1918), if it is not
+        told otherwise."""
+        return replace(self, well_known_prefix="lax") if self.well_known_prefix is None else self
 
     def _fault(self, key: str, what: str, hint: str = "") -> OperatorError:
         return OperatorError(what, where=f"domain.{self.name}.{key}" if key else f"domain.{self.name}", hint=hint)
@@ -98,20 +104,14 @@ class Domain:
     def _check_addresses(self) -> None:
         for key, networks4 in (("pool4", self.pool4), ("rfc6791-v4", self.rfc6791_v4)):
             for index, network4 in enumerate(networks4):
-                for martian4, use in MARTIANS4.items():
-                    if network4.subnet_of(martian4):
-                        raise self._fault(
-                            f"{key}[{index}]", f"{network4} is in {martian4} ({use}), which is never translated"
-                        )
+                if name := martian_range(network4):
+                    raise self._fault(f"{key}[{index}]", f"{network4} is in {name}, which is never translated")
                 for denied in self.denylist4:
                     if network4.subnet_of(denied):
                         raise self._fault(f"{key}[{index}]", f"{network4} is in {denied} of denylist4")
         for index, network6 in enumerate(self.rfc6791_v6):
-            for martian6, use in MARTIANS6.items():
-                if network6.subnet_of(martian6):
-                    raise self._fault(
-                        f"rfc6791-v6[{index}]", f"{network6} is in {martian6} ({use}), which is never translated"
-                    )
+            if name := martian_range(network6):
+                raise self._fault(f"rfc6791-v6[{index}]", f"{network6} is in {name}, which is never translated")
         for key, address in (("address4", self.address4), ("address6", self.address6)):
             if address is not None and (name := martian_name(address)):
                 raise self._fault(key, f"{address} is in {name}, which is never translated")
@@ -143,8 +143,8 @@ class Domain:
             ("well-known-prefix", self.well_known_prefix, get_args(WellKnownPrefix)),
             ("hairpin", self.hairpin, get_args(Hairpin)),
         ):
-            if value not in choices:
+            if value is not None and value not in choices:
                 raise self._fault(key, f"invalid value {value!r}", f"use {', '.join(choices[:-1])} or {choices[-1]}")
-        octet = self.traffic_class
-        if octet not in ("copy", "zero") and (not isinstance(octet, int) or not 0 <= octet <= 255):
-            raise self._fault("traffic-class", f"invalid value {octet!r}", "use copy, zero, or 0 to 255")
+        if octets(self.traffic_class) is None:
+            hint = "use copy, zero, 0 to 255, or dscp-0 to dscp-63"
+            raise self._fault("traffic-class", f"invalid value {self.traffic_class!r}", hint)

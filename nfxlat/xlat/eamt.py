@@ -16,6 +16,7 @@ from typing import Final
 
 from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
+from nfxlat.xlat.special import MARTIAN_OCTETS4, MARTIAN_OCTETS6, martian_range
 
 Entry = tuple[int, int, int, int]  # IPv4 prefix, its length, IPv6 prefix, its length
 Pair = tuple[IPv4Network, IPv6Network]
@@ -38,11 +39,22 @@ def _text(v4: int, len4: int, v6: int, len6: int) -> str:
     return f"{net4.network_address}/{len4} {net6.network_address}/{len6}"
 
 
+def _refuse_martian(v4: int, len4: int, v6: int, len6: int) -> None:
+    """A mapping of martians would never be used: packets with such addresses are dropped."""
+    net4, net6 = _networks(v4, len4, v6, len6)
+    for net in (net4, net6):
+        if name := martian_range(net):
+            raise OperatorError(
+                f"EAM {_text(v4, len4, v6, len6)}: {net} is in {name}, which is never translated",
+                hint="map an address that packets may bear",
+            )
+
+
 class Eamt:
     """An immutable EAMT from (v4, len4, v6, len6) numbers or from network pairs, in any order.
 
     Raises OperatorError (without `where`) for lengths out of range, host bits set, an IPv4 suffix longer than the IPv6
-    suffix (RFC 7757 3.2) and a prefix that stands in two entries of the same column.
+    suffix (RFC 7757 3.2), a prefix that stands in two entries of the same column and one of martians alone.
     """
 
     __slots__ = ("_by_length4", "_by_length6", "_hosts4", "_hosts6", "_length", "_tables4", "_tables6")
@@ -64,6 +76,8 @@ class Eamt:
                 host4, host6 = v4.to_bytes(4, "big"), v6.to_bytes(16, "big")
                 if host4 in hosts4 or host6 in hosts6 or by_length4:
                     self._refuse_duplicate(v4, len4, v6, len6)
+                if host4[0] in MARTIAN_OCTETS4 or host6[0] in MARTIAN_OCTETS6:
+                    _refuse_martian(v4, len4, v6, len6)
                 hosts4[host4] = host6
                 hosts6[host6] = host4
             else:
@@ -88,6 +102,7 @@ class Eamt:
                 hint=f"the IPv6 prefix may be at most /{128 - suffix4}",
             )
         self._refuse_duplicate(v4, len4, v6, len6)
+        _refuse_martian(v4, len4, v6, len6)
         self._by_length4.setdefault(len4, {})[v4] = (v6, mask, shift)
         self._by_length6.setdefault(len6, {})[v6] = (v4, mask, shift)
 

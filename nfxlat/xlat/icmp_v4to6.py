@@ -25,7 +25,7 @@ class IcmpErrors4to6:
 
     __slots__ = ("_domain", "_map", "_quotes", "_traffic_class")
 
-    def __init__(self, addresses: AddressMap, quotes: Quotes, traffic_class: int | None) -> None:
+    def __init__(self, addresses: AddressMap, quotes: Quotes, traffic_class: bytes) -> None:
         self._domain = addresses.domain
         self._map, self._quotes, self._traffic_class = addresses, quotes, traffic_class
 
@@ -54,7 +54,7 @@ class IcmpErrors4to6:
         body = self._body(message, word_sum(addresses), mtu6, self._domain.mtu4 if mtu4 is None else mtu4)
         if isinstance(body, Reason):
             return dropped(body)
-        traffic_class = tos if self._traffic_class is None else self._traffic_class
+        traffic_class = self._traffic_class[tos]
         header = ipv6.build(traffic_class, len(body), icmp.PROTOCOL6, ttl - hops, addresses)
         return Outcome(Action.TRANSLATED, Reason.TRANSLATED, (header + body,))
 

@@ -38,7 +38,7 @@ class IcmpErrors6to4:
 
     __slots__ = ("_domain", "_map", "_quotes", "_traffic_class")
 
-    def __init__(self, addresses: AddressMap, quotes: Quotes, traffic_class: int | None) -> None:
+    def __init__(self, addresses: AddressMap, quotes: Quotes, traffic_class: bytes) -> None:
         self._domain = addresses.domain
         self._map, self._quotes, self._traffic_class = addresses, quotes, traffic_class
 
@@ -86,7 +86,7 @@ class IcmpErrors6to4:
         quote = self._quotes.v6to4(body[:span] if span else body, bool(span))
         if isinstance(quote, Reason):
             return dropped(quote)
-        traffic_class = (first >> 20) & 255 if self._traffic_class is None else self._traffic_class
+        traffic_class = self._traffic_class[(first >> 20) & 255]
         if self._is_hairpin(quote):
             if self._domain.hairpin == "off":
                 return dropped(Reason.HAIRPIN_OFF)

@@ -32,11 +32,11 @@ class Quote(NamedTuple):
 
 
 class Quotes:
-    """The quotes of one domain. `traffic_class`: written into Traffic Class and TOS; None: copied."""
+    """The quotes of one domain. `traffic_class`: what Traffic Class and TOS become (nfxlat.xlat.traffic_class)."""
 
     __slots__ = ("_map", "_traffic_class")
 
-    def __init__(self, addresses: AddressMap, traffic_class: int | None) -> None:
+    def __init__(self, addresses: AddressMap, traffic_class: bytes) -> None:
         self._map = addresses
         self._traffic_class = traffic_class
 
@@ -75,7 +75,7 @@ class Quotes:
         else:
             payload = update_checksum(protocol, payload, difference(word_sum(old), new_sum))
         next_header = icmp.PROTOCOL6 if protocol == icmp.PROTOCOL4 else protocol
-        traffic_class = tos if self._traffic_class is None else self._traffic_class
+        traffic_class = self._traffic_class[tos]
         if word & ipv4.FRAGMENTED:  # RFC 7915 4.1: a fragment gets a Fragment Header; DF=0 alone does not, in a quote
             extension = fragment.build(next_header, word & ipv4.OFFSET_MASK, bool(word & ipv4.MF), identification)
             next_header, length = ipv6.FRAGMENT, length + fragment.FRAGMENT_HEADER_LENGTH
@@ -119,7 +119,7 @@ class Quotes:
         else:
             payload = update_checksum(chain.protocol, payload, difference(old_sum, word_sum(addresses)))
         protocol = icmp.PROTOCOL4 if chain.protocol == icmp.PROTOCOL6 else chain.protocol
-        traffic_class = (first >> 20) & 255 if self._traffic_class is None else self._traffic_class
+        traffic_class = self._traffic_class[(first >> 20) & 255]
         if chain.fragment is not None:  # RFC 7915 5.1.1: DF=0
             identification, flags = chain.identification & 0xFFFF, word >> 3 | (ipv4.MF if word & 1 else 0)
         else:

@@ -66,6 +66,8 @@ _NON_GLOBAL4_RANGES = {
     if _NON_GLOBAL4[octet] == _SOME
 }
 _GLOBAL_EXCEPTIONS4 = frozenset(address.packed for address in GLOBAL_EXCEPTIONS4)
+MARTIAN_OCTETS4: Final = bytes(octet for octet in range(256) if _MARTIAN4[octet])  # first octets of all of them
+MARTIAN_OCTETS6: Final = b"\x00\xfe\xff"
 _ZERO15 = bytes(15)
 _BROADCAST, _LOOPBACK6 = b"\xff" * 4, _ZERO15 + b"\1"
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -110,6 +112,13 @@ def non_global4(address: bytes) -> bool:
         any(value & mask == network for mask, network in _NON_GLOBAL4_RANGES[address[0]])
         and address not in _GLOBAL_EXCEPTIONS4
     )
+
+
+def martian_range(network: IPv4Network | IPv6Network) -> str | None:
+    """As `martian_name`, of the range that all of the network lies in."""
+    if isinstance(network, IPv4Network):
+        return next((f"{one} ({use})" for one, use in MARTIANS4.items() if network.subnet_of(one)), None)
+    return next((f"{one} ({use})" for one, use in MARTIANS6.items() if network.subnet_of(one)), None)
 
 
 def martian_name(address: IPv4Address | IPv6Address) -> str | None:

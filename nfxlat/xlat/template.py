@@ -29,7 +29,7 @@ class Template:
     addresses: bytes  # the new source and destination, 32 or 8 octets
     delta: int  # 1..0xffff: what `checksum.update` takes
     pseudo: int  # folded sum of the words of `addresses`
-    traffic_class: int | None  # for the Traffic Class or TOS; None: copied
+    traffic_class: bytes  # what each of the 256 octets of Traffic Class or TOS becomes
 
 
 class Pair(NamedTuple):

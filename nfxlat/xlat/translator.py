@@ -18,6 +18,7 @@ from nfxlat.xlat.errors import Errors
 from nfxlat.xlat.hairpin import WayRound
 from nfxlat.xlat.quote import Quotes
 from nfxlat.xlat.template import Pair, Pairs, Template
+from nfxlat.xlat.traffic_class import COPY, octets
 from nfxlat.xlat.v4to6 import V4to6
 from nfxlat.xlat.v6to4 import V6to4
 
@@ -32,10 +33,7 @@ class Translator:
     def __init__(self, domain: Domain, own6: Collection[bytes] = (), routed: Routed = lambda receiver: None) -> None:
         self.domain = domain
         self.addresses = AddressMap(domain, own6, routed)
-        if domain.traffic_class == "copy":
-            self._traffic_class = None
-        else:  # RFC 7915 4.1, 5.1
-            self._traffic_class = 0 if domain.traffic_class == "zero" else int(domain.traffic_class)
+        self._traffic_class = octets(domain.traffic_class) or COPY  # RFC 7915 4.1, 5.1
         self._pairs = Pairs(self.addresses)
         self._errors = Errors(self.addresses)
         quotes = Quotes(self.addresses, self._traffic_class)

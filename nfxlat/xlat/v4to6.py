@@ -26,7 +26,7 @@ class V4to6:
     __slots__ = ("_domain", "_errors", "_icmp_errors", "_limit", "_pairs", "_traffic_class")
 
     def __init__(
-        self, addresses: AddressMap, pairs: Pairs, errors: Errors, quotes: Quotes, traffic_class: int | None
+        self, addresses: AddressMap, pairs: Pairs, errors: Errors, quotes: Quotes, traffic_class: bytes
     ) -> None:
         self._domain = addresses.domain
         self._pairs, self._errors = pairs.v4to6, errors
@@ -79,7 +79,7 @@ class V4to6:
             reason = Reason.UDP_CHECKSUM_COMPUTED if computed else Reason.UDP_CHECKSUM_FORWARDED
 
         next_header = icmp.PROTOCOL6 if protocol == icmp.PROTOCOL4 else protocol  # RFC 7915 4.1
-        traffic_class = tos if self._traffic_class is None else self._traffic_class  # RFC 7915 4.1: the option
+        traffic_class = self._traffic_class[tos]  # RFC 7915 4.1: the option
         length = len(translated)
         hop_limit = ttl - hops
         size = ipv6.HEADER_LENGTH + length

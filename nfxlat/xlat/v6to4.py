@@ -29,7 +29,7 @@ class V6to4:
     __slots__ = ("_domain", "_errors", "_icmp_errors", "_pairs", "_traffic_class")
 
     def __init__(
-        self, addresses: AddressMap, pairs: Pairs, errors: Errors, quotes: Quotes, traffic_class: int | None
+        self, addresses: AddressMap, pairs: Pairs, errors: Errors, quotes: Quotes, traffic_class: bytes
     ) -> None:
         self._domain = addresses.domain
         self._pairs, self._errors = pairs.v6to4, errors
@@ -94,7 +94,7 @@ class V6to4:
         translated = self._transport(protocol, payload, pair, word or 0)
         if isinstance(translated, Reason):
             return dropped(translated)
-        traffic_class = (first >> 20) & 255 if self._traffic_class is None else self._traffic_class
+        traffic_class = self._traffic_class[(first >> 20) & 255]
         hop_limit -= hops
         if pair.hairpin:
             mtu6 = self._domain.mtu6 if next_hop_mtu is None else next_hop_mtu

@@ -24,13 +24,13 @@ CONTROL = Struct("!BBHHBBH4x")
 ONE_HOP, OUTER, INNER, LENGTHS, CHECKSUMS, STRETCH = 1, 2, 4, 8, 16, 32
 FITTING = OUTER | INNER | LENGTHS | CHECKSUMS
 
-# What an operator can do wrong: mappings from and to addresses that must never be seen.
+# What an operator can do wrong: mappings so wide that they reach addresses that must never be seen.
 ODD = Eamt(
     [
-        (IPv4Network("192.0.2.2"), IPv6Network("fe80::1")),
-        (IPv4Network("127.0.0.1"), IPv6Network("2001:db8:2::2")),
+        (IPv4Network("192.0.2.0/30"), IPv6Network("fe00::/8")),  # 192.0.2.2 is fe80::
+        (IPv4Network("126.0.0.0/7"), IPv6Network("2001:db8::/46")),  # 2001:db8:2::2 is 127.0.0.0
         (IPv4Network("203.0.113.2"), IPv6Network("2001:db8:2::3")),
-        (IPv4Network("203.0.113.3"), IPv6Network("::1")),
+        (IPv4Network("203.0.113.0/30"), IPv6Network("fc00::/6")),  # 203.0.113.3 is ff00::
     ]
 )
 EAMT = Eamt(

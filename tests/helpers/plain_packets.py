@@ -1,7 +1,6 @@
 """TCP and UDP packets, most of which the fast path takes, and translators for them."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Literal
 
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
@@ -19,7 +18,7 @@ HOSTS6 = [
 ]
 
 
-def domain(traffic_class: Literal["copy", "zero"] | int = "copy") -> Domain:
+def domain(traffic_class: str | int = "copy") -> Domain:
     return Domain(
         prefix6=IPv6Network("2001:db8:64::/96"),
         eamt=Eamt([(IPv4Network("203.0.113.2"), IPv6Network("2001:db8:2::2"))]),
@@ -29,7 +28,7 @@ def domain(traffic_class: Literal["copy", "zero"] | int = "copy") -> Domain:
     )
 
 
-TRANSLATORS = [Translator(domain()), Translator(domain("zero")), Translator(domain(40))]
+TRANSLATORS = [Translator(domain()), Translator(domain("zero")), Translator(domain(40)), Translator(domain("dscp-46"))]
 
 
 def transport(kind: str, sport: int, dport: int, sequence: int, flags: str) -> TCP | UDP:

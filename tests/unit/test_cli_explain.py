@@ -168,3 +168,11 @@ def test_file_that_is_no_capture(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "in.pcap").write_bytes(b"junk")
     assert main(["explain", *LAB, str(tmp_path / "in.pcap")]) == 2
     assert "not a capture; give a pcap or pcapng file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("role", "told"), [((), "well_known_prefix"), (("--role", "host"), "is 64:ff9b::a00:1")])
+def test_a_host_s_well_known_prefix_is_lax(
+    role: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", *role, "--prefix6", "64:ff9b::/96", "10.0.0.1"]) == 0
+    assert told in capsys.readouterr().out

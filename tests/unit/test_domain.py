@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -172,11 +173,23 @@ def test_choices(field: str, key: str, choices: str) -> None:
     assert f"use {choices}" in refused(f"domain.siit0.{key}", **{field: "on"})
 
 
-@pytest.mark.parametrize("value", ["copy", "zero", 0, 46 << 2, 255])
+def test_a_host_translates_to_private_addresses_inside_the_well_known_prefix_unless_told_otherwise() -> None:
+    """draft-ietf-v6ops-nat64-wkp-1918; RFC 6052 3.1 elsewhere."""
+    domain = Domain(prefix6=WKP, eamt=EAMT)
+    assert domain.strict_well_known_prefix
+    assert not domain.as_host().strict_well_known_prefix
+    for chosen in ("strict", "lax"):
+        told = replace(domain, well_known_prefix=chosen)
+        assert told.as_host() == told
+        assert told.strict_well_known_prefix == (chosen == "strict")
+
+
+@pytest.mark.parametrize("value", ["copy", "zero", 0, 46 << 2, 255, "dscp-0", "dscp-9", "dscp-46", "dscp-63"])
 def test_traffic_class_choices(value: Any) -> None:
     assert Domain(prefix6=PREFIX6, traffic_class=value).traffic_class == value
 
 
-@pytest.mark.parametrize("value", ["", "ef", -1, 256])
+@pytest.mark.parametrize("value", ["", "ef", -1, 256, "dscp", "dscp-64", "dscp-046", "dscp 4", "dscp-4 "])
 def test_other_traffic_classes_are_refused(value: Any) -> None:
-    assert "use copy, zero, or 0 to 255" in refused("domain.siit0.traffic-class", traffic_class=value)
+    hint = "use copy, zero, 0 to 255, or dscp-0 to dscp-63"
+    assert hint in refused("domain.siit0.traffic-class", traffic_class=value)

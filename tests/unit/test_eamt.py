@@ -1,3 +1,4 @@
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
@@ -153,6 +154,31 @@ def test_a_prefix_twice_in_one_column_is_refused_naming_both_entries(first: str,
     with pytest.raises(OperatorError) as caught:
         table(first, second)
     assert caught.value.what == f"EAM {second} has the same {column} prefix as EAM {first}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("127.0.0.1/32 2001:db8::1/128", "127.0.0.1/32 is in 127.0.0.0/8 (loopback)"),
+        ("169.254.1.1/32 2001:db8::1/128", "169.254.1.1/32 is in 169.254.0.0/16 (link-local)"),
+        ("240.0.0.0/8 2001:db8::/104", "240.0.0.0/8 is in 240.0.0.0/4 (reserved and broadcast)"),
+        ("192.0.2.1/32 ::1/128", "::1/128 is in ::1/128 (loopback)"),
+        ("192.0.2.1/32 fe80::1/128", "fe80::1/128 is in fe80::/10 (link-local)"),
+        ("192.0.2.0/24 ff0e::/16", "ff0e::/16 is in ff00::/8 (multicast)"),
+        ("192.0.2.0/24 ::ffff:192.0.2.0/120", "::ffff:192.0.2.0/120 is in ::ffff:0.0.0.0/96 (IPv4-mapped)"),
+    ],
+)
+def test_a_mapping_of_martians_alone_is_refused(entry: str, told: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        table(entry)
+    assert re.sub(r"::ffff:[^ /]*", "M", f"{told}, which is never translated") in re.sub(
+        r"::ffff:[^ /]*", "M", caught.value.what
+    )
+
+
+def test_a_mapping_that_reaches_beyond_martians_is_taken() -> None:
+    eamt = table("0.0.0.0/0 2001:db8:64::/96", "169.253.0.1/32 2001:db8::1/128", "192.0.2.1/32 fec0::1/128")
+    assert to6(eamt, "8.8.8.8") == "2001:db8:64::808:808"
 
 
 def test_same_address_with_different_lengths_is_no_duplicate() -> None:

@@ -78,7 +78,7 @@ def test_prefix6_tells_the_octets_both_ways(prefix6: str, octets: str) -> None:
         (EAMS, "127.0.0.1", Reason.MARTIAN_SOURCE, "127.0.0.0/8 (loopback)"),
         (EAMS, "fe80::1", Reason.MARTIAN_SOURCE, "fe80::/10 (link-local)"),
         (EAMS, "2001:db8:17f:0:1::", Reason.MARTIAN_SOURCE, "127.0.0.1 is in 127.0.0.0/8"),
-        ('eam = [["0.0.0.0/0", "fe80::/96"]]', "192.0.2.1", Reason.MARTIAN_SOURCE, "fe80::c000:201 is in fe80::/10"),
+        ('eam = [["0.0.0.0/0", "fe00::/8"]]', "128.0.2.1", Reason.MARTIAN_SOURCE, "fe80:2:100:: is in fe80::/10"),
         (EAMS, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 is in 10.0.0.0/8 of denylist4"),
         (EAM_ONLY + DENIED, "10.1.2.3", Reason.DENYLISTED, "10.1.2.3 is in 10.0.0.0/8 of denylist4; no EAM covers"),
         (EAMS, "2001:db8:10a:102:3::", Reason.DENYLISTED, "10.1.2.3 is in 10.0.0.0/8 of denylist4"),

@@ -255,4 +255,4 @@ def test_the_way_round_of_simple_hairpinning_leaves_traces() -> None:
 
 def test_traffic_class_as_configured() -> None:
     found = lines(SYN, TOML + 'traffic-class = "zero"')
-    assert "tos 0x28 -> traffic_class 0x00: set by traffic-class = zero (RFC 7915 4.1)" in found
+    assert "tos 0x28 -> traffic_class 0x00: set by traffic-class = zero, ECN too (RFC 7915 4.1)" in found

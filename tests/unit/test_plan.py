@@ -15,7 +15,7 @@ from nfxlat.plan.plan import Device, check, plan
 from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import dotted
 from nfxlat.queues import Queues
-from nfxlat.terms import Model, Role
+from nfxlat.terms import MODELS, Model, Role
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
@@ -79,6 +79,18 @@ def test_mtu_is_the_ipv6_route_s_less_the_header_s_growth() -> None:
     }
     assert (found["198.51.100.0/24"], found["203.0.113.2/32"]) == (8980, 1380)
     assert set(routes.looked_up(DOMAIN, "router", Ends.of(DOMAIN, "router"))) >= {through_prefix6, EAM[1][0].packed}
+
+
+def test_only_where_packets_are_routed_into_the_device_its_routes_are_as_wide_as_the_widest_link() -> None:
+    """Of 9000 octets: else the path MTU through the device model is 1520."""
+    facts = Facts(mtu={EAM[1][0].packed: 1400}, widest=9000)
+    wide = {}
+    for model in MODELS:
+        found = plan(DOMAIN, "router", model, Queues(), lambda ends: facts).routes
+        wide[model] = [route.mtu for route in found if route.device and route.network != "192.0.0.8/32"]
+    assert wide == {"hook": [1480, 1380, 1520], "route": [1480, 1380, 1520], "device": [8980, 1380, 9020]}
+    (route,) = [route for route in made(Domain(prefix6=PREFIX6, mtu4=9000)) if route.device and route.version == 6]
+    assert route.mtu == 9020
 
 
 def test_host_s_mtu_is_that_of_the_route_to_the_far_translator() -> None:

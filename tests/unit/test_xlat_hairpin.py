@@ -256,7 +256,7 @@ def test_no_way_back_through_the_well_known_prefix() -> None:
 
 
 def test_no_way_back_to_a_martian() -> None:
-    martian = Eamt([(IPv4Network(A4), IPv6Network(A6)), (IPv4Network(B4), IPv6Network("fe80::8"))])
+    martian = Eamt([(IPv4Network(A4), IPv6Network(A6)), (IPv4Network("198.51.100.0/28"), IPv6Network("fe00::/8"))])
     odd = translator(eamt=martian)
     assert odd.translate(ipv6(UDP())) == dropped(Reason.MARTIAN_DESTINATION)
     quote = IPv6(src=PA, dst=P + "808:808") / UDP()

@@ -212,7 +212,7 @@ def test_quoted_addresses_that_are_denied_or_without_a_mapping_4to6() -> None:
 
 
 def test_a_quoted_address_whose_mapping_is_martian_is_dropped() -> None:
-    eamt = Eamt([(IPv4Network("192.0.2.9"), IPv6Network("fe80::9"))])
+    eamt = Eamt([(IPv4Network("192.0.2.0/28"), IPv6Network("fe00::/8"))])  # 192.0.2.9 is fe90::
     odd = translator(eamt=eamt)
     assert odd.translate(icmp4(11, 0, body=quote4(dst="192.0.2.9"))) == dropped(Reason.MARTIAN_INNER)
 
@@ -241,6 +241,9 @@ def test_traffic_class_option_holds_for_errors_and_quotes() -> None:
     assert (IPv6(packet).tc, IPv6(packet[48:]).tc) == (7, 7)
     (packet,) = seven.translate(icmp6(1, 4, body=quote6(tc=9), tc=9)).packets
     assert (IP(packet).tos, IP(packet[28:]).tos) == (7, 7)
+    keeps_ecn = translator(traffic_class="dscp-46")
+    (packet,) = keeps_ecn.translate(icmp4(3, 1, body=quote4(tos=11), tos=9)).packets
+    assert (IPv6(packet).tc, IPv6(packet[48:]).tc) == (46 << 2 | 1, 46 << 2 | 3)
 
 
 # 5.1-12, 5.1.1-A1

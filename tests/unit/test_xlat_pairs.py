@@ -95,13 +95,14 @@ def test_ipv6_for_this_host_its_link_or_a_group_passes(link: str) -> None:
 
 # A martian that only the table makes
 def test_eam_to_a_martian_is_dropped() -> None:
-    odd = translator(eamt=eamt(("192.0.2.9", "fe80::9"), ("127.0.0.9", "2001:db8:9::9")))
+    # 192.0.2.9 is fe90::, and 2001:db8:2::9 is 127.0.0.0
+    odd = translator(eamt=eamt(("192.0.2.0/28", "fe00::/8"), ("126.0.0.0/7", "2001:db8::/46")))
     assert odd.translate(ipv4(dst="192.0.2.9")) == dropped(Reason.MARTIAN_DESTINATION)
     assert odd.translate(ipv4(src="192.0.2.9")) == dropped(Reason.MARTIAN_SOURCE)
     assert odd.translate(error4("192.0.2.9")) == dropped(Reason.MARTIAN_SOURCE)
-    assert odd.translate(ipv6(dst="2001:db8:9::9")) == dropped(Reason.MARTIAN_DESTINATION)
-    assert odd.translate(ipv6(src="2001:db8:9::9")) == dropped(Reason.MARTIAN_SOURCE)
-    assert odd.translate(error6("2001:db8:9::9")) == dropped(Reason.MARTIAN_SOURCE)
+    assert odd.translate(ipv6(dst="2001:db8:2::9")) == dropped(Reason.MARTIAN_DESTINATION)
+    assert odd.translate(ipv6(src="2001:db8:2::9")) == dropped(Reason.MARTIAN_SOURCE)
+    assert odd.translate(error6("2001:db8:2::9")) == dropped(Reason.MARTIAN_SOURCE)
 
 
 # 4.6-02, 5.6-02: a destination without a mapping is not ours, whatever its source
@@ -154,7 +155,7 @@ def test_template_makes_what_the_core_makes(layer: Any, option: str | int) -> No
         new, start, field = (8, 40, 40) if end == 20 else (12, 20, 20)
         assert result[new : new + len(made.addresses)] == made.addresses
         assert made.pseudo == word_sum(made.addresses)
-        assert made.traffic_class == {"copy": None, "zero": 0, 9: 9}[option]
+        assert made.traffic_class == {"copy": bytes(range(256)), "zero": bytes(256), 9: b"\t" * 256}[option]
         field = 16 if packet[9 if end == 20 else 6] == 6 else 6
         old = int.from_bytes(packet[end + field : end + field + 2], "big")
         assert update(old, made.delta).to_bytes(2, "big") == result[start + field : start + field + 2]

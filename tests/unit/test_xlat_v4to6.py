@@ -25,7 +25,7 @@ def test_header_fields() -> None:
 
 
 # 4.1-07
-@pytest.mark.parametrize(("option", "result"), [("copy", 0xB9), ("zero", 0), (7, 7)])
+@pytest.mark.parametrize(("option", "result"), [("copy", 0xB9), ("zero", 0), (7, 7), ("dscp-0", 1), ("dscp-10", 41)])
 def test_traffic_class_option(option: str | int, result: int) -> None:
     assert one6(translator(traffic_class=option).translate(ipv4(UDP(), tos=0xB9))).tc == result
 
