@@ -39,7 +39,7 @@ class Interface:
     kind: str
     master: int
     lower: int
-    mtu: int
+    mtu: int = 0
 
     @property
     def up(self) -> bool:

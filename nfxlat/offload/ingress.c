@@ -71,7 +71,6 @@ static __u64 (*ktime_get_coarse_ns)(void) = (void *)160;
 #define DIVERTED (10 * SECOND) /* after a packet that only the core translates, others of its kind take the queue too */
 #define ON_THE_WAY 20000ULL    /* nanoseconds from here to the queue */
 #define ACTIVE (~0ULL)
-#define COPIED 256 /* traffic class */
 
 struct state { /* of the domain */
 	__u64 drained;    /* CLOCK_MONOTONIC, ns: what was queued before is translated and out */
@@ -100,7 +99,7 @@ struct pair {
 	__u16 delta;   /* what the core adds to a checksum's complement */
 	__u16 old_sum; /* folded sum of the old addresses */
 	__u16 new_sum;
-	__u16 traffic_class; /* or COPIED */
+	__u16 traffic_class; /* bits that are kept << 8 | bits that are written */
 	__u32 words[8]; /* the new addresses, as in struct key */
 };
 
@@ -318,7 +317,7 @@ INLINE void update_check(struct __sk_buff *skb, __u32 at, const struct packet *p
 INLINE int to6(struct __sk_buff *skb, const struct state *domain, const struct pair *pair, const struct packet *packet, int by_value)
 {
 	struct frame6 frame;
-	__u32 traffic_class = pair->traffic_class == COPIED ? packet->tos : pair->traffic_class & 255;
+	__u32 traffic_class = (packet->tos & pair->traffic_class >> 8) | (pair->traffic_class & 255);
 	__u16 delta = pair->delta;
 
 	__builtin_memcpy(frame.ethernet, domain->ethernet, 2 * ETH_ALEN);
@@ -341,7 +340,7 @@ INLINE int to4(struct __sk_buff *skb, const struct state *domain, const struct p
 {
 	struct frame4 frame;
 	__u32 total = packet->size + sizeof(struct ipv4), largest = total, sum;
-	__u32 tos = pair->traffic_class == COPIED ? packet->tos : pair->traffic_class & 255;
+	__u32 tos = (packet->tos & pair->traffic_class >> 8) | (pair->traffic_class & 255);
 	__u32 number = 0, fragment = DF;
 	__u16 delta = pair->delta;
 

@@ -22,7 +22,6 @@ from nfxlat.xlat.template import Template
 
 ENTRIES: Final = 65536
 ACTIVE: Final = (1 << 64) - 1  # `queued` of a lane whose packets the kernel translates
-COPIED: Final = 256  # traffic class
 UNUSED_NS: Final = 30 * 10**9
 JUDGED_NS: Final = 60 * 10**9
 
@@ -82,7 +81,8 @@ def key(ifindex: int, addresses: bytes) -> bytes:
 def learnt(template: Template, generation: int, now: int) -> Pair:
     """A pair that has just been learnt, of which packets may still wait."""
     old_sum = (template.pseudo - template.delta - 1) % 0xFFFF + 1
-    traffic_class = COPIED if template.traffic_class is None else template.traffic_class
+    kept = template.traffic_class[0] ^ template.traffic_class[255]  # bits of the old octet that stay
+    traffic_class = kept << 8 | template.traffic_class[0]
     sums = template.delta, old_sum, template.pseudo
     return Pair(0, 0, 0, 0, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
 

@@ -3,7 +3,7 @@
 Both tests run for every address of every packet: the first octet decides all but a few of them.
 """
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 from nfxlat import ipaddresses

@@ -49,6 +49,7 @@ _HOST = Eamt(
     ]
 )
 DOMAINS["EAM"] = Domain(eamt=_HOST, lowest_ipv6_mtu=LOWEST_IPV6_MTU)
+DOMAINS["dscp"] = Domain(eamt=_HOST, traffic_class="dscp-46", lowest_ipv6_mtu=LOWEST_IPV6_MTU)
 DOMAINS["both"] = Domain(prefix6=IPv6Network("2001:db8:64::/96"), eamt=_HOST, traffic_class=40, lowest_ipv6_mtu=1280)
 HOSTS4 = [
     IPv4Address(text).packed for text in ("203.0.113.2", "198.51.100.7", "198.51.100.200", "192.0.2.33", "8.8.8.8")
