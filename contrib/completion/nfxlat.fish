@@ -50,7 +50,7 @@ function _shtab_nfxlat_using
   test "$_shtab_nfxlat_cmdpath" = "$argv"
 end
 
-set -g _shtab_nfxlat_commands bench demo doctor domain 'domain add' 'domain show' 'domain del' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top translate
+set -g _shtab_nfxlat_commands bench demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top translate
 set -g _shtab_nfxlat_opts_with_value --busy-poll --clean --config --count --domain --eam --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --model --models --only --pool4 --prefix6 --queue --ready-fd --role --rounds --seconds --size --source --summary --tune --workers
 
 complete -c nfxlat -e
@@ -95,6 +95,10 @@ complete -c nfxlat -n '_shtab_nfxlat_using domain show' -s h -l help -d 'show th
 complete -c nfxlat -n '_shtab_nfxlat_using domain show' -l json -d 'one JSON array on stdout'
 complete -c nfxlat -n '_shtab_nfxlat_using domain; and test $_shtab_nfxlat_npos -eq 0' -a del -d 'Delete a domain and its device.'
 complete -c nfxlat -n '_shtab_nfxlat_using domain del' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using domain; and test $_shtab_nfxlat_npos -eq 0' -a pin -d 'Make the namespace of its device'"'"'s far end, for a service that may not mount (systemd).'
+complete -c nfxlat -n '_shtab_nfxlat_using domain pin' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using domain; and test $_shtab_nfxlat_npos -eq 0' -a unpin -d 'Remove that namespace, unless the domain is set up or may be taken over.'
+complete -c nfxlat -n '_shtab_nfxlat_using domain unpin' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a explain -d 'For an ADDRESS: its counterpart, with the rule and the arithmetic, or the check that refuses it. For packets, as hex digits of the IP packet or in a capture (- for stdin): what each field becomes and why, or why the packet is not translated. The exit status is 0 in both cases.'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML configuration, see nfxlat.toml(5)'

@@ -46,6 +46,26 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     delete = verbs.add_parser("del", help="delete a domain", description="Delete a domain and its device.")
     delete.add_argument("name", metavar="NAME", help="name of the domain")
     delete.set_defaults(run=_delete)
+    for word, function, text in (
+        ("pin", _pin, "make the namespace of its device's far end, for a service that may not mount (systemd)"),
+        ("unpin", _unpin, "remove that namespace, unless the domain is set up or may be taken over"),
+    ):
+        verb = verbs.add_parser(word, help=text, description=text[0].upper() + text[1:] + ".")
+        verb.add_argument("name", metavar="NAME", help="name of the domain")
+        verb.set_defaults(run=function)
+
+
+def _pin(arguments: argparse.Namespace) -> int:
+    capabilities.require("CAP_SYS_ADMIN", what="nfxlat domain pin")
+    domains.pin(config.from_words(arguments.name, ["prefix6", "64:ff9b::/96"]).name)
+    return 0
+
+
+def _unpin(arguments: argparse.Namespace) -> int:
+    capabilities.require("CAP_SYS_ADMIN", what="nfxlat domain unpin")
+    if not domains.unpin(config.from_words(arguments.name, ["prefix6", "64:ff9b::/96"]).name):
+        say(f"domain {arguments.name} is set up, and keeps its namespace")
+    return 0
 
 
 def _add(arguments: argparse.Namespace) -> int:

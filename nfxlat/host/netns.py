@@ -7,6 +7,7 @@ opened.
 
 import contextlib
 import ctypes
+import errno
 import os
 import struct
 import threading
@@ -28,8 +29,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _call(function: str, *arguments: object) -> None:
     """Call libc's `function`; raise OSError with its errno where it returns other than 0."""
     if getattr(_libc, function)(*arguments) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, f"{function}: {os.strerror(errno)}")
+        number = ctypes.get_errno()
+        raise OSError(number, f"{function}: {os.strerror(number)}")
 
 
 def own_inode() -> int:
@@ -112,7 +113,14 @@ def _make_mount_point() -> None:
 
 
 def unpin(name: str) -> None:
-    """Take the name away; the namespace dies with its last user. Nothing happens where there is none."""
+    """Take the name away; the namespace dies with its last user. Nothing happens where there is none.
+
+    Whoever may not unmount leaves that to who has mounted (`nfxlat domain unpin`, which the unit calls).
+    """
     with contextlib.suppress(OSError):
         _call("umount2", os.fsencode(RUN / name), MNT_DETACH)
-    (RUN / name).unlink(missing_ok=True)
+    try:
+        (RUN / name).unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # still mounted
+            raise

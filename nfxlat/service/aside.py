@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from nfxlat.host import capabilities
 from nfxlat.service.inherited import hold_only
 from nfxlat.service.supervisor import ended_within
 
@@ -75,6 +76,7 @@ class Aside:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)
             signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS - {signal.SIGALRM})  # those of our group are not its
+            capabilities.keep_only("CAP_DAC_OVERRIDE")  # files of whomever
             hold_only((theirs.fileno(),))
             work(theirs)
             code = 0

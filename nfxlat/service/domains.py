@@ -13,7 +13,7 @@ from pyroute2 import IPRoute
 
 from nfxlat import config
 from nfxlat.errors import OperatorError
-from nfxlat.host import device, registry, tun
+from nfxlat.host import device, netns, registry, state, tun
 from nfxlat.host.links import link_of
 from nfxlat.service import status
 from nfxlat.terms import Model, Report
@@ -46,6 +46,23 @@ def delete(name: str, report: Report) -> None:
             "the device is in use, or not nfxlat's", where=f"domain {name}", hint=f"see ip -d link show {name}"
         )
     registry.remove(name)
+
+
+def pin(name: str) -> None:
+    """Make the namespace of the domain device's far end, and nothing else, for a service that may not mount. Raises
+    OperatorError."""
+    far = device.far_namespace(name)
+    if not netns.is_pinned(far):
+        netns.unpin(far)
+        netns.pin_new(far)
+
+
+def unpin(name: str) -> bool:
+    """Take it away, unless something stands that needs it, or may be taken over; whether that was done."""
+    if state.path_of(name).exists() or registry.text(name) is not None or _link(name) is not None:
+        return False
+    netns.unpin(device.far_namespace(name))
+    return True
 
 
 def added(name: str) -> Domain:

@@ -53,6 +53,10 @@ from nfxlat.service.worker_process import WorkerProcess
 from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
 
+WORKER = ("CAP_NET_ADMIN", "CAP_NET_RAW")  # verdicts; marks and sources of raw sockets
+FILES = ("CAP_DAC_OVERRIDE",)  # the configuration may be another user's
+ENTERS = ("CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON")  # the far end of the domain device, and the stamp
+
 
 class Service:
     """One domain, translated. `run` returns when a signal ended it; raises OperatorError where it cannot begin."""
@@ -128,6 +132,7 @@ class Service:
             self._supervisor.start()
             self._fence.tried("telling that it is ready", self._ready, None)
             self._at_work = True
+            self._fence.tried("giving up rights", self._give_up_rights, None)
             self._loop.run()
         finally:
             self._reading.close()
@@ -236,6 +241,11 @@ class Service:
             if line.lost:
                 self._report(f"--ready-fd {descriptor}: nobody reads it")
 
+    def _give_up_rights(self) -> None:
+        """What is left is what a reload, a repair and the take-down need."""
+        far = ENTERS if self._device is not None else ()
+        capabilities.keep_only(*WORKER, *FILES, *far)
+
     def _read_again(self) -> None:
         """SIGHUP."""
         path, read = self._options.configuration, self._options.read_again
@@ -263,6 +273,7 @@ class Service:
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
         share = self._shares[number]
+        capabilities.keep_only(*WORKER)
         inherited.hold_only(share.descriptors | {control.fileno()})
         WorkerProcess(
             self._options,
