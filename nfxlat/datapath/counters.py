@@ -40,6 +40,7 @@ class Total(IntEnum):
     SUPERFRAME_PAYLOAD = 5
     ERRORS_SENT = 6  # ICMP errors made here that left
     INJECTED = 7  # packets that left
+    ORIGINALS = 8  # of what was translated at postrouting: they go on into the domain device, where they end
 
     @property
     def label(self) -> str:

@@ -42,6 +42,7 @@ from nfxlat.xlat.translator import Translator
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
 # Looking an enumeration's member up takes longer than counting.
 _BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
+_ORIGINALS = Total.ORIGINALS
 _TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
 _TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
 _FROM_OUTSIDE = (PREROUTING, FORWARD)  # hooks; what a TUN is given by this node itself is told by its source
@@ -146,10 +147,12 @@ class Worker:
         messages, destinations, accepted = taken.messages, taken.destinations, taken.accepted
         again: list[int] = []
         count = len(records)
-        index = fast_packets = superframes = 0
+        index = fast_packets = superframes = originals = 0
         while index < count:
             if fast is not None:
+                others = len(accepted)
                 index = fast.run(buffer, base, records, index, taken)
+                originals += len(accepted) - others
                 if messages:
                     main.put_all(messages, destinations, taken.parts)
                     fast_packets += len(destinations)
@@ -169,6 +172,8 @@ class Worker:
         totals, counts = self._counters.totals, self._counters.reasons
         totals[_BATCHES] += 1
         totals[_PACKETS] += count - len(again)
+        if originals:
+            totals[_ORIGINALS] += originals
         if fast_packets:
             totals[_INJECTED] += fast_packets
             fast_packets -= len(taken.parts)
@@ -243,6 +248,7 @@ class Worker:
                 self._stage(outcome.packets, cell(outcome.reason, direction))
                 if kind.hook == POSTROUTING:
                     verdict = ACCEPT
+                    self._counters.totals[_ORIGINALS] += self._fragments(piece)
             elif outcome.action is Action.PASSED:
                 verdict = ACCEPT
             elif outcome.reason in _EVENTS:  # RFC 7915 4.5
@@ -296,6 +302,15 @@ class Worker:
         elif again == hops and len(max(outcome.packets, key=len)) <= min(mtu, narrow or mtu):
             return outcome
         return translate(packet, again, narrow, next_hop_mtu=mtu, mtu_back=back)
+
+    def _fragments(self, original: bytes) -> int:
+        """How many packets an original is that goes on from postrouting: of IPv4 without DF, the kernel makes fragments
+        for its route."""
+        header = (original[0] & 15) * 4
+        if self._routes is None or original[0] >> 4 == 6 or original[6] & 0x40:
+            return 1
+        mtu = self._routes.mtu(original[16:20])
+        return 1 if not mtu or len(original) <= mtu else -(-(len(original) - header) // ((mtu - header) & ~7))
 
     def _reject(self, outcome: Outcome) -> Outcome:
         """Send the ICMP error, in the sender's family, unless the rate limit holds it back."""

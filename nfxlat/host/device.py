@@ -67,9 +67,9 @@ class DomainDevice:
     near_mac: bytes = NEAR_MAC
     far_mac: bytes = FAR_MAC
 
-    def unexpected_packets(self) -> int:
-        """Packets that were routed into the device and died at the far end: in the host role all, else what no rule
-        took.
+    def ended_packets(self) -> int:
+        """Packets that were routed into the device and ended at the far end: what no rule took, and originals that were
+        translated at postrouting.
 
         The kernel's own multicast listener reports, which it sends where IPv6 forwarding is on, are not counted.
         """

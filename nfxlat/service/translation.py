@@ -49,6 +49,7 @@ from nfxlat.service.status import StatusSocket
 from nfxlat.service.summary_file import SummaryFile
 from nfxlat.service.supervisor import Supervisor
 from nfxlat.service.tun_point import TunPoint
+from nfxlat.service.unexpected import Unexpected
 from nfxlat.service.worker_process import WorkerProcess
 from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
@@ -71,6 +72,7 @@ class Service:
         self._shares: list[Share] = []  # one a worker
         self._attached = ExitStack()  # what they hold open beside queues
         self._device: DomainDevice | None = None
+        self._unexpected: Unexpected | None = None
         self._setup: Setup | None = None
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | None = None
@@ -125,6 +127,10 @@ class Service:
     def _attach(self, stack: ExitStack) -> None:
         stack.callback(lambda: self._attached.close())
         self._shares = self._point.attach(self._attached, self._device, self._counters)
+        self._count_unexpected()
+
+    def _count_unexpected(self) -> None:
+        self._unexpected = Unexpected(self._device, self._counters) if self._device is not None else None
 
     def _work(self) -> None:
         """From the first worker's start to the last one's end."""
@@ -191,6 +197,7 @@ class Service:
             except BaseException:
                 self._device, self._shares = former
                 raise
+            self._count_unexpected()
             self._supervisor.succeed()
             dead, self._attached = self._attached, attached.pop_all()
             dead.close()
@@ -303,8 +310,8 @@ class Service:
             **summary(self._counters),
             "queues": self._fence.tried("the queues' counters", self._point.losses, nothing),
         }
-        if self._device is not None:
-            result["unexpected"] = self._fence.tried("device", self._device.unexpected_packets, None)
+        if self._unexpected is not None:
+            result["unexpected"] = self._fence.tried("device", self._unexpected.packets, None)
         result["lost_lines"] = self._lost_lines()
         result["failures"] = self._fence.count  # last: those of the summary too
         return result

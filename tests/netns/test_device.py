@@ -87,11 +87,11 @@ def test_device_says_nothing_of_its_own_and_counts_what_dies_in_it(node: Namespa
     try:
         node.ip("route add 198.51.100.0/24 dev siit0")
         node.ip("-6 route add 2001:db8:64::/96 dev siit0")
-        assert found.unexpected_packets() == 0
+        assert found.ended_packets() == 0
         for family, address in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8:64::1")):
             with socket.socket(family, socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"x", (address, 9))
-        wait_for(lambda: found.unexpected_packets() == 2, "both to be counted")
+        wait_for(lambda: found.ended_packets() == 2, "both to be counted")
     finally:
         device.remove(found)
 

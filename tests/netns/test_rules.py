@@ -185,7 +185,7 @@ def test_nothing_leaks_when_somebody_flushes_the_rules(net: Net, up: Setup, dest
     assert not net.arrives(net.client, destination)
     with net.node.entered():
         assert up.device is not None
-        assert up.device.unexpected_packets() == 1
+        assert up.device.ended_packets() == 1
 
 
 @pytest.mark.parametrize("destination", [POOL4, PREFIX6])
