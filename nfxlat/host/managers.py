@@ -1,8 +1,9 @@
 """Whether the host's network managers are kept off a domain device, by snippets such as those in contrib/.
 
-Of networkd's files the first one that matches an interface decides, in the order of their names, a file in /etc taking
-the place of one of that name in /run or /usr/lib (systemd.network(5)). NetworkManager adds all its files up
-(NetworkManager.conf(5)).
+networkd has to be told two things: to leave the device alone, and routes that it has not made, since the unreachable
+ones are no device's (networkd.conf(5), ManageForeignRoutes). Of its .network files the first one that matches an
+interface decides, in the order of their names, a file in /etc taking the place of one of that name in /run or /usr/lib
+(systemd.network(5)). NetworkManager adds all its files up (NetworkManager.conf(5)).
 """
 
 import configparser
@@ -15,6 +16,7 @@ from nfxlat import files
 from nfxlat.host import netns
 
 ROOT = Path("/")
+TRUE = ("1", "yes", "true", "on", "y", "t")  # systemd.syntax(7)
 PLACES = ("usr/lib", "run", "etc")  # the last one wins
 
 
@@ -22,11 +24,12 @@ def unguarded(device: str) -> Iterator[tuple[str, str]]:
     """Name and remedy of each manager that runs in the calling thread's namespace and has no word on `device`."""
     if not _first_namespace():
         return
-    if (ROOT / "run/systemd/netif/state").exists() and not _networkd_told(device):
-        yield (
-            "systemd-networkd",
-            "copy contrib/systemd/00-nfxlat.network to /etc/systemd/network, then networkctl reload",
-        )
+    if (ROOT / "run/systemd/netif/state").exists():
+        lacking = [] if _networkd_told(device) else ["contrib/systemd/00-nfxlat.network to /etc/systemd/network"]
+        if _networkd_manages_routes():
+            lacking.append("contrib/systemd/networkd.conf.d/nfxlat.conf to /etc/systemd/networkd.conf.d")
+        if lacking:
+            yield "systemd-networkd", f"copy {' and '.join(lacking)}, then systemctl restart systemd-networkd"
     if (ROOT / "run/NetworkManager").exists() and not _network_manager_told(device):
         remedy = "copy contrib/NetworkManager/nfxlat.conf to /etc/NetworkManager/conf.d, then nmcli general reload conf"
         yield "NetworkManager", remedy
@@ -51,8 +54,16 @@ def _networkd_told(device: str) -> bool:
         file = _read(path)
         names = file.get("Match", "Name", fallback="").split()
         if any(fnmatchcase(device, name) for name in names):
-            return file.get("Link", "Unmanaged", fallback="no").lower() in ("1", "yes", "true", "on", "y", "t")
+            return file.get("Link", "Unmanaged", fallback="no").lower() in TRUE
     return False
+
+
+def _networkd_manages_routes() -> bool:
+    """Those of others; the last file that says something decides, networkd.conf before all others."""
+    told = "yes"
+    for path in [ROOT / "etc/systemd/networkd.conf", *_files("systemd/networkd.conf.d", "*.conf")]:
+        told = _read(path).get("Network", "ManageForeignRoutes", fallback="") or told
+    return told.lower() in TRUE
 
 
 def _network_manager_told(device: str) -> bool:

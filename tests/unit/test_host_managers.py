@@ -8,6 +8,7 @@ from nfxlat.host import managers
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 NETWORKD, NETWORK_MANAGER = CONTRIB / "systemd/00-nfxlat.network", CONTRIB / "NetworkManager/nfxlat.conf"
+ROUTES = CONTRIB / "systemd/networkd.conf.d/nfxlat.conf"
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "run/systemd/netif/state",
         "run/NetworkManager",
         "etc/systemd/network",
+        "etc/systemd/networkd.conf.d",
         "usr/lib/systemd/network",
     ):
         (tmp_path / directory).mkdir(parents=True)
@@ -39,14 +41,30 @@ def test_who_does_not_run_is_not_named(root: Path) -> None:
 
 def test_the_snippets_of_contrib_keep_both_off_both_ends(root: Path) -> None:
     (root / "etc/systemd/network/00-nfxlat.network").write_text(NETWORKD.read_text())
+    (root / "etc/systemd/networkd.conf.d/nfxlat.conf").write_text(ROUTES.read_text())
     (root / "etc/NetworkManager/conf.d/nfxlat.conf").write_text(NETWORK_MANAGER.read_text())
     assert named("siit0") == named("siit0p") == []
     assert named("siit1") == ["systemd-networkd", "NetworkManager"]
 
 
 def test_the_remedies_name_files_that_exist(root: Path) -> None:
-    for _, remedy in managers.unguarded("siit0"):
-        assert (CONTRIB.parent / remedy.split()[1]).is_file()
+    remedies = [remedy for _, remedy in managers.unguarded("siit0")]
+    files = [word for remedy in remedies for word in remedy.split() if word.startswith("contrib/")]
+    assert len(files) == 3
+    assert all((CONTRIB.parent / file).is_file() for file in files)
+
+
+def test_networkd_is_told_of_routes_too(root: Path) -> None:
+    (root / "etc/systemd/network/00-nfxlat.network").write_text(NETWORKD.read_text())
+    assert "networkd.conf.d/nfxlat.conf" in dict(managers.unguarded("siit0"))["systemd-networkd"]
+    assert "00-nfxlat.network" not in dict(managers.unguarded("siit0"))["systemd-networkd"]
+    (root / "etc/systemd/networkd.conf").write_text("[Network]\nManageForeignRoutes=off\n")
+    assert named() == ["NetworkManager"]
+    (root / "etc/systemd/networkd.conf.d/10-all.conf").write_text("[Network]\nManageForeignRoutes=yes\n")
+    assert named() == ["systemd-networkd", "NetworkManager"]
+    (root / "etc/systemd/networkd.conf.d/nfxlat.conf").write_text(ROUTES.read_text())  # behind 10-all.conf
+    (root / "etc/systemd/networkd.conf.d/nfxlat2.conf").write_text("[Network]\nManageForeignRoutingPolicyRules=yes\n")
+    assert named() == ["NetworkManager"]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +78,7 @@ def test_the_remedies_name_files_that_exist(root: Path) -> None:
 )
 def test_the_first_file_of_networkd_that_matches_decides(root: Path, name: str, text: str, told: bool) -> None:
     (root / "etc/systemd/network/00-nfxlat.network").write_text(NETWORKD.read_text())
+    (root / "etc/systemd/networkd.conf.d/nfxlat.conf").write_text(ROUTES.read_text())
     (root / "usr/lib/systemd/network" / name).write_text(text)
     assert ("systemd-networkd" not in named()) == told
 
