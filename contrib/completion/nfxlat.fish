@@ -158,6 +158,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l ready-fd -x -d 'write a line 
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a stats -d 'Counters of the translators in this namespace.'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l json -d 'one JSON object per translator, each on its own line'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l check -d 'tell what each of them needs and lacks; exit status 0: nothing, 1: something, 2: none is running'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l domain -x -d 'this domain only'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a top -d 'Rates and totals, until Ctrl-C.'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -s h -l help -d 'show this help message and exit'

@@ -14,8 +14,10 @@ from nfxlat.cli import screen
 from nfxlat.cli.run import summary_lines
 from nfxlat.cli.screen import cell, lively, say
 from nfxlat.errors import OperatorError
+from nfxlat.service import owned
 from nfxlat.service.status import Running, ask, running
 
+SHOWN = 10  # missing things
 SHORTEST, LONGEST = 0.1, 86400.0  # seconds
 TOTALS = {
     "packets": "packets taken from the queues",
@@ -34,6 +36,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Counters of the translators in this namespace.",
     )
     stats.add_argument("--json", action="store_true", help="one JSON object per translator, each on its own line")
+    stats.add_argument(
+        "--check",
+        action="store_true",
+        help="tell what each of them needs and lacks; exit status 0: nothing, 1: something, 2: none is running",
+    )
     stats.set_defaults(run=_stats)
     top = commands.add_parser("top", help="show counters as they change", description="Rates and totals, until Ctrl-C.")
     top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between updates (default: 1)")
@@ -56,6 +63,8 @@ def _chosen(arguments: argparse.Namespace) -> list[Running]:
 
 
 def _stats(arguments: argparse.Namespace) -> int:
+    if arguments.check:
+        return _check(arguments)
     for one in _chosen(arguments):
         result = ask(one)
         if arguments.json:
@@ -63,6 +72,26 @@ def _stats(arguments: argparse.Namespace) -> int:
         else:
             say(*summary_lines(result))
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    off = False
+    for one in _chosen(arguments):
+        try:
+            missing = owned.missing(one.domain, ask(one))
+        except OperatorError as error:
+            missing = [str(error)]
+        off = off or bool(missing)
+        if arguments.json:
+            print(json.dumps({"domain": one.domain, "pid": one.pid, "missing": missing}))
+        else:
+            say(f"{one.domain} (pid {one.pid}): {f'missing: {_shortened(missing)}' if missing else 'all is there'}")
+    return int(off)
+
+
+def _shortened(things: list[str]) -> str:
+    more = f" and {len(things) - SHOWN} more" if len(things) > SHOWN else ""
+    return "; ".join(things[:SHOWN]) + more
 
 
 def _top(arguments: argparse.Namespace) -> int:

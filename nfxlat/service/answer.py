@@ -1,6 +1,7 @@
 """What a translator may say of itself: a JSON object of known shape. It was read, so it is not believed.
 
     {"domain": name, "seconds": number, "workers_restarted": n, "unexpected": n or null (may be missing),
+     "missing": [text] (may be missing),
      "totals": {label: n}, "reasons": {label: {direction: n}}, "queues": {name: {kind: n}}, other keys: any JSON}
 
 Counters are from 0 to 2^64 - 1, names short and of letters, digits and a few marks: they go to a terminal.
@@ -34,6 +35,9 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
     _counter(found.get("workers_restarted"))
     if found.get("unexpected") is not None:
         _counter(found["unexpected"])
+    things = found.get("missing", [])
+    if not isinstance(things, list) or not all(isinstance(one, str) and one.isprintable() for one in things):
+        raise NotASummary("missing")
     _counters(found.get("totals"), _TOTALS)
     for rows, needed in ((found.get("reasons"), ()), (found.get("queues"), _LOSSES)):
         for name, row in _names(rows).items():

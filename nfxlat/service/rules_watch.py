@@ -145,7 +145,9 @@ class OperatorsRulesWatch(_Watch):
     def __init__(self, queues: range, report: Report, later: Later) -> None:
         self._queues = queues
         self.counts = {"lost": 0, "repaired": 0}
+        self.missing: list[str] = []
         self._selected = self._leading()
+        self._meant = set(self._selected)  # all that rules have ever led to
         super().__init__(report, later)
 
     def _leading(self) -> set[int]:
@@ -157,6 +159,8 @@ class OperatorsRulesWatch(_Watch):
 
     def look(self) -> None:
         selected = self._leading()
+        self._meant |= selected
+        self.missing = [f"rule to queue {number}" for number in sorted(self._meant - selected)]
         if lost := sorted(self._selected - selected):
             self.counts["lost"] += 1
             numbers = " and ".join(map(str, lost))

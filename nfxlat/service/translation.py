@@ -30,9 +30,11 @@ from nfxlat.host.addresses import judged_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
+from nfxlat.plan.plan import Plan, plan
 from nfxlat.service import inherited
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
+from nfxlat.service.host_told import OperatorsHostWatch
 from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.log import Log
 from nfxlat.service.loop import Loop
@@ -75,7 +77,7 @@ class Service:
         self._unexpected: Unexpected | None = None
         self._setup: Setup | None = None
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
-        self._host: HostWatch | None = None
+        self._host: HostWatch | OperatorsHostWatch | None = None
         self._node = Node()
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
@@ -174,13 +176,19 @@ class Service:
         later = self._loop.later
         if self._setup is None:
             self._rules = OperatorsRulesWatch(self._point.queues, self._report, later)
+            self._host = OperatorsHostWatch(self._planned(), self._report, later)
         else:
             self._rules = OwnRulesWatch(self._setup, self._report, later)
             self._host = HostWatch(self._setup, self._report, later, self._device_remade)
-            stack.callback(self._host.close)
-            self._loop.on_readable(self._host, self._host.changed)
+        stack.callback(self._host.close)
+        self._loop.on_readable(self._host, self._host.changed)
         stack.callback(self._rules.close)
         self._loop.on_readable(self._rules, self._rules.changed)
+
+    def _planned(self) -> Plan:
+        """What `--setup` would make: without it, what is asked after."""
+        options = self._options
+        return plan(options.domain, options.role, options.model, options.queues)
 
     def _device_remade(self) -> None:
         """The former device is gone, and what was open into it is dead: the workers that come now have the new one.
@@ -266,6 +274,8 @@ class Service:
 
         def use(domain: Domain) -> None:
             self._options = replace(self._options, domain=domain)
+            if isinstance(self._host, OperatorsHostWatch):
+                self._host.renew(self._planned())
 
         self._reload(self._options.domain, read, self._setup, use)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
@@ -307,6 +317,7 @@ class Service:
             "reloads": self._reload.counts,
             "rules": self._rules.counts if self._rules is not None else None,
             "host": self._host.counts if self._host is not None else None,
+            "missing": self._missing(),
             **summary(self._counters),
             "queues": self._fence.tried("the queues' counters", self._point.losses, nothing),
         }
@@ -315,6 +326,11 @@ class Service:
         result["lost_lines"] = self._lost_lines()
         result["failures"] = self._fence.count  # last: those of the summary too
         return result
+
+    def _missing(self) -> list[str]:
+        """What of the operator's was there and is not; what --setup owns is asked after by its record."""
+        rules = self._rules.missing if isinstance(self._rules, OperatorsRulesWatch) else []
+        return rules + (self._host.missing if isinstance(self._host, OperatorsHostWatch) else [])
 
     def _write_summary(self) -> None:
         """SIGUSR1."""
