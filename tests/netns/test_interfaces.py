@@ -46,12 +46,12 @@ def test_an_interface_that_goes_down_and_up_is_stamped_again(lab: Lab, process: 
 
 
 @pytest.mark.parametrize(
-    ("run_arguments", "sockets"), [((), 6), (("--inject", "ip"), 5), (("--model", "device"), 3)], ids=str
+    ("run_arguments", "sockets"), [((), 5), (("--inject", "ip"), 4), (("--model", "device"), 3)], ids=str
 )
 def test_a_worker_holds_what_is_its_own_and_nothing_else(
     lab: Lab, process: TranslatorProcess, run_arguments: tuple[str, ...], sockets: int
 ) -> None:
-    """Two queues, the injector's sockets, the line to the supervisor."""
+    """The queues' socket, the injector's, the line to the supervisor."""
     tun = {"/dev/net/tun": 1} if "device" in run_arguments else {}
     wanted = {"socket": sockets, "anon_inode": 1, **tun}  # an epoll
 
