@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from nfxlat import __version__
-from nfxlat.bench.models import TAYGA_UNPACKED, tayga_binary
+from nfxlat.lab.tayga import tayga_binary, tayga_version
 
 
 def machine() -> dict[str, str]:
@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
         if version := _package(package):
             found[package] = version
     if "tayga" not in found and tayga_binary():
-        found["tayga"] = next(iter(_lines(f"{TAYGA_UNPACKED}/version")), "of unknown version")
+        found["tayga"] = tayga_version() or "of unknown version"
     return found
 
 

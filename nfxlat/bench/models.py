@@ -15,13 +15,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from nfxlat.bench import flowhash
@@ -31,6 +29,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host.tun import QUEUE_LENGTH
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.tayga import tayga_binary
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, PREFIX6, Lab, in_prefix6
 from nfxlat.terms import Direction
 
@@ -253,15 +252,6 @@ ipv4-addr 203.0.113.254
 prefix {PREFIX6}
 map {HOST6_EAM4} {HOST6}
 """
-
-
-TAYGA_UNPACKED = Path(sys.prefix, "tayga")  # contrib/dev/prepare.sh
-
-
-def tayga_binary() -> str | None:
-    """Where TAYGA is, installed or unpacked; None where it is not."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{TAYGA_UNPACKED}/usr/sbin"
-    return shutil.which("tayga", path=path)
 
 
 class Tayga(Model):

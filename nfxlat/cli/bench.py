@@ -28,6 +28,7 @@ from nfxlat.cli import screen
 from nfxlat.cli.screen import lively
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Terminated, signals_raise
+from nfxlat.lab.tayga import tayga_binary
 
 FULL_LIMIT = 3600.0
 
@@ -83,7 +84,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
             raise OperatorError(
                 f"unknown model {name!r}", where="--models", hint=f"choose from {', '.join(models.FULL)}"
             )
-    if not args.models and not models.tayga_binary():
+    if not args.models and not tayga_binary():
         names = tuple(name for name in names if name != "tayga")
     return Options(
         models=tuple(dict.fromkeys(names)),

@@ -23,6 +23,7 @@ from nfxlat.datapath.frame import BARE, Frame, ethernet
 from nfxlat.datapath.mmsg import SendBatch, address_of
 from nfxlat.outcome import Reason
 from nfxlat.wire import vnet
+from nfxlat.wire.ipv4 import FRAGMENTED
 
 _SO_SNDBUFFORCE = 32
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
@@ -181,6 +182,7 @@ class IpInjector:
             self._batch6.put_to(address, length, self._name6 + destination + bytes(4))
 
     def put_packet(self, packet: bytes, what: int) -> None:
+        packet = with_identification(packet)
         if not self._arena.fits(len(packet)):
             self.flush()
         destination = packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]
@@ -201,6 +203,15 @@ class IpInjector:
     def close(self) -> None:
         self._socket4.close()
         self._socket6.close()
+
+
+def with_identification(packet: bytes) -> bytes:
+    """An IPv4 fragment of Identification 0 with 0xffff instead, which leaves its header checksum alone; others as they
+    are. A raw socket would choose one for each fragment, and nobody could put them together (net/ipv4/raw.c).
+    """
+    if packet[4:6] != b"\0\0" or packet[0] >> 4 != 4 or not (packet[6] << 8 | packet[7]) & FRAGMENTED:
+        return packet
+    return packet[:4] + b"\xff\xff" + packet[6:]
 
 
 def local_source(packet: bytes, local: Collection[bytes]) -> bool:

@@ -16,12 +16,13 @@ import pytest
 
 from nfxlat.bench import workloads as works
 from nfxlat.bench.agent import Agent, Failed
-from nfxlat.bench.models import DEFAULT, FULL, MODELS, Device, Model, Null, tayga_binary
+from nfxlat.bench.models import DEFAULT, FULL, MODELS, Device, Model, Null
 from nfxlat.bench.procs import cpu_seconds, memory
 from nfxlat.bench.workloads import Settings, first_packets, measurements, rtt, rtt_loaded, tcp, udp
 from nfxlat.lab.checks import Checks, Load
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
+from nfxlat.lab.tayga import tayga_binary
 
 pytestmark = pytest.mark.quiet
 

@@ -4,9 +4,11 @@ import errno
 import socket
 
 from nfxlat.datapath.counters import ERROR, PART, Direction, cell
-from nfxlat.datapath.inject import DeviceInjector, local_source, reason_of
+from nfxlat.datapath.inject import DeviceInjector, local_source, reason_of, with_identification
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.outcome import Reason
+from nfxlat.wire import ipv4
+from nfxlat.wire.checksum import is_valid
 
 
 def test_errnos_of_the_injectors_have_their_reasons() -> None:
@@ -39,3 +41,17 @@ def test_what_is_refused_is_told_with_what_it_was_counted_as() -> None:
     injector.flush()
     assert refused[5:] == [(Reason.INJECT_FAILED, 8)]
     injector.close()
+
+
+def test_a_fragment_without_an_identification_gets_the_one_that_the_others_of_its_datagram_get() -> None:
+    addresses = bytes([192, 0, 2, 1, 192, 0, 2, 2])
+    for word in (0x2000, 0x00B9, 0x2001):
+        fragment = ipv4.build(0, 28, 0, word, 64, 17, addresses) + bytes(8)
+        changed = with_identification(fragment)
+        assert changed[4:6] == b"\xff\xff"
+        assert changed[:4] + changed[6:] == fragment[:4] + fragment[6:]
+        assert is_valid(changed[:20])
+    for number, word in ((0, 0), (0, 0x4000), (7, 0x2000)):
+        packet = ipv4.build(0, 28, number, word, 64, 17, addresses) + bytes(8)
+        assert with_identification(packet) == packet
+    assert with_identification(bytes([0x60]) + bytes(39)) == bytes([0x60]) + bytes(39)

@@ -9,7 +9,7 @@ import pytest
 from nfxlat.cli import parser
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "rules/README.md", "contrib/dev/TRANSLATION-POINTS.md"]
+PAGES = ["README.md", "rules/README.md", "contrib/dev/TRANSLATION-POINTS.md", "contrib/conformance.md"]
 NEED_A_DOMAIN = ("run", "translate", "explain")
 COMMAND = re.compile(
     r"^    # nfxlat (.*?)(?: {2,}#.*)?$|`nfxlat ((?:run|translate|explain) [^`]*--[^`]*)`", re.MULTILINE

@@ -7,38 +7,12 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from ledger import LEDGER, TESTS, Row, ids_of, rows_of
 
-TESTS = Path(__file__).parent.parent
-LEDGER = TESTS / "REQUIREMENTS.md"
 LEVELS = {"MUST", "MUSTNOT", "SHOULD", "SNOT", "MAY", "RULE", "OTHER", "ADV"}
-NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 REASON = re.compile(r"\b(deviation|untestable)\b[^:,]*[:,] \w.{10,}")
-
-
-class Row(NamedTuple):
-    """One requirement. `tests`: path below tests/, and name."""
-
-    clause: str
-    source: str
-    level: str
-    asks: str
-    shown_by: str
-
-    @property
-    def tests(self) -> list[tuple[str, str]]:
-        return NAMED.findall(self.shown_by)
-
-
-def rows_of(text: str) -> list[Row]:
-    cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines() if line[:2] == "| "]
-    return [Row(*row) for row in cells if row[0] != "id"]
-
-
-def ids_of(text: str) -> list[str]:
-    return text.rpartition("```\n")[0].rpartition("```\n")[2].split()
 
 
 def lacks(row: Row) -> list[str]:

@@ -1,0 +1,223 @@
+"""`nfxlat conformance`: hold a translator against the RFCs, packet by packet."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from nfxlat.conformance import campaign, deviations, formats, suite, table
+from nfxlat.conformance.campaign import FAILED, SKIPPED, Report
+from nfxlat.conformance.drivers.registry import ALL
+from nfxlat.conformance.links import OWN4, OWN6, THEIRS4, THEIRS6, Sides
+from nfxlat.conformance.show import domain_lines, show
+from nfxlat.errors import OperatorError
+from nfxlat.lab.netns import Terminated, signals_raise
+
+KSFT_SKIP = 4  # tools/testing/selftests/kselftest.h
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "conformance",
+        help="hold a translator against the RFCs, case by case",
+        description="Sends packets through a translator and compares what comes out, octet by octet, with what RFC "
+        "7915, 6052, 7757, 6791 and 4884 say. Either through one that is set up already, between two interfaces, or "
+        "through ones that are started here, in network namespaces. It sends on no other interface. See "
+        "contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 it cannot run here (4 with --ktap), "
+        "128+N stopped by signal N.",
+    )
+    what = parser.add_argument_group("what is tested")
+    what.add_argument(
+        "--driver",
+        type=_words,
+        metavar="NAME,...",
+        help=f"start these: {', '.join(ALL)}; or all (default: hook)",
+    )
+    what.add_argument("--ipv4-side", metavar="IF", help="interface to the IPv4 side of one that is set up already")
+    what.add_argument("--ipv6-side", metavar="IF", help="interface to its IPv6 side")
+    what.add_argument("--domain", default="base", metavar="NAME", help="the domain it is set up with (default: base)")
+    what.add_argument(
+        "--translator4",
+        type=_words,
+        default=(THEIRS4,),
+        metavar="ADDRESS,...",
+        help=f"its IPv4 addresses, the first one on the link (default: {THEIRS4})",
+    )
+    what.add_argument(
+        "--translator6",
+        type=_words,
+        default=(THEIRS6,),
+        metavar="ADDRESS,...",
+        help=f"its IPv6 addresses, the first one on the link (default: {THEIRS6})",
+    )
+    what.add_argument("--gateway4", default=OWN4, metavar="ADDRESS", help="ours on that link (default: %(default)s)")
+    what.add_argument("--gateway6", default=OWN6, metavar="ADDRESS", help="ours on that link (default: %(default)s)")
+    cases = parser.add_argument_group("cases")
+    cases.add_argument("--section", type=_words, default=(), metavar="NAME,...", help="of these sections only")
+    cases.add_argument(
+        "--case", action="append", default=[], metavar="TEXT", help="of this number or name (repeatable)"
+    )
+    cases.add_argument("--list", action="store_true", help="list the cases and exit")
+    cases.add_argument("--show", action="store_true", help="show the cases and their packets, and exit")
+    cases.add_argument("--domains", action="store_true", help="say what has to be set up for each domain, and exit")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="one JSON object on stdout; the rest goes to stderr")
+    output.add_argument("--ktap", action="store_true", help="KTAP on stdout; the rest goes to stderr")
+    output.add_argument("--markdown", action="store_true", help="the results in Markdown on stdout")
+    output.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML to FILE")
+    output.add_argument("--verbose", action="store_true", help="tell every failure, known or not")
+    parser.set_defaults(run=run)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; its exit status."""
+    try:
+        return _run(args)
+    except OperatorError as error:
+        if not args.ktap:
+            raise
+        print(f"KTAP version 1\n1..0 # SKIP {error}")
+        return KSFT_SKIP
+
+
+def _run(args: argparse.Namespace) -> int:
+    if sum((args.json, args.ktap, args.markdown)) > 1:
+        raise OperatorError("cannot be combined", where="--json, --ktap, --markdown", hint="choose one")
+    whole = suite.load()
+    if args.domains:
+        print("\n".join(line for domain in whole.domains.values() for line in domain_lines(domain)))
+        return 0
+    given = args.ipv4_side is not None or args.ipv6_side is not None
+    if given and args.domain not in whole.domains:
+        raise OperatorError(f"no such domain {args.domain!r}", where="--domain", hint="see --domains")
+    cases = campaign.chosen(whole, args.section, args.case, [args.domain] if given else [])
+    if args.list or args.show:
+        for case in cases:
+            print(
+                "\n".join(show(whole, case))
+                if args.show
+                else f"{case.number:5} {case.id} ({case.level}, {case.clause})"
+            )
+        return 0
+    if os.geteuid() != 0:
+        raise OperatorError("packet sockets and namespaces need root", where="nfxlat conformance", hint="run as root")
+    quiet = args.json or args.ktap or args.markdown
+    console = Console(stderr=quiet, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 160
+    try:
+        with signals_raise():
+            reports = [_given(args, whole, cases)] if given else _driven(args, whole, cases, console)
+    except (KeyboardInterrupt, Terminated) as stopped:
+        console.print("stopped; everything is removed")
+        return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
+    _tell(args, whole, reports, console)
+    return 1 if any(report.count(FAILED) for report in reports) else 0
+
+
+def _given(args: argparse.Namespace, whole: suite.Suite, cases: list[suite.Case]) -> Report:
+    """One that is set up already."""
+    if args.driver:
+        raise OperatorError("cannot be combined", where="--driver, --ipv4-side", hint="choose one")
+    if args.ipv4_side is None or args.ipv6_side is None or args.ipv4_side == args.ipv6_side:
+        raise OperatorError("two interfaces are needed", where="--ipv4-side, --ipv6-side", hint="name one for each")
+    names = {4: args.ipv4_side, 6: args.ipv6_side}
+    theirs = (args.translator4[0], args.translator6[0])
+    with Sides(names, args.translator4, args.translator6, theirs, (args.gateway4, args.gateway6)) as sides:
+        sides.find()
+        return campaign.through_link(whole, cases, sides, "given", f"between {args.ipv4_side} and {args.ipv6_side}")
+
+
+def _driven(args: argparse.Namespace, whole: suite.Suite, cases: list[suite.Case], console: Console) -> list[Report]:
+    names = args.driver or ("hook",)
+    if names == ("all",):
+        names = tuple(name for name, driver in ALL.items() if not driver.missing())
+    for name in names:
+        if name not in ALL:
+            raise OperatorError(f"no such driver {name!r}", where="--driver", hint=f"choose from {', '.join(ALL)}")
+        if why := ALL[name].missing():
+            raise OperatorError(why, where=f"--driver {name}")
+    reports = []
+    for name in names:
+        reports.append(campaign.through(whole, cases, ALL[name]))
+        last = reports[-1]
+        console.print(
+            f"{last.title}: {last.version}; {len(cases)} cases in {last.seconds:.0f} s; takes off {last.hops[0]} "
+            f"hop{'s' * (last.hops[0] != 1)}",
+            markup=False,
+        )
+    return reports
+
+
+def page(whole: suite.Suite, reports: Sequence[Report], date: str) -> list[str]:
+    """The results in Markdown."""
+    versions = list(dict.fromkeys(report.version for report in reports))
+    lines = [f"{date}: {'; '.join(versions)}.", ""]
+    lines += ["| translator | | cases | hops | seconds |", "|---|---|---|---|---|"]
+    for one in reports:
+        lines.append(f"| {one.name} | {one.title} | {len(one.outcomes)} | {one.hops[0]} | {one.seconds:.0f} |")
+    failed = table.deviation_rows(reports)
+    return [
+        *lines,
+        "",
+        *table.markdown(table.rows(whole, reports)),
+        "",
+        *(table.markdown(failed) if failed[1:] else []),
+    ]
+
+
+def _print_failures(report: Report, console: Console, *, verbose: bool) -> None:
+    found, unknown = deviations.sorted_out(report, deviations.load())
+    for entry, outcomes in found.items():
+        if outcomes:
+            console.print(f"{report.name}: {len(outcomes)} FAILED, known ({entry.whose}): {entry.why}", markup=False)
+    for outcome in [one for one in report.outcomes if one.result == FAILED] if verbose else unknown:
+        case = outcome.case
+        console.print(f"{report.name}: FAILED {case.number} {case.id}", markup=False)
+        console.print(f"  {case.level}, {case.clause}", markup=False)
+        for line in outcome.lines:
+            console.print(f"    {line}", markup=False)
+
+
+def _tell(args: argparse.Namespace, whole: suite.Suite, reports: Sequence[Report], console: Console) -> None:
+    date = datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes")
+    if args.junit is not None:
+        try:
+            args.junit.write_text(formats.as_junit(whole, reports))
+        except OSError as error:
+            raise OperatorError(error.strerror or str(error), where=str(args.junit)) from None
+    if args.json:
+        print(json.dumps(formats.as_json(whole, reports, date)))
+        return
+    if args.ktap:
+        print("\n".join(formats.as_ktap(reports)))
+        return
+    if args.markdown:
+        print("\n".join(page(whole, reports, date)))
+        return
+    for report in reports:
+        _print_failures(report, console, verbose=args.verbose)
+        for why in dict.fromkeys(one.lines for one in report.outcomes if one.result == SKIPPED):
+            console.print(f"{report.name}: skipped where {' '.join(why)}", markup=False)
+    head, *rest = table.rows(whole, reports)
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(head):
+        shown.add_column(heading, justify="right" if number == 1 else "left")
+    for row in rest:
+        shown.add_row(*row)
+    console.print(shown)
