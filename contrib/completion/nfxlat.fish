@@ -50,8 +50,8 @@ function _shtab_nfxlat_using
   test "$_shtab_nfxlat_cmdpath" = "$argv"
 end
 
-set -g _shtab_nfxlat_commands bench demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --clean --config --count --domain --eam --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --model --models --only --pool4 --prefix6 --queue --ready-fd --role --rounds --seconds --size --source --summary --tune --workers
+set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top translate
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --only --pool4 --prefix6 --queue --ready-fd --role --rounds --seconds --section --size --source --summary --translator4 --translator6 --tune --workers
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -69,6 +69,26 @@ complete -c nfxlat -n '_shtab_nfxlat_using bench' -l workers -x -d 'workers of h
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l json -d 'one JSON object on stdout; the rest goes to stderr'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l markdown -d 'the report in Markdown on stdout; the rest goes to stderr'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l html -xka "(__fish_complete_path (commandline -ct))" -d 'write a report with plots to FILE'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a conformance -d 'Sends packets through a translator and compares what comes out, octet by octet, with what RFC 7915, 6052, 7757, 6791 and 4884 say. Either through one that is set up already, between two interfaces, or through ones that are started here, in network namespaces. It sends on no other interface. See contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 it cannot run here (4 with --ktap), 128+N stopped by signal N.'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l driver -x -d 'start these: hook, device, route, ip, netfilterqueue, slow-path, tayga; or all (default: hook)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l ipv4-side -x -d 'interface to the IPv4 side of one that is set up already'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l ipv6-side -x -d 'interface to its IPv6 side'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l domain -x -d 'the domain it is set up with (default: base)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l translator4 -x -d 'its IPv4 addresses, the first one on the link (default: 192.0.2.1)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l translator6 -x -d 'its IPv6 addresses, the first one on the link (default: 2001:db8:1::1)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l gateway4 -x -d 'ours on that link (default: 192.0.2.2)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l gateway6 -x -d 'ours on that link (default: 2001:db8:1::2)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l section -x -d 'of these sections only'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l case -x -d 'of this number or name (repeatable)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l list -d 'list the cases and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l show -d 'show the cases and their packets, and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l domains -d 'say what has to be set up for each domain, and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l json -d 'one JSON object on stdout; the rest goes to stderr'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l ktap -d 'KTAP on stdout; the rest goes to stderr'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l markdown -d 'the results in Markdown on stdout'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l junit -xka "(__fish_complete_path (commandline -ct))" -d 'write JUnit XML to FILE'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l verbose -d 'tell every failure, known or not'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a demo -d 'Builds five network namespaces, runs nfxlat in the middle one, sends real traffic both ways and shows the results. The host'"'"'s own network is not touched; everything is removed at the end. Exit status: 0 all checks pass, 1 a check fails, 2 it cannot run here, 128+N stopped by signal N.'
 complete -c nfxlat -n '_shtab_nfxlat_using demo' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using demo' -l json -d 'one JSON object on stdout; the rest goes to stderr'

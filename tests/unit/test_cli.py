@@ -34,8 +34,8 @@ def test_every_command_is_known_by_its_name_alone() -> None:
 
 def test_help_has_each_command_on_one_line_under_every_python() -> None:
     lines = cli.parser().format_help().splitlines()
-    assert "    translate  translate a capture offline" in lines
-    assert "    run        run the translator" in lines
+    assert "    translate    translate a capture offline" in lines
+    assert "    run          run the translator" in lines
 
 
 @pytest.mark.parametrize("words", [["tarnslate"], []])

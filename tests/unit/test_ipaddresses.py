@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nfxlat import ipaddresses
 
 PACKAGE = Path(__file__).parents[2] / "nfxlat"
-NOT_FOR_INPUT = ("lab", "bench")  # with addresses of their own
+NOT_FOR_INPUT = ("lab", "bench", "conformance")  # with addresses of their own
 MAKERS = {"IPv6Address", "IPv6Network", "IPv6Interface", "ip_address", "ip_network", "ip_interface"}
 ASKERS = {"isinstance", "TypeVar", "cast", "ip_address"}
 GROUPS = st.tuples(*[st.sampled_from([0, 0, 0, 1, 0x1234, 0xFFFF])] * 8)

@@ -38,7 +38,7 @@ class Own(Driver):
         self.name, self.title, self.arguments = name, title, arguments
 
     def version(self) -> str:
-        return f"nfxlat {__version__}, kernel {platform.release()}"
+        return f"nfxlat {__version__}, kernel {platform.release().partition('-')[0]}"
 
     @contextlib.contextmanager
     def running(self, domain: Domain, place: Place) -> Iterator[None]:
