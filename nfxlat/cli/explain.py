@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -12,11 +13,11 @@ from nfxlat import ipaddresses
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.cli.screen import say
 from nfxlat.errors import OperatorError
-from nfxlat.offline import link
+from nfxlat.offline import link, text
 from nfxlat.offline.capture import STDIN, opened
 from nfxlat.offline.packet import PacketExplanation, explain_packet
-from nfxlat.offline.record import Record
-from nfxlat.offline.translation import Judgement, judge, judge_all
+from nfxlat.offline.record import Fault, Record
+from nfxlat.offline.translation import Judgement, judge_all
 from nfxlat.xlat.explain import Explanation, explain
 from nfxlat.xlat.translator import Translator
 
@@ -27,8 +28,8 @@ def add_parser(subparsers: Any) -> None:
         "explain",
         help="explain what an address or a packet becomes, and why",
         description="For an ADDRESS: its counterpart, with the rule and the arithmetic, or the check that refuses it. "
-        "For packets, as hex digits of the IP packet or in a capture (- for stdin): what each field becomes and why, "
-        "or why the packet is not translated. The exit status is 0 in both cases.",
+        "For packets, as hex digits of the IP packet, a hex dump or in a capture (- for stdin): what each field "
+        "becomes and why, or why the packet is not translated. The exit status is 0 in both cases.",
     )
     add_domain_arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per address or packet")
@@ -74,23 +75,30 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 def _judgements(translator: Translator, what: str, hops: int) -> Iterator[Judgement]:
     if what != STDIN and not os.path.exists(what):
-        octets = _octets(what)
-        if octets is None:
+        found = _records(what)
+        if not found:
             raise OperatorError("not an address, a packet in hex digits or a file", where=what)
-        yield judge(translator, Record(link.RAW, 0, octets), hops=hops)
+        yield from judge_all(translator, found, hops)
         return
     with opened(what) as (capture, _):
         yield from judge_all(translator, capture, hops)
 
 
-def _octets(text: str) -> bytes | None:
+def _records(digits: str) -> list[Record]:
+    """Of hex digits, with spaces or colons between them or not, or of a dump; none where it is neither."""
     with suppress(ValueError):
-        return bytes.fromhex(text) or None
-    return None
+        octets = bytes.fromhex(digits.replace(":", " ").removeprefix("0x"))
+        return [Record(link.RAW, 0, octets)] if octets else []
+    try:
+        return [Record(text.link_type_of(packet), 0, packet) for packet in text.packets(digits)]
+    except Fault as fault:
+        raise OperatorError(fault.what, where="the dump", hint=fault.hint) from None
 
 
 def _explained(translator: Translator, judgement: Judgement) -> PacketExplanation:
-    return explain_packet(translator.addresses, judgement.packet, judgement.direction, judgement.outcome)
+    whole = judgement.superframe
+    packet, outcome = (whole.first, whole.outcome) if whole else (judgement.packet, judgement.outcome)
+    return replace(explain_packet(translator.addresses, packet, judgement.direction, outcome), superframe=whole)
 
 
 def _address_lines(told: Explanation) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, BinaryIO, Final
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -23,6 +24,7 @@ from nfxlat.xlat.translator import Translator
 _PROGRESS_FROM: Final = 4 << 20  # octets of the file: less is read at once
 _PROGRESS_EVERY: Final = 2000  # packets
 _LINES_AT_ONCE: Final = 256
+_SHOWN: Final = 2  # of what becomes of a superframe
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,11 +33,14 @@ def add_parser(subparsers: Any) -> None:
         "translate",
         help="translate a capture offline",
         description="Translates each packet of a capture as `nfxlat run` would, and shows what became of it. "
-        "Reads pcap and pcapng with raw IP, Ethernet (with VLAN tags), Linux cooked or loopback frames. OUT.pcap gets "
+        "Reads pcap and pcapng with raw IP, Ethernet (with VLAN tags, PPPoE), PPP, Linux cooked or loopback frames, "
+        "tcpdump -x and other hex dumps, and all of it packed by gzip. Superframes, which are longer than mtu4 or "
+        "mtu6, are judged by their segments. OUT.pcap gets "
         "translated packets, ICMP errors and packets that pass untouched, in frames with the link addresses and times "
         "of the input. Next-hop MTUs are the domain's mtu4 and mtu6.",
         epilog="JSON, one object per packet, in order: n (from 1), direction (4to6 or 6to4; null: not IP), "
-        "action (translated, rejected, dropped, passed), reason, rfc, packets (hex).",
+        "action (translated, rejected, dropped, passed), reason, rfc, packets (hex); of a superframe the number of "
+        "its segments.",
     )
     add_domain_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per packet, nothing else")
@@ -101,8 +106,12 @@ class _Lines:
 def _line(judgement: Judgement) -> str:
     packet, (action, reason, packets) = judgement.packet, judgement.outcome
     label = "" if reason.label == action.value else f" ({reason.label})"
-    line = f"{judgement.number:>6}  {brief(packet) if packet else 'not IP'}: {action.value}{label}"
-    return line + "".join(f"\n{'':>6}  => {brief(result)}" for result in packets)
+    of = f", {judgement.superframe.text()}" if judgement.superframe else ""
+    line = f"{judgement.number:>6}  {brief(packet) if packet else 'not IP'}{of}: {action.value}{label}"
+    shown = packets[:_SHOWN] if judgement.superframe else packets
+    line += "".join(f"\n{'':>6}  => {brief(result)}" for result in shown)
+    more = len(packets) - len(shown)
+    return f"{line}\n{'':>6}  => {more} more" if more else line
 
 
 def _watched(records: Iterable[Record], file: BinaryIO) -> Iterator[Record]:
@@ -130,11 +139,18 @@ def _print_counts(counts: Counts) -> None:
             head = f"{number:>5} {direction or '-'} {action.value}"
             head += "" if reason.label == action.value else f": {reason.label}"
             stack(console, cell(head), cell(f"{reason.sentence} ({reason.rfc})"))
-        console.print(f"{counts.packets} packets in, {counts.results} out")
+        _print_sums(console, counts)
         return
     table = Table("packets", "direction", "action", "reason", "meaning", "clause", title_justify="left")
     table.columns[0].justify = "right"
     for direction, action, reason, number in counts.rows():
         table.add_row(str(number), direction or "-", action.value, reason.label, reason.sentence, reason.rfc)
     console.print(table)
+    _print_sums(console, counts)
+
+
+def _print_sums(console: Console, counts: Counts) -> None:
     console.print(f"{counts.packets} packets in, {counts.results} out")
+    if counts.superframes:
+        what = f"{counts.superframes} superframes (longer than mtu4 or mtu6, or without a length: GRO, TSO)"
+        console.print(f"{what}, judged as {counts.segments} segments of a size that every path takes")

@@ -1,4 +1,4 @@
-"""Captures, read record by record and written whole or not at all.
+"""Captures, read record by record and written whole or not at all: pcap, pcapng, hex dumps, each packed by gzip or not.
 
 What is wrong with a file is an `OperatorError` whose `where` is the file and the number of the packet, counted from 1.
 """
@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from dpkt.pcap import Writer as PcapWriter
 
 from nfxlat.errors import OperatorError
-from nfxlat.offline import link, pcap, pcapng
+from nfxlat.offline import link, packed, pcap, pcapng, text
 from nfxlat.offline.record import MAX_LENGTH, NANOSECONDS, Fault, Record
 
 STDIN: Final = "-"
@@ -28,17 +28,20 @@ class Capture:
     def __init__(self, file: BinaryIO, name: str) -> None:
         """Raises OperatorError if `file` is no capture."""
         self._file, self._name = file, name
-        magic = file.read(pcap.MAGIC_LENGTH)
-        if not magic:
-            raise OperatorError("the file is empty", where=name, hint="even a capture without packets has a header")
         try:
-            self._reader: pcap.Reader | pcapng.Reader
+            magic = file.read(pcap.MAGIC_LENGTH)
+            if packed.is_packed(magic):
+                file = packed.unpacked(file, magic)
+                magic = file.read(pcap.MAGIC_LENGTH)
+            if not magic:
+                raise Fault("the file is empty", "even a capture without packets has a header")
+            self._reader: pcap.Reader | pcapng.Reader | text.Reader
             if pcap.is_pcap(magic):
                 self._reader = pcap.Reader(file, magic)
             elif magic == pcapng.MAGIC:
                 self._reader = pcapng.Reader(file)
             else:
-                raise Fault("not a capture", "give a pcap or pcapng file, as written by tcpdump or Wireshark")
+                self._reader = text.Reader(file, magic)
         except Fault as fault:
             raise OperatorError(fault.what, where=name, hint=fault.hint) from None
         if isinstance(self._reader, pcap.Reader):

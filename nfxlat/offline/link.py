@@ -6,16 +6,22 @@
     Ethernet 1            14                 12
     Linux cooked 113      16                 14
     Linux cooked v2 276   20                 0
+    PPP 9                 2, or 4 (ff 03)    none: a PPP protocol number, the last two octets
+    PPPoE 51              8                  none: as PPP
     NULL 0, LOOP 108      4                  none: an address family, whose number differs by system; written as RAW 101
 
 VLAN tags (802.1Q, 802.1ad) of 4 octets each may stand behind an EtherType that announces them; the last two octets of a
-tag are the next EtherType. Numbers: https://www.tcpdump.org/linktypes.html, which are those of dpkt.pcap.
+tag are the next EtherType. Behind the EtherType of a PPPoE session (RFC 2516 4) stand eight octets:
+
+    | version and type 0x11 | code 0 | session 2 | length 2, from here on | PPP protocol 2 | IP packet ...
+
+Numbers: https://www.tcpdump.org/linktypes.html, which are those of dpkt.pcap.
 """
 
 from typing import Final, NamedTuple
 
 from dpkt.ethernet import ETH_TYPE_8021AD, ETH_TYPE_8021Q, ETH_TYPE_IP, ETH_TYPE_IP6
-from dpkt.pcap import DLT_EN10MB, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_LOOP, DLT_NULL
+from dpkt.pcap import DLT_EN10MB, DLT_IPV4, DLT_IPV6, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_LOOP, DLT_NULL, DLT_PPP
 
 RAW: Final = 101  # LINKTYPE_RAW; dpkt.pcap.DLT_RAW is the value inside the kernel, which differs by system
 _RAW: Final = frozenset((12, 14, RAW))
@@ -29,8 +35,17 @@ _TAG_LENGTH: Final = 4
 _VERSIONS: Final = {ETH_TYPE_IP: 4, ETH_TYPE_IP6: 6}
 _ETHERTYPES: Final[dict[int, bytes]] = {4: ETH_TYPE_IP.to_bytes(2, "big"), 6: ETH_TYPE_IP6.to_bytes(2, "big")}
 
-SUPPORTED: Final = _RAW | _ONE_FAMILY.keys() | _FRAMED.keys() | _LOOPBACK
-NAMES: Final = "raw IP (12, 14, 101, 228, 229), Ethernet (1), Linux cooked (113, 276), loopback (0, 108)"
+_PPPOE_SESSION: Final = 0x8864
+_PPP_ETHER: Final = 51  # LINKTYPE_PPP_ETHER: PPPoE without its Ethernet header
+_PPPOE_LENGTH, _PPPOE_PROTOCOL = 4, 6  # octets from the PPPoE header on
+_PPP_VERSIONS: Final = {0x0021: 4, 0x0057: 6}  # RFC 1332, RFC 5072
+_PPP_NUMBERS: Final = {4: b"\x00\x21", 6: b"\x00\x57"}
+_PPP_FRAMING: Final = b"\xff\x03"  # RFC 1662: address and control, which may be left out
+
+SUPPORTED: Final = _RAW | _ONE_FAMILY.keys() | _FRAMED.keys() | _LOOPBACK | {DLT_PPP, _PPP_ETHER}
+NAMES: Final = (
+    "raw IP (12, 14, 101, 228, 229), Ethernet (1), Linux cooked (113, 276), loopback (0, 108), PPP (9), PPPoE (51)"
+)
 
 
 class Frame(NamedTuple):
@@ -39,14 +54,20 @@ class Frame(NamedTuple):
     packet: bytes | None
     version: int | None  # what the link layer says: 4, 6, or None where it leaves that to the packet
     header: bytes = b""  # what stands in front of `packet`
-    ethertype_at: int = 0
+    ethertype_at: int = 0  # or where PPP's number is
+    ppp: bool = False
+    length_at: int = 0  # where PPPoE's length is, 0: nowhere
 
     def around(self, packet: bytes) -> bytes:
         """The frame with `packet`, of either family, in place of its own; link addresses and tags stay."""
         if not self.header:
             return packet
-        at = self.ethertype_at
-        return self.header[:at] + _ETHERTYPES[packet[0] >> 4] + self.header[at + 2 :] + packet
+        at, kind = self.ethertype_at, (_PPP_NUMBERS if self.ppp else _ETHERTYPES)[packet[0] >> 4]
+        header = self.header[:at] + kind + self.header[at + 2 :]
+        if self.length_at:
+            length = (len(packet) + len(kind)).to_bytes(2, "big")
+            header = header[: self.length_at] + length + header[self.length_at + 2 :]
+        return header + packet
 
 
 def split(link_type: int, data: bytes) -> Frame:
@@ -55,6 +76,10 @@ def split(link_type: int, data: bytes) -> Frame:
         family = data[:_LOOPBACK_LENGTH]  # of NULL in the byte order of whoever captured
         version = _LOOPBACK_VERSIONS.get(min(int.from_bytes(family, "big"), int.from_bytes(family, "little")))
         return Frame(data[_LOOPBACK_LENGTH:] if version else None, version)
+    if link_type == DLT_PPP:
+        return _ppp(data, 2 if data.startswith(_PPP_FRAMING) else 0)
+    if link_type == _PPP_ETHER:
+        return _ppp(data, _PPPOE_PROTOCOL, _PPPOE_LENGTH)
     if link_type not in _FRAMED:
         return Frame(data, _ONE_FAMILY.get(link_type))
     end, at = _FRAMED[link_type]
@@ -62,10 +87,20 @@ def split(link_type: int, data: bytes) -> Frame:
     while ethertype in _VLAN:
         at, end = end + _TAG_LENGTH - 2, end + _TAG_LENGTH
         ethertype = int.from_bytes(data[at : at + 2], "big")
+    if ethertype == _PPPOE_SESSION:
+        return _ppp(data, end + _PPPOE_PROTOCOL, end + _PPPOE_LENGTH)
     version = _VERSIONS.get(ethertype)
     if version is None or len(data) < end:
         return Frame(None, None)
     return Frame(data[end:], version, data[:end], at)
+
+
+def _ppp(data: bytes, at: int, length_at: int = 0) -> Frame:
+    """`at`: where the PPP protocol number is, which has two octets."""
+    version = _PPP_VERSIONS.get(int.from_bytes(data[at : at + 2], "big"))
+    if version is None or len(data) < at + 2:
+        return Frame(None, None)
+    return Frame(data[at + 2 :], version, data[: at + 2], at, ppp=True, length_at=length_at)
 
 
 def written_as(link_type: int) -> int:

@@ -12,6 +12,7 @@ from nfxlat.offline.icmp_changes import icmp_changes, message, own_error
 from nfxlat.offline.ip_changes import ip_changes
 from nfxlat.offline.refusal import refusal
 from nfxlat.offline.summary import brief
+from nfxlat.offline.superframe import Superframe
 from nfxlat.offline.transport_changes import transport_changes
 from nfxlat.outcome import Action, Outcome
 from nfxlat.xlat.addresses import AddressMap
@@ -29,13 +30,18 @@ class PacketExplanation:
     addresses: list[tuple[str, Explanation]]
     failed: list[str]  # the roles in `addresses` that failed
     changes: list[list[Change]]
+    superframe: Superframe | None = None  # then `packet` is its first segment, and `outcome` what became of that
 
     def lines(self, number: int) -> list[str]:
         """As text. Of the second packet and those behind it, only what differs from the first."""
         action, reason, packets = self.outcome
         label = "" if reason.label == action.value else f": {reason.label}"
         what = brief(self.packet) if self.packet is not None else "not an IP packet"
-        found = [f"packet {number}  {what}", f"  {action.value}{label} ({reason.rfc})"]
+        found = [f"packet {number}  {what}"]
+        if self.superframe:
+            size = self.superframe.gso_size
+            found.append(f"  {self.superframe.text()}, taken to be of {size} octets each; this is the first")
+        found.append(f"  {action.value}{label} ({reason.rfc})")
         found += [f"  {line}" for line in self.why]
         for role, told in self.addresses:
             verdict = f"is {told.counterpart}" if told.counterpart else "has no counterpart"
@@ -50,9 +56,10 @@ class PacketExplanation:
         return found
 
     def as_json(self, number: int) -> dict[str, object]:
-        """Keys n, direction, action, reason, rfc, sentence, why, addresses, failed, packets, fields (one list each)."""
+        """Keys n, direction, action, reason, rfc, sentence, why, addresses, failed, packets, fields (one list each);
+        of a superframe segments."""
         action, reason, packets = self.outcome
-        return {
+        found: dict[str, object] = {
             "n": number,
             "direction": self.direction,
             "action": action.value,
@@ -65,6 +72,7 @@ class PacketExplanation:
             "packets": [packet.hex() for packet in packets],
             "fields": [[change.as_json() for change in changes] for changes in self.changes],
         }
+        return found | {"segments": self.superframe.segments} if self.superframe else found
 
 
 def explain_packet(

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from nfxlat.offline import link
+from nfxlat.offline import link, superframe
 from nfxlat.offline.record import Record
+from nfxlat.offline.superframe import Superframe
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.xlat.translator import Translator
 
@@ -23,6 +24,7 @@ class Judgement(NamedTuple):
     frame: link.Frame
     packet: bytes | None
     outcome: Outcome
+    superframe: Superframe | None = None  # what is known of it, if it is one
 
     @property
     def direction(self) -> str | None:
@@ -41,7 +43,7 @@ class Judgement(NamedTuple):
         return tuple(self.frame.around(packet) for packet in self.outcome.packets)
 
     def as_json(self) -> str:
-        """One line: n, direction, action, reason, rfc, packets (hex)."""
+        """One line: n, direction, action, reason, rfc, packets (hex), and of a superframe segments."""
         action, reason, packets = self.outcome
         known = self.direction, action.value, reason.label
         middle = _MIDDLES.get(known)
@@ -49,7 +51,8 @@ class Judgement(NamedTuple):
             values = {"direction": self.direction, "action": action.value, "reason": reason.label, "rfc": reason.rfc}
             middle = _MIDDLES[known] = json.dumps(values)[1:-1]
         digits = ", ".join([f'"{packet.hex()}"' for packet in packets])
-        return f'{{"n": {self.number}, {middle}, "packets": [{digits}]}}'
+        of = f', "segments": {self.superframe.segments}' if self.superframe else ""
+        return f'{{"n": {self.number}, {middle}, "packets": [{digits}]{of}}}'
 
 
 def judge(translator: Translator, record: Record, number: int = 1, hops: int = 1) -> Judgement:
@@ -61,7 +64,7 @@ def judge(translator: Translator, record: Record, number: int = 1, hops: int = 1
     elif frame.version is not None and (not packet or packet[0] >> 4 != frame.version):
         outcome = dropped(Reason.NOT_IP)  # as the kernel does, net/ipv4/ip_input.c and net/ipv6/ip6_input.c
     else:
-        outcome = translator.translate(packet, hops)
+        return Judgement(number, record, frame, packet, *superframe.judge(translator, packet, hops))
     return Judgement(number, record, frame, packet, outcome)
 
 
@@ -76,7 +79,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str | None, Action, str]] = Counter()  # the reason by its name
-        self.packets = self.results = self.cut_off = 0
+        self.packets = self.results = self.cut_off = self.superframes = self.segments = 0
 
     def add(self, judgement: Judgement) -> None:
         """Count one."""
@@ -85,6 +88,9 @@ class Counts:
         self.packets += 1
         self.results += len(packets)
         self.cut_off += judgement.record.missing > 0
+        if judgement.superframe:
+            self.superframes += 1
+            self.segments += judgement.superframe.segments
 
     def rows(self) -> list[tuple[str | None, Action, Reason, int]]:
         """Direction, action, reason and number, by action in the order of their table, the most frequent first."""

@@ -167,7 +167,7 @@ def test_hop_limit_of_an_icmp_error_is_an_octet(capsys: pytest.CaptureFixture[st
 def test_file_that_is_no_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.pcap").write_bytes(b"junk")
     assert main(["explain", *LAB, str(tmp_path / "in.pcap")]) == 2
-    assert "not a capture; give a pcap or pcapng file" in capsys.readouterr().err
+    assert "not a capture; give pcap, pcapng or a hex dump" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("role", "told"), [((), "well_known_prefix"), (("--role", "host"), "is 64:ff9b::a00:1")])

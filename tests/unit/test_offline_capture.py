@@ -287,3 +287,32 @@ def test_output_that_cannot_be(tmp_path: Path) -> None:
 
 def test_longest_packet_is_read() -> None:
     assert len(read(pcap([IP4 + bytes(MAX_LENGTH - 20)]))[0].data) == MAX_LENGTH
+
+
+PPPOE = bytes.fromhex("1100 0007")  # version and type, code, session
+
+
+@pytest.mark.parametrize(
+    ("link_type", "front", "version", "length"),
+    [
+        (1, MACS + b"\x88\x64" + PPPOE + b"\x00\x16\x00\x21", 4, True),
+        (1, MACS + b"\x81\x00\x00\x05\x88\x64" + PPPOE + b"\x00\x2a\x00\x57", 6, True),
+        (51, PPPOE + b"\x00\x16\x00\x21", 4, True),
+        (9, b"\x00\x57", 6, False),
+        (9, b"\xff\x03\x00\x21", 4, False),
+    ],
+)
+def test_ppp_frames_and_the_other_family_in_them(link_type: int, front: bytes, version: int, length: bool) -> None:
+    packet, other = (IP4, IP6) if version == 4 else (IP6, IP4)
+    frame = split(link_type, front + packet)
+    assert (frame.packet, frame.version) == (packet, version)
+    assert frame.around(packet) == front + packet
+    number = b"\x00\x57" if version == 4 else b"\x00\x21"
+    size = (len(other) + 2).to_bytes(2, "big") if length else front[-4:-2]
+    assert frame.around(other) == front[:-4] + size + number + other
+
+
+@pytest.mark.parametrize("data", [PPPOE, PPPOE + b"\x00\x02", PPPOE + b"\x00\x08\xc0\x21" + bytes(8)])
+def test_ppp_without_ip(data: bytes) -> None:
+    assert split(51, data).packet is None
+    assert split(1, MACS + b"\x88\x64" + data).packet is None
