@@ -21,6 +21,7 @@ MAX_SEGMENTS = 65536 // 88  # no superframe may cost more than 64 KB of the smal
 _USUAL_HEADERS = 128  # octets in front of a segment's payload, at most, without extension headers
 _IPV6_HEADER = 40
 _EXTENSION_HEADERS = (0, 43, 60)
+_FRAGMENT = 44
 _pack_u16 = struct.Struct("!H").pack_into
 _pack_u32 = struct.Struct("!I").pack_into
 
@@ -38,6 +39,14 @@ def transport(packet: bytes) -> tuple[int, int]:
             return 0, 0
         protocol, offset = packet[offset], offset + 8 * (packet[offset + 1] + 1)
     return (protocol, offset) if offset <= len(packet) else (0, 0)
+
+
+def is_later_fragment6(packet: bytes) -> bool:
+    """Whether a whole packet is an IPv6 fragment other than the first, its Fragment Header wherever it may be."""
+    if len(packet) < _IPV6_HEADER or packet[0] >> 4 != 6:
+        return False
+    protocol, offset = transport(packet)
+    return protocol == _FRAGMENT and offset + 4 <= len(packet) and packet[offset + 2 : offset + 4] >= b"\x00\x08"
 
 
 def is_own_checksum_unfinished(packet: bytes) -> bool:

@@ -29,6 +29,7 @@ from nfxlat.datapath.superframe import (
     TCP,
     complete_checksum,
     cutting,
+    is_later_fragment6,
     is_own_checksum_unfinished,
     segments,
     stamp_of,
@@ -291,6 +292,8 @@ class Worker:
         if device:
             local = destination in self._local or local_source(result, self._local)
             again = hops_of(kind.hook, kind.indev, device=True, result_is_local=local)
+            if not again and packet[7] <= 1 and is_later_fragment6(packet):
+                return translate(packet, 1)  # RFC 4443 3.3; of IPv4, forwarding says nothing about such a fragment
         elif self._routes is not None:
             route = self._routes.route(destination)
             if isinstance(route, Reason):

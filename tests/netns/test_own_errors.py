@@ -124,6 +124,24 @@ def test_later_ipv6_fragments_have_their_errors(narrow_lab: Lab, process: Transl
             assert (error[40], error[41]) == expected
 
 
+@pytest.mark.parametrize(
+    ("run_arguments", "hop_limit"),
+    [((), 2), (("--model", "route"), 2), (("--model", "device"), 3)],
+    ids=["device", "route model", "device model"],
+)
+def test_a_later_fragment_whose_hops_run_out_is_told_where_the_kernel_forwards(
+    lab: Lab, process: TranslatorProcess, hop_limit: int
+) -> None:
+    """RFC 4443 3.3: forwarding, in IPv4, would say nothing (RFC 1812 4.3.2.7)."""
+    head = IPv6(src=HOST6, dst=HOST4_6, hlim=hop_limit) / IPv6ExtHdrFragment(nh=17, offset=179, m=1, id=78)
+    packet = bytes(head / Raw(PAYLOAD + bytes(64 - len(PAYLOAD))))
+    with Capture(lab.host6, "to-r6") as capture:
+        lab.host6.call(send_packet, packet, HOST4_6)
+        error = capture.wait(partial(quotes, packet[40:48]))
+    assert (error[40], error[41]) == (3, 0)
+    assert ip_address(error[8:24]) == ip_address(TRANSLATOR[1])
+
+
 def refuse(namespace: Namespace, family: str, what: str) -> None:
     chain = f"chain {family} refuses output {{ type filter hook output priority 0; }}"
     rule = f"rule {family} refuses output {what} drop"
