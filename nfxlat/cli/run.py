@@ -196,5 +196,6 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     if result.get("unexpected"):
         lines.append(f"  {result['unexpected']} packets routed into {result['domain']} matched no rule")
     if result["workers_restarted"]:
-        lines.append(f"  workers restarted: {result['workers_restarted']}")
+        hands = totals.get("in_killed_hands", 0)
+        lines.append(f"  workers restarted: {result['workers_restarted']}, at most {hands} packets lost in their hands")
     return lines

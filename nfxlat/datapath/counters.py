@@ -41,6 +41,8 @@ class Total(IntEnum):
     ERRORS_SENT = 6  # ICMP errors made here that left
     INJECTED = 7  # packets that left
     ORIGINALS = 8  # of what was translated at postrouting: they go on into the domain device, where they end
+    IN_HANDS = 9  # packets of the batch that is at work now
+    IN_KILLED_HANDS = 10  # of batches whose worker was killed: what of them had not left is lost
 
     @property
     def label(self) -> str:

@@ -42,6 +42,7 @@ from nfxlat.xlat.translator import Translator
 
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
 # Looking an enumeration's member up takes longer than counting.
+_IN_HANDS, _IN_KILLED_HANDS = Total.IN_HANDS, Total.IN_KILLED_HANDS
 _BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
 _ORIGINALS = Total.ORIGINALS
 _TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
@@ -120,6 +121,9 @@ class Worker:
         for descriptor in self._sources:
             poll.register(descriptor, select.EPOLLIN)
         busy = BusyPoll(poll, self._busy_poll)
+        totals = self._counters.totals
+        totals[_IN_KILLED_HANDS] += totals[_IN_HANDS]  # of whoever was here before
+        totals[_IN_HANDS] = 0
         taken = 0
         while not self.stopped:
             ready = busy.wait(taken)
@@ -139,6 +143,8 @@ class Worker:
         records = source.receive()
         if not records:
             return 0
+        totals, counts = self._counters.totals, self._counters.reasons
+        totals[_IN_HANDS] = len(records)
         if self._routes is not None:
             self._routes.refresh()
         if self._paths.mtus:
@@ -170,7 +176,6 @@ class Worker:
                     accepted.append(index)
             index += 1
         superframes += taken.superframes
-        totals, counts = self._counters.totals, self._counters.reasons
         totals[_BATCHES] += 1
         totals[_PACKETS] += count - len(again)
         if originals:
@@ -197,6 +202,7 @@ class Worker:
         else:  # nothing waits for a DROP, but the receiver for the packet
             source.conclude(accepted, again)
         self._counters.settle()
+        totals[_IN_HANDS] = 0
         return count
 
     def _slow(self, buffer: bytearray, record: Record, plain: int | None) -> int:

@@ -75,7 +75,7 @@ def container(namespace: Namespace, folder: Path, options: str) -> Iterator[Cont
     program.chmod(0o755)
     (folder / "default").write_text(f'NFXLAT_OPTIONS="{options}"\n')
     paths = {"/usr/local/bin/nfxlat": "nfxlat", "/etc/nfxlat.toml": "siit0.toml", "/etc/default/nfxlat-%i": "default"}
-    output = "StandardOutput=append:/run/test/service.log\nStandardError=inherit"
+    output = "StandardOutput=append:/run/test/service.log\nStandardError=inherit\nTimeoutStartSec=600"
     for unit in UNITS:
         text = unit.read_text().replace("[Service]\n", f"[Service]\n{output}\n")
         for path, name in paths.items():
