@@ -51,7 +51,7 @@ function _shtab_nfxlat_using
 end
 
 set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --only --pool4 --prefix6 --queue --ready-fd --role --rounds --seconds --section --size --source --summary --translator4 --translator6 --tune --workers
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --ready-fd --role --rounds --seconds --section --size --source --summary --translator4 --translator6 --tune --workers
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -63,7 +63,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using bench' -s h -l help -d 'show this hel
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l full -d 'more models and measurements; takes about three times as long'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l quick -d 'one short round, to see that it works; its figures mean nothing'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l rounds -x -d 'number of rounds (default: 3)'
-complete -c nfxlat -n '_shtab_nfxlat_using bench' -l models -x -d 'models to measure, out of hook, device, tayga, plain, null, route, workers2, netfilterqueue, ip'
+complete -c nfxlat -n '_shtab_nfxlat_using bench' -l models -x -d 'models to measure, out of hook, offload, device, tayga, plain, null, route, workers2, netfilterqueue, ip'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l only -x -d 'only measurements whose key contains a WORD'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l workers -x -d 'workers of hook, device and route (default: 1)'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l json -d 'one JSON object on stdout; the rest goes to stderr'
@@ -170,6 +170,8 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l role -xka "router host" -d 'w
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l inject -xka "device ip" -d 'how results are sent: through the domain device (default for a router) or raw IP sockets (for a host)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l source -xka "netlink netfilterqueue" -d 'packet source (default: netlink)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l busy-poll -x -d 'microseconds to poll for the next packet before sleeping, while polling finds any; 0: off (default: 100)'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l offload -d 'translate packets of known pairs of addresses at ingress, in the kernel, from the second one on; needs --setup. Chains of others at ingress, and at prerouting before -450, do not see these packets'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l offload-entries -x -d 'pairs that the kernel keeps at most; the least recently used give way (default: 65536)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l no-fast-path -d 'translate every packet in the core: slower'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-rate -x -d 'ICMP errors that a worker sends per second, and as many Packet Too Big (default: 1000)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-burst -x -d 'ICMP errors sent in one burst (default: 50)'

@@ -3,6 +3,7 @@
 host4 --- router4 --- translator --- router6 --- host6      (nfxlat.lab.topology)
 
 hook     nfxlat run --setup                           203.0.113.2 <-> 2001:db8:2::2 by EAM, prefix6 for the rest
+offload  nfxlat run --setup --offload                 the same addresses
 device   nfxlat run --setup --model device, on a TUN  the same addresses
 route    nfxlat run --setup --model route             the same addresses
 tayga    TAYGA, as the distribution has it            the same addresses
@@ -185,6 +186,12 @@ class Hook(_Process):
         return self.workers
 
 
+class Offload(Hook):
+    name = "offload"
+    title = "hook model with --offload: known pairs are translated at ingress, in the kernel"
+    arguments = ("--offload",)
+
+
 class HookTwo(Hook):
     name = "workers2"
     title = "hook model, two workers"
@@ -291,10 +298,10 @@ class Tayga(Model):
         return "" if self.leader() else "TAYGA has ended"
 
 
-_ALL = (Hook, Device, Route, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)
+_ALL = (Hook, Offload, Device, Route, Tayga, Plain, Null, HookTwo, HookCallback, HookIp)
 MODELS: dict[str, Callable[[int], Model]] = {model.name: model for model in _ALL}
 TITLES = {model.name: model.title for model in _ALL}
-DEFAULT = ("hook", "device", "tayga", "plain", "null")
+DEFAULT = ("hook", "offload", "device", "tayga", "plain", "null")
 FULL = (*DEFAULT, "route", "workers2", "netfilterqueue", "ip")
 
 

@@ -15,15 +15,17 @@ from nfxlat.cli import exit_status
 from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.files import Opener
+from nfxlat.offload.table import ENTRIES
 from nfxlat.queues import DEFAULT_QUEUE, checked
 from nfxlat.service import summary_file
 from nfxlat.service.log import Log
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
-from nfxlat.terms import MODELS
+from nfxlat.terms import DIRECTIONS, MODELS
 from nfxlat.xlat.domain import Domain
 
 MAX_BUSY_POLL = 10_000  # microseconds
+LEAST_ENTRIES, MOST_ENTRIES = 64, 1 << 20
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -68,6 +70,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=100,
         metavar="USEC",
         help="microseconds to poll for the next packet before sleeping, while polling finds any; 0: off (default: 100)",
+    )
+    parser.add_argument(
+        "--offload",
+        action="store_true",
+        help="translate packets of known pairs of addresses at ingress, in the kernel, from the second one on; needs "
+        "--setup. Chains of others at ingress, and at prerouting before -450, do not see these packets",
+    )
+    parser.add_argument(
+        "--offload-entries",
+        type=int,
+        default=ENTRIES,
+        metavar="N",
+        help="pairs that the kernel keeps at most; the least recently used give way (default: %(default)s)",
     )
     parser.add_argument("--no-fast-path", action="store_true", help="translate every packet in the core: slower")
     parser.add_argument(
@@ -125,6 +140,9 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise OperatorError(
             f"invalid time {arguments.busy_poll}", where="--busy-poll", hint=f"0 to {MAX_BUSY_POLL} microseconds"
         )
+    if not LEAST_ENTRIES <= arguments.offload_entries <= MOST_ENTRIES:
+        hint = f"{LEAST_ENTRIES} to {MOST_ENTRIES}"
+        raise OperatorError(f"invalid number {arguments.offload_entries}", where="--offload-entries", hint=hint)
     default: Literal["ip", "device"] = "ip" if arguments.role == "host" else "device"
     return Options(
         domain=_domain(arguments),
@@ -135,6 +153,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         model=arguments.model,
         role=arguments.role or "router",
         fast_path=not arguments.no_fast_path,
+        offload=arguments.offload,
+        offload_entries=arguments.offload_entries,
         icmp_rate=arguments.icmp_rate,
         icmp_burst=arguments.icmp_burst,
         busy_poll=arguments.busy_poll,
@@ -193,6 +213,11 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     for queue, losses in result["queues"].items():
         if losses["full"] or losses["socket"]:
             lines.append(f"  queue {queue}: the kernel dropped {losses['full']} (full), {losses['socket']} (socket)")
+    if (offload := result.get("offload")) is not None:
+        lines.append(f"  translated at ingress, {offload['pairs']} pairs known:")
+        for direction in DIRECTIONS:
+            row = ", ".join(f"{name} {number}" for name, number in offload[direction].items() if number)
+            lines.append(f"    {direction}: {row or 'nothing'}")
     if result.get("unexpected"):
         lines.append(f"  {result['unexpected']} packets routed into {result['domain']} matched no rule")
     if result["workers_restarted"]:

@@ -16,6 +16,7 @@ from nfxlat.cli.screen import cell, lively, say
 from nfxlat.errors import OperatorError
 from nfxlat.service import owned
 from nfxlat.service.status import Running, ask, running
+from nfxlat.terms import DIRECTIONS
 
 SHOWN = 10  # missing things
 SHORTEST, LONGEST = 0.1, 86400.0  # seconds
@@ -146,6 +147,11 @@ def _rows(result: dict[str, Any], former: dict[str, Any]) -> Iterator[tuple[str,
     """(what, the number now, the number then)."""
     for key, title in TOTALS.items():
         yield title, result["totals"][key], former["totals"][key]
+    for direction in DIRECTIONS if result.get("offload") else ():
+        past = (former.get("offload") or result["offload"])[direction]
+        for outcome, number in result["offload"][direction].items():
+            if number:
+                yield f"{direction} at ingress: {outcome}", number, past[outcome]
     for reason, row in result["reasons"].items():
         for direction, number in row.items():
             yield f"{direction} {reason}", number, former["reasons"].get(reason, {}).get(direction, 0)

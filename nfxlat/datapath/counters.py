@@ -43,6 +43,8 @@ class Total(IntEnum):
     ORIGINALS = 8  # of what was translated at postrouting: they go on into the domain device, where they end
     IN_HANDS = 9  # packets of the batch that is at work now
     IN_KILLED_HANDS = 10  # of batches whose worker was killed: what of them had not left is lost
+    TAUGHT = 11  # pairs, to the program at ingress
+    ASKED = 12  # copies of packets by which that asks the rules; not among PACKETS
 
     @property
     def label(self) -> str:

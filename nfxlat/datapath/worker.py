@@ -35,6 +35,7 @@ from nfxlat.datapath.superframe import (
     stamp_of,
     transport,
 )
+from nfxlat.datapath.teacher import ASKED, Teacher
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.special import martian4
@@ -65,7 +66,7 @@ class Worker:
     them;
 
     `learnt` hears of each path MTU that is learnt, `event` of what RFC 7915 wants the operator to be told; `busy_poll`:
-    nanoseconds to look again before sleeping.
+    nanoseconds to look again before sleeping; `teacher`: who teaches the program at ingress, if that translates.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Worker:
         device_index: int = 0,
         local: Collection[bytes] = frozenset(),
         busy_poll: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
+        self.teacher = teacher
         self._busy_poll = busy_poll
         self._sources = {source.fileno(): source for source in sources}
         self._translator = translator
@@ -107,6 +110,8 @@ class Worker:
         self._translator, self._local = translator, local
         if self._fast is not None:
             self._fast.renew(translator, local)
+        if self.teacher is not None:
+            self.teacher.renew(translator, local)
 
     def trust_stamps(self, stamped: Collection[int]) -> None:
         """Interfaces, by index, at whose ingress the stamp is made."""
@@ -150,11 +155,13 @@ class Worker:
         if self._paths.mtus:
             self._paths.expire()
         buffer, base, main, fast = source.buffer, source.base, self._injectors.main, self._fast
+        if self.teacher is not None:
+            records = self.teacher.look(buffer, records)
         taken = self._taken
         messages, destinations, accepted = taken.messages, taken.destinations, taken.accepted
         again: list[int] = []
         count = len(records)
-        index = fast_packets = superframes = originals = 0
+        index = fast_packets = superframes = originals = copies = 0
         while index < count:
             if fast is not None:
                 others = len(accepted)
@@ -167,6 +174,10 @@ class Worker:
                     destinations.clear()
                 if index == count:
                     break
+            if records[index][3] is ASKED:
+                copies += 1
+                index += 1
+                continue
             verdict = self._slow(buffer, records[index], source.plain)
             if verdict == AGAIN:
                 again.append(index)
@@ -177,7 +188,7 @@ class Worker:
             index += 1
         superframes += taken.superframes
         totals[_BATCHES] += 1
-        totals[_PACKETS] += count - len(again)
+        totals[_PACKETS] += count - len(again) - copies
         if originals:
             totals[_ORIGINALS] += originals
         if fast_packets:
@@ -202,6 +213,8 @@ class Worker:
         else:  # nothing waits for a DROP, but the receiver for the packet
             source.conclude(accepted, again)
         self._counters.settle()
+        if self.teacher is not None:
+            self.teacher.concluded(source.last)
         totals[_IN_HANDS] = 0
         return count
 

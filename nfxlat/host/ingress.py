@@ -91,6 +91,7 @@ class Table:
             self.close()
             raise
         self._drained = self._memory[table.DRAINED_AT :][:8].cast("Q")
+        self._lost = self._memory[table.LOST_AT :][:8].cast("Q")
         self._beat = self._memory[table.BEAT_AT :][:8].cast("Q")
         self._generation = self._memory[table.GENERATION_AT :][:4].cast("I")
 
@@ -124,6 +125,15 @@ class Table:
     @drained.setter
     def drained(self, time: int) -> None:
         self._drained[0] = time
+
+    @property
+    def lost(self) -> int:
+        """When the kernel last was seen to drop packets since a queue was full."""
+        return self._lost[0]
+
+    @lost.setter
+    def lost(self, time: int) -> None:
+        self._lost[0] = time
 
     def beat(self) -> None:
         """The supervisor is alive: to be called every few seconds, or nothing is translated in the kernel."""

@@ -22,6 +22,7 @@ IFLA_EXT_MASK, IFLA_LINK_NETNSID = 29, 37
 IFLA_INFO_KIND = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
+ARPHRD_ETHER = 1  # linux/if_arp.h
 
 _IFINFOMSG = struct.Struct("=BBHiII")
 _WANTED = frozenset((IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
@@ -40,6 +41,7 @@ class Interface:
     master: int
     lower: int
     mtu: int = 0
+    ethernet: bool = True  # its frames begin with an Ethernet header
 
     @property
     def up(self) -> bool:
@@ -57,14 +59,15 @@ def listed() -> dict[int, Interface]:
 
 
 def _read(body: bytes) -> Interface:
-    _, _, _, index, flags, _ = _IFINFOMSG.unpack_from(body)
+    _, _, hardware, index, flags, _ = _IFINFOMSG.unpack_from(body)
     found = chosen(body, _WANTED, _IFINFOMSG.size)
     kind = _text(chosen(found.get(IFLA_LINKINFO, b""), _KIND).get(IFLA_INFO_KIND, b""))
     numbers = (int.from_bytes(found.get(one, b""), sys.byteorder) for one in (IFLA_MASTER, IFLA_LINK, IFLA_MTU))
     master, lower, mtu = numbers
     if kind == "veth" or IFLA_LINK_NETNSID in found or lower == index:  # a veth tells its other end
         lower = 0
-    return Interface(index, _text(found.get(IFLA_IFNAME, b"")), flags, kind, master, lower, mtu)
+    name = _text(found.get(IFLA_IFNAME, b""))
+    return Interface(index, name, flags, kind, master, lower, mtu, hardware == ARPHRD_ETHER)
 
 
 def below(indexes: Collection[int], links: Mapping[int, Interface]) -> set[int]:

@@ -58,7 +58,8 @@ class Stamp:
     Readable (poll `fileno`) when an interface came or went, or a filter: then call `refresh`. `domain_device` is not
     stamped. `how` limits the ways, best first. `note` is called with the indexes of all interfaces on which we make a
     clsact, before it is made; `left_over` are those that a run which was killed had noted. Of many interfaces the rest
-    is `unfinished`: then `refresh` is due, too.
+    is `unfinished`: then `refresh` is due, too. With `table` the program also translates what that knows: `offloads`
+    says what ("TCP", "TCP and UDP"), `ethernet` where; `landscape` is all interfaces as they were last seen.
     """
 
     def __init__(
@@ -70,9 +71,13 @@ class Stamp:
         how: Sequence[How] | None = None,
         left_over: Collection[int] = (),
         note: Callable[[list[int]], None] = lambda indexes: None,
+        table: ingress.Table | None = None,
     ) -> None:
         self.how: How | None = None
         self.udp = False
+        self.offloads = ""
+        self.ethernet: frozenset[int] = frozenset()
+        self.landscape: frozenset[Interface] = frozenset()
         self._ways = HOW if how is None else how
         self._own_clsact: set[int] = set()
         self._name = filter_name(domain_device)
@@ -84,7 +89,7 @@ class Stamp:
         self._watch = Connection(NETLINK_ROUTE, groups=(RTNLGRP_LINK, RTNLGRP_TC))
         try:
             sweep(domain_device, report, left_over)
-            self._load(udp)
+            self._load(udp, table)
             self._start()
         except (OSError, OperatorError) as error:
             self._detach_all()
@@ -115,8 +120,16 @@ class Stamp:
         self._detach_all()
         self._watch.close()
 
-    def _load(self, udp: bool) -> None:
-        self._program, self.udp = ingress.load("stamp", {}, ingress.places() if udp else None)
+    def _load(self, udp: bool, table: ingress.Table | None) -> None:
+        places = ingress.places() if udp or table is not None else None
+        if table is not None:
+            try:
+                self._program, known = ingress.load("offload", table.descriptors, places, stamp_udp=udp)
+                self.udp, self.offloads = udp and known, "TCP and UDP" if known else "TCP"
+                return
+            except OSError as error:
+                self._report(f"no offload: {_cause(error)}")
+        self._program, self.udp = ingress.load("stamp", {}, places if udp else None)
 
     def _start(self) -> None:
         ways, refused = self._attach_all()
@@ -169,6 +182,8 @@ class Stamp:
                 self.how = self.how or how
             left = sorted(refusals)
         self._refused |= refusals.keys()
+        self.landscape = frozenset(links.values())
+        self.ethernet = frozenset(index for index in self._attached if links[index].ethernet)
         return stamped, {links[index].name: error for index, error in refusals.items()}
 
     def _wants(self, link: Interface, links: dict[int, Interface]) -> bool:

@@ -70,10 +70,12 @@ static __u64 (*ktime_get_coarse_ns)(void) = (void *)160;
 #define DEAD (10 * SECOND)     /* so long without a supervisor, nothing is translated here */
 #define DIVERTED (10 * SECOND) /* after a packet that only the core translates, others of its kind take the queue too */
 #define ON_THE_WAY 20000ULL    /* nanoseconds from here to the queue */
+#define PATIENCE 100000000ULL  /* so long they wait for each other where the queue overflows, before some are dropped */
 #define ACTIVE (~0ULL)
 
 struct state { /* of the domain */
 	__u64 drained;    /* CLOCK_MONOTONIC, ns: what was queued before is translated and out */
+	__u64 lost;       /* when the kernel last was seen to drop packets since a queue was full */
 	__u64 beat;       /* when the supervisor last was alive */
 	__u32 generation; /* pairs of another do not count */
 	__u32 device;     /* index of the domain device */
@@ -88,6 +90,7 @@ struct key {
 
 struct lane { /* TCP or UDP of a pair */
 	__u64 queued; /* when the last packet of it took the queue, 0: none is known to have done so yet; or ACTIVE */
+	__u64 since;  /* when they began to */
 	__u64 until;  /* until then all take the queue */
 };
 
@@ -103,9 +106,9 @@ struct pair {
 	__u32 words[8]; /* the new addresses, as in struct key */
 };
 
-_Static_assert(sizeof(struct state) == 40 && sizeof(struct key) == 36 && sizeof(struct pair) == 120, "as table.py has them");
+_Static_assert(sizeof(struct state) == 48 && sizeof(struct key) == 36 && sizeof(struct pair) == 136, "as table.py has them");
 
-enum outcome { TRANSLATED, OCTETS, SEGMENTS, MISSED, STALE, WAITING, DIVERTING, UNFIT, FAILED, OUTCOMES };
+enum outcome { TRANSLATED, OCTETS, SEGMENTS, MISSED, STALE, WAITING, HELD, DIVERTING, UNFIT, FAILED, OUTCOMES };
 
 struct counts { /* of one processor, by direction */
 	__u64 of[2][OUTCOMES];
@@ -122,6 +125,7 @@ struct counts { /* of one processor, by direction */
 #define DF 0x4000
 #define DF_THRESHOLD 1260
 #define GOES_ON (-1)
+#define DROPPED 2 /* TC_ACT_SHOT, TCX_DROP */
 
 /* --- headers, as whole words where that is quicker --- */
 
@@ -253,16 +257,20 @@ INLINE void ask(struct __sk_buff *skb, struct pair *pair, const struct key *key,
 	skb->mark = 0;
 }
 
-/* Whether the packet has to take the queue since others of its kind do. */
+/* Whether the packet has to take the queue since others of its kind do: GOES_ON; 0: no.
+ *
+ * A flow that is faster than the queue never finds it empty, and loses packets there all the time. Then the next ones are
+ * lost here, for as long as it takes until those in the queue are out.
+ */
 INLINE int waits(struct lane *lane, const struct state *domain, __u64 now, enum outcome *why)
 {
-	__u64 queued = lane->queued;
+	__u64 queued = lane->queued, exact;
 
 	if (unlikely(lane->until)) {
 		if (now < lane->until) {
-			lane->queued = ktime_get_ns();
+			lane->queued = lane->since = ktime_get_ns();
 			*why = DIVERTING;
-			return 1;
+			return GOES_ON;
 		}
 		lane->until = 0;
 	}
@@ -273,8 +281,16 @@ INLINE int waits(struct lane *lane, const struct state *domain, __u64 now, enum 
 	if (queued && *(volatile __u64 *)&domain->drained > queued + ON_THE_WAY &&
 	    __sync_val_compare_and_swap(&lane->queued, queued, ACTIVE) == queued)
 		return 0;
-	lane->queued = ktime_get_ns();
-	return 1;
+	exact = ktime_get_ns();
+	if (!queued)
+		lane->since = exact;
+	else if (exact > lane->since + PATIENCE && exact < queued + SECOND &&
+		 *(volatile __u64 *)&domain->lost > lane->since) {
+		*why = HELD;
+		return DROPPED;
+	}
+	lane->queued = exact;
+	return GOES_ON;
 }
 
 /* What of UDP is not as its header says: a superframe of another kind, a sum that is unfinished in an inner header. */
@@ -428,7 +444,7 @@ INLINE int translate(struct __sk_buff *skb)
 	enum outcome why = UNFIT;
 	__u32 zero = 0, from6, sum, segment;
 	__u64 now;
-	int own_partial = 1, unfit = 0, diverts = 0;
+	int own_partial = 1, unfit = 0, diverts = 0, verdict = GOES_ON;
 
 	if (skb->pkt_type != 0 || skb->vlan_present || skb->mark || skb->priority || !is_ip(skb))
 		return GOES_ON;
@@ -527,13 +543,15 @@ INLINE int translate(struct __sk_buff *skb)
 		if (segment + sizeof(struct ipv6) > domain->lowest_ipv6_mtu)
 			goto diverts;
 	}
-	if (waits(lane, domain, now, &why))
+	verdict = waits(lane, domain, now, &why);
+	if (verdict)
 		goto waits;
 	pair->used = now;
 	if (unlikely(now > pair->judged + ASK))
 		ask(skb, pair, &key, now);
 	if (from6 ? to4(skb, domain, pair, &packet, !own_partial) : to6(skb, domain, pair, &packet, !own_partial)) {
 		why = FAILED;
+		verdict = GOES_ON;
 		goto waits;
 	}
 	pair->packets++;
@@ -545,13 +563,13 @@ INLINE int translate(struct __sk_buff *skb)
 
 diverts:
 	lane->until = now + DIVERTED;
-	lane->queued = ktime_get_ns();
+	lane->queued = lane->since = ktime_get_ns();
 	why = DIVERTING;
 waits:
 	pair->used = now;
 unfit:
 	own->of[from6][why]++;
-	return GOES_ON;
+	return verdict;
 }
 
 __attribute__((section("tc/offload"), used)) int offload(struct __sk_buff *skb)

@@ -1,13 +1,13 @@
 """The structures of `ingress.c`, as octets: in this machine's order, but for addresses, which are as in headers.
 
 state (one):
-| drained u64 | beat u64 | generation u32 | device u32 | lowest_ipv6_mtu u32 | ethernet 12 octets |
+| drained u64 | lost u64 | beat u64 | generation u32 | device u32 | lowest_ipv6_mtu u32 | ethernet 12 octets |
 
 key of a pair:
 | ifindex u32 | addresses 32 octets: source, destination, zeros |
 
 pair:
-| TCP: queued u64 | until u64 | UDP: queued u64 | until u64 |
+| TCP: queued u64 | since u64 | until u64 | UDP: queued u64 | since u64 | until u64 |
 | used u64 | judged u64 | asked u64 | packets u64 | octets u64 |
 | generation u32 | delta u16 | old_sum u16 | new_sum u16 | traffic_class u16 | addresses 32 octets | 4 octets |
 
@@ -16,19 +16,17 @@ Times are nanoseconds of CLOCK_MONOTONIC.
 """
 
 import struct
-from typing import Final, NamedTuple
-
-from nfxlat.xlat.template import Template
+from typing import Final, NamedTuple, Protocol
 
 ENTRIES: Final = 65536
 ACTIVE: Final = (1 << 64) - 1  # `queued` of a lane whose packets the kernel translates
 UNUSED_NS: Final = 30 * 10**9
 JUDGED_NS: Final = 60 * 10**9
 
-STATE: Final = struct.Struct("=QQIII12s")
-DRAINED_AT, BEAT_AT, GENERATION_AT = 0, 8, 16
+STATE: Final = struct.Struct("=QQQIII12s")
+DRAINED_AT, LOST_AT, BEAT_AT, GENERATION_AT = 0, 8, 16, 24
 KEY: Final = struct.Struct("=I32s")
-PAIR: Final = struct.Struct("=9QI4H32s4x")
+PAIR: Final = struct.Struct("=11QI4H32s4x")
 TIME: Final = struct.Struct("=Q")
 KINDS: Final = ("tcp", "udp")
 
@@ -39,6 +37,7 @@ OUTCOMES: Final = (
     "missed",  # IP of no pair that is known
     "stale",  # of a pair that was learnt before something changed, or long ago
     "waiting",  # sent to the rules, since others of its kind still wait in a queue
+    "held",  # dropped, since others of its kind wait in a queue that overflows
     "diverted",  # the core's, or of a kind that the core has had something of a moment ago
     "unfit",  # the core's, whatever the pair: fragments, options, extension headers, other protocols ...
     "failed",  # no memory for the header
@@ -50,8 +49,10 @@ class Pair(NamedTuple):
     """A pair as the kernel has it."""
 
     tcp_queued: int
+    tcp_since: int
     tcp_until: int
     udp_queued: int
+    udp_since: int
     udp_until: int
     used: int
     judged: int
@@ -78,15 +79,31 @@ def key(ifindex: int, addresses: bytes) -> bytes:
     return KEY.pack(ifindex, addresses)
 
 
+class Template(Protocol):
+    """What is needed of `xlat.template.Template`, and of what the fast path makes of it."""
+
+    @property
+    def addresses(self) -> bytes: ...
+
+    @property
+    def delta(self) -> int: ...
+
+    @property
+    def pseudo(self) -> int: ...
+
+    @property
+    def traffic_class(self) -> bytes: ...
+
+
 def learnt(template: Template, generation: int, now: int) -> Pair:
     """A pair that has just been learnt, of which packets may still wait."""
     old_sum = (template.pseudo - template.delta - 1) % 0xFFFF + 1
     kept = template.traffic_class[0] ^ template.traffic_class[255]  # bits of the old octet that stay
     traffic_class = kept << 8 | template.traffic_class[0]
     sums = template.delta, old_sum, template.pseudo
-    return Pair(0, 0, 0, 0, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
+    return Pair(0, 0, 0, 0, 0, 0, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
 
 
 def state(generation: int, device: int, lowest_ipv6_mtu: int, destination: bytes, source: bytes) -> bytes:
     """`device`: its index; `destination`, `source`: addresses of the frames that go into it."""
-    return STATE.pack(0, 0, generation, device, lowest_ipv6_mtu, destination + source)
+    return STATE.pack(0, 0, 0, generation, device, lowest_ipv6_mtu, destination + source)

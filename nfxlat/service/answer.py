@@ -2,6 +2,7 @@
 
     {"domain": name, "seconds": number, "workers_restarted": n, "unexpected": n or null (may be missing),
      "missing": [text] (may be missing),
+     "offload": null or {"pairs": n, "4to6" and "6to4": {outcome: n}, other keys: any JSON} (may be missing),
      "totals": {label: n}, "reasons": {label: {direction: n}}, "queues": {name: {kind: n}}, other keys: any JSON}
 
 Counters are from 0 to 2^64 - 1, names short and of letters, digits and a few marks: they go to a terminal.
@@ -10,6 +11,9 @@ Counters are from 0 to 2^64 - 1, names short and of letters, digits and a few ma
 import json
 import re
 from typing import Any
+
+from nfxlat.offload import table
+from nfxlat.terms import DIRECTIONS
 
 _LARGEST = (1 << 64) - 1
 _NAME = re.compile(r"[A-Za-z0-9_ .:@+-]{1,64}")
@@ -38,6 +42,11 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
     things = found.get("missing", [])
     if not isinstance(things, list) or not all(isinstance(one, str) and one.isprintable() for one in things):
         raise NotASummary("missing")
+    if found.get("offload") is not None:
+        offload = _names(found["offload"])
+        _counter(offload.get("pairs"))
+        for direction in DIRECTIONS:
+            _counters(offload.get(direction), table.OUTCOMES, direction)
     _counters(found.get("totals"), _TOTALS)
     for rows, needed in ((found.get("reasons"), ()), (found.get("queues"), _LOSSES)):
         for name, row in _names(rows).items():

@@ -7,6 +7,7 @@
     n              twice: ipv4 (I), 4 octets each; ipv6
                    (I), 16 octets each; interfaces, I each Node       to a worker
     m              source, destination (8s), MTU (H), each PathMtu    from a worker, and on to all others
+    f              generation (I), interfaces, I each      Teach      to a worker
     t              a line for the operator, UTF-8         Told       from a worker
     r              -                                       Ready      from a worker
     e              -                                       Retired    from a worker
@@ -133,6 +134,23 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Teach:
+    """Teach the program at ingress pairs of this generation (0: none), that come in at these interfaces, by index."""
+
+    generation: int
+    interfaces: frozenset[int]
+    TAG: ClassVar[bytes] = b"f"
+
+    def encode(self) -> bytes:
+        return self.TAG + b"".join(map(_COUNT.pack, (self.generation, *sorted(self.interfaces))))
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        (generation,) = _COUNT.unpack_from(body)
+        return cls(generation, frozenset(index for (index,) in _COUNT.iter_unpack(body[_COUNT.size :])))
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A line for the operator, or several; a worker writes none itself, since that could keep it waiting."""
 
@@ -147,10 +165,10 @@ class Told:
         return cls(body.decode(errors="replace"))
 
 
-Message = Go | Stop | Ping | Ready | Retired | Pong | PathMtu | Node | Told
+Message = Go | Stop | Ping | Ready | Retired | Pong | PathMtu | Node | Teach | Told
 
 _KINDS: dict[bytes, type[Message]] = {
-    kind.TAG: kind for kind in (Go, Stop, Ping, Ready, Retired, Pong, PathMtu, Node, Told)
+    kind.TAG: kind for kind in (Go, Stop, Ping, Ready, Retired, Pong, PathMtu, Node, Teach, Told)
 }
 
 

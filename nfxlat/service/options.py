@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from nfxlat.files import Opener
+from nfxlat.offload.table import ENTRIES
 from nfxlat.queues import Queues
 from nfxlat.terms import Model, Role
 from nfxlat.xlat.domain import Domain
@@ -23,6 +24,8 @@ class Options:
     model: Model = "hook"
     role: Role = "router"
     fast_path: bool = True
+    offload_entries: int = ENTRIES  # pairs that are known there at most
+    offload: bool = False  # what is known is translated at ingress, in the kernel
     icmp_rate: float = 1000.0
     icmp_burst: int = 50
     busy_poll: int = 100  # microseconds that a worker looks again before it sleeps

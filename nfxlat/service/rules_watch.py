@@ -39,6 +39,7 @@ class _Watch:
     def __init__(self, report: Report, later: Later) -> None:
         self._report, self._later = report, later
         self.elements_too = False
+        self.on_change: Callable[[], None] = lambda: None  # called at once, whatever has changed, whosever it is
         self._heard = Connection(NETLINK_NETFILTER, groups=(NFNLGRP_NFTABLES,), receive_buffer=RECEIVE_BUFFER)
         self._due, self._failure = True, ""
         later(0.0, self._look)
@@ -52,6 +53,8 @@ class _Watch:
     def changed(self) -> None:
         """Hear what has changed, and look a moment later."""
         heard = [(kind == NLMSG_OVERRUN, *nf_tables.change(kind, body)) for kind, _, _, body in self._heard.drain()]
+        if heard:
+            self.on_change()
         # After an overrun anything may have changed.
         about_us = [what for lost, what, family, table in heard if lost or self.concerns(what, family, table)]
         self.elements_too |= any(what in (NFT_MSG_DELSETELEM, NOTHING) for what in about_us)

@@ -21,6 +21,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, shared, stamp, sysctl
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.facts import facts
+from nfxlat.host.ingress import Table
 from nfxlat.nft.language.sets import Contents
 from nfxlat.plan.plan import Plan, check, plan
 from nfxlat.queues import Queues
@@ -40,7 +41,7 @@ class Setup:
     `stands`: the plan that the host is as, None before `up` and after `down`. In the device model `device` stays None.
     With `superframes`, ingress stamps the gso_size of TCP superframes; with `udp_superframes` that of UDP ones too, and
     the TCP queue gets them, and single UDP datagrams from outside. `stamp` is readable (poll it) when an interface came
-    or went; then its `refresh` is due.
+    or went; then its `refresh` is due. With `offload` the stamp's program translates what that table knows.
     """
 
     def __init__(
@@ -53,13 +54,14 @@ class Setup:
         report: Report,
         superframes: bool = True,
         udp_superframes: bool = False,
+        offload: Table | None = None,
     ) -> None:
         check(domain, role, model)
         self._domain, self._role, self._model, self._queues, self._report = domain, role, model, queues, report
         self.stands: Plan | None = None
         self.rules = OwnRules(report)
         self.stamp: stamp.Stamp | None = None
-        self._superframes, self._udp_superframes = superframes, udp_superframes
+        self._superframes, self._udp_superframes, self._offload = superframes, udp_superframes, offload
         self._standing = Standing(domain.name, self.rules, report)
 
     def planned(self, domain: Domain) -> Plan:
@@ -194,7 +196,12 @@ class Setup:
             stamp.sweep(name, self._report, left_over)
             return
         self.stamp = stamp.Stamp(
-            name, self._report, udp=self._udp_superframes, left_over=left_over, note=self._note_clsact
+            name,
+            self._report,
+            udp=self._udp_superframes,
+            left_over=left_over,
+            note=self._note_clsact,
+            table=self._offload,
         )
 
     def _note_clsact(self, indexes: list[int]) -> None:

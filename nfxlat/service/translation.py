@@ -28,6 +28,7 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.host import capabilities
 from nfxlat.host.addresses import judged_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
+from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.plan import Plan, plan
@@ -40,6 +41,7 @@ from nfxlat.service.log import Log
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, MessageError, Node, PathMtu
 from nfxlat.service.notify import notify
+from nfxlat.service.offload import BEAT_SECONDS, Offload, refused
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
@@ -79,6 +81,8 @@ class Service:
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | OperatorsHostWatch | None = None
         self._node = Node()
+        self._table: Table | None = None
+        self._offload: Offload | None = None
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
         self._loop = Loop(self._fence.failed)
@@ -160,6 +164,8 @@ class Service:
             def interfaces_changed() -> None:
                 stamp.refresh()
                 self._look_at_node()
+                if self._offload is not None:
+                    self._offload.interfaces_changed()
                 if stamp.unfinished:
                     self._loop.later(0.0, go_on)
 
@@ -182,6 +188,9 @@ class Service:
             self._host = HostWatch(self._setup, self._report, later, self._device_remade)
         stack.callback(self._host.close)
         self._loop.on_readable(self._host, self._host.changed)
+        if self._offload is not None:
+            self._rules.on_change = lambda: self._forget("rules")
+            self._beat()
         stack.callback(self._rules.close)
         self._loop.on_readable(self._rules, self._rules.changed)
 
@@ -196,6 +205,7 @@ class Service:
         Raises OperatorError where they cannot; then all have what they had.
         """
         assert self._setup is not None
+        self._suspend_offload("device")
         former = self._device, self._shares
         with ExitStack() as attached:
             self._device = self._setup.device
@@ -207,6 +217,7 @@ class Service:
                 raise
             self._count_unexpected()
             self._supervisor.succeed()
+            self._begin_offload()
             dead, self._attached = self._attached, attached.pop_all()
             dead.close()
 
@@ -219,11 +230,31 @@ class Service:
         local, unfit = judged_addresses()
         node = Node(local, self._point.stamped(self._stamp), unfit)
         if node != self._node:
+            if self._at_work and node.local != self._node.local:
+                self._forget("addresses")
             self._node = node
             self._supervisor.send(node)
 
+    def _forget(self, why: str) -> None:
+        if self._offload is not None:
+            self._offload.forget(why)
+
+    def _suspend_offload(self, why: str) -> None:
+        if self._offload is not None:
+            self._offload.suspend(why)
+
+    def _begin_offload(self) -> None:
+        if self._offload is not None and self._device is not None:
+            self._offload.begin(self._options.domain, self._device)
+
+    def _beat(self) -> None:
+        assert self._offload is not None
+        self._offload.beat()
+        self._loop.later(BEAT_SECONDS, self._beat)
+
     def _prepare_host(self, stack: ExitStack) -> None:
         options = self._options
+        table = self._made_table(stack)
         if options.setup:
             superframes = options.inject == "device" and options.source == "netlink"
             setup = Setup(
@@ -234,13 +265,32 @@ class Service:
                 report=self._report,
                 superframes=superframes,
                 udp_superframes=superframes and takes_udp_superframes(),
+                offload=table,
             )
             setup.up()
             stack.callback(setup.down)
             self._setup = setup
             self._device = setup.device
+            if self._table is not None and setup.stamp is not None and setup.stamp.offloads:
+                self._offload = Offload(self._table, setup.stamp, self._supervisor.send, self._report)
+                self._begin_offload()
         else:
             self._device = self._point.make_device(stack)
+
+    def _made_table(self, stack: ExitStack) -> Table | None:
+        """What the program at ingress is to know; None without offload."""
+        if not self._options.offload:
+            return None
+        if (why := refused(self._options)) is not None:
+            self._report(f"no offload: {why}")
+            return None
+        try:
+            self._table = Table(self._options.offload_entries)
+        except OSError as error:
+            self._report(f"no offload: the kernel refuses BPF maps ({error.strerror})")
+            return None
+        stack.callback(self._table.close)
+        return self._table
 
     def _ready(self) -> None:
         options = self._options
@@ -273,11 +323,14 @@ class Service:
         """The workers that come from now on have the new domain."""
 
         def use(domain: Domain) -> None:
+            self._suspend_offload("mappings")
             self._options = replace(self._options, domain=domain)
             if isinstance(self._host, OperatorsHostWatch):
                 self._host.renew(self._planned())
 
         self._reload(self._options.domain, read, self._setup, use)
+        if self._offload is not None and not self._offload.teach.generation:
+            self._begin_offload()
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
 
     def _heard(self, message: Message) -> None:
@@ -291,7 +344,8 @@ class Service:
         """A worker's life, in its own process."""
         share = self._shares[number]
         capabilities.keep_only(*WORKER)
-        inherited.hold_only(share.descriptors | {control.fileno()})
+        held = frozenset(self._table.descriptors.values()) if self._table is not None else frozenset()
+        inherited.hold_only(share.descriptors | held | {control.fileno()})
         WorkerProcess(
             self._options,
             share,
@@ -299,6 +353,8 @@ class Service:
             node=self._node,
             paths=self._paths,
             control=control,
+            table=self._table,
+            teach=self._offload.teach if self._offload is not None else None,
         ).run()
 
     def summary(self) -> dict[str, Any]:
@@ -318,6 +374,7 @@ class Service:
             "rules": self._rules.counts if self._rules is not None else None,
             "host": self._host.counts if self._host is not None else None,
             "missing": self._missing(),
+            "offload": self._fence.tried("offload", self._offload.summary, None) if self._offload else None,
             **summary(self._counters),
             "queues": self._fence.tried("the queues' counters", self._point.losses, nothing),
         }

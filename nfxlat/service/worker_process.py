@@ -9,11 +9,14 @@ from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.pathmtu import News, PathMtus
 from nfxlat.datapath.ratelimit import ErrorLimits, TokenBucket
 from nfxlat.datapath.routecache import RouteCache
+from nfxlat.datapath.teacher import Teacher
 from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
+from nfxlat.host.ingress import Table
 from nfxlat.host.mtu import route_to
+from nfxlat.netlink.bound_queues import Watch
 from nfxlat.service.control import Control
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop, Told
+from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop, Teach, Told
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
@@ -24,7 +27,8 @@ _EVENTS_PER_SECOND, _EVENTS_AT_ONCE = 1.0, 5
 
 
 class WorkerProcess:
-    """`node` is as it is now, `paths` (this process's own from here on) what all workers have learnt so far."""
+    """`node` is as it is now, `paths` (this process's own from here on) what all workers have learnt so far; `table`,
+    `teach`: where and what to teach, with offload."""
 
     def __init__(
         self,
@@ -35,11 +39,20 @@ class WorkerProcess:
         node: Node,
         paths: PathMtus,
         control: Control,
+        table: Table | None = None,
+        teach: Teach | None = None,
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
         self._routes = RouteCache(route_to, time.monotonic)
         self._news = News(lambda learnt: self._say(PathMtu(learnt)), time.monotonic)
         translator = self._translator()
+        self._teacher = None
+        if table is not None and teach is not None:
+            look = Watch(options.queues.numbers)
+            self._teacher = Teacher(
+                table, translator, local=node.local, narrow=paths.mtus, look=look, counters=share.counters
+            )
+            self._teacher.serve(teach.generation, teach.interfaces)
         fast = None
         if options.fast_path:
             fast = FastPath(
@@ -59,12 +72,13 @@ class WorkerProcess:
             fast=fast,
             errors=ErrorLimits(options.icmp_rate, options.icmp_burst, time.monotonic),
             paths=paths,
-            learnt=self._news.add,
+            learnt=self._learnt,
             event=_limited(lambda line: self._say(Told(line))),
             routes=self._routes,
             device_index=device.ifindex if device else 0,
             local=node.local,
             busy_poll=options.busy_poll * 1000,
+            teacher=self._teacher,
         )
         self._worker.trust_stamps(node.stamped)
 
@@ -93,8 +107,18 @@ class WorkerProcess:
             case PathMtu(learnt):
                 for pair, mtu in learnt:
                     self._paths.set(pair, mtu)
+                    if self._teacher is not None:
+                        self._teacher.unlearn(pair)
+            case Teach(generation, interfaces):
+                if self._teacher is not None:
+                    self._teacher.serve(generation, interfaces)
             case _:
                 raise MessageError(f"{message} to a worker at work")
+
+    def _learnt(self, pair: bytes, mtu: int) -> None:
+        self._news.add(pair, mtu)
+        if self._teacher is not None:
+            self._teacher.unlearn(pair)
 
     def _renew(self, node: Node) -> None:
         former, self._node = self._node, node

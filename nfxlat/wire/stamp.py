@@ -7,6 +7,8 @@ gso_size is 0 for what is no superframe. U: if this is UDP, it is one datagram, 
 of payload each (gso_type is SKB_GSO_UDP_L4 and nothing else). A superframe's UDP header does not tell that: UDP_TUNNEL
 (VXLAN, Geneve) and UFO look the same and are cut elsewhere. A TCP header does tell.
 
+ASKING, a value that is no stamp, is on the copy of a packet by which the program at ingress asks the rules.
+
 The high half is no class of any queueing discipline that people make, so a stamp is known for what it is.
 
 And the mark of what nfxlat sends through raw sockets (SO_MARK, "nfx"): rules at output take it off again.
@@ -15,6 +17,7 @@ And the mark of what nfxlat sends through raw sockets (SO_MARK, "nfx"): rules at
 MAGIC, MASK = 0x6E66_0000, 0xFFFE_0000
 UDP = 0x0001_0000
 INJECTED_MARK = 0x6E66_7800
+ASKING = 0x6E67_FFFF
 _SIZE = 0x0000_FFFF
 MAX_GSO_SIZE = 65507  # octets of UDP in the largest IPv4 packet; 65535 is GSO_BY_FRAGS (linux/skbuff.h)
 

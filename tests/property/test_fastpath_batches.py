@@ -50,6 +50,7 @@ class Source:
     def __init__(self, waiting: Waiting) -> None:
         self.buffer = bytearray(b"\xa5" * SLOT * (len(waiting) + 1))
         self._records: list[Record] = []
+        self.last: dict[int, bytes] = {}
         for number, (octets, kind) in enumerate(waiting):
             start = number * SLOT + HEADROOM
             self.buffer[start : start + len(octets)] = octets

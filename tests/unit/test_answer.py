@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nfxlat.cli.run import summary_lines
+from nfxlat.offload import table
 from nfxlat.service.answer import NotASummary, checked
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
@@ -35,6 +36,9 @@ def test_what_a_translator_says_passes_and_can_be_shown() -> None:
     assert told["totals"]["packets"] == 0
     assert summary_lines(told)[0].startswith("summary of siit0 after ")
     assert checked(octets(good(unexpected=None)), "siit0")["unexpected"] is None
+    counts = dict.fromkeys(table.OUTCOMES, 3)
+    told = checked(octets(good(offload={"pairs": 2, "what": "TCP", "4to6": counts, "6to4": counts})), "siit0")
+    assert any("translated at ingress, 2 pairs known" in line for line in summary_lines(told))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,9 @@ def test_what_a_translator_says_passes_and_can_be_shown() -> None:
         json.dumps(good(seconds=float("inf"))).encode(),
         octets(good(workers_restarted="\x1b[31m")),
         octets(good(unexpected="many")),
+        octets(good(offload={})),
+        octets(good(offload={"pairs": 1, "4to6": {}, "6to4": {}})),
+        octets(good(offload=[1])),
         octets(good(totals={})),
         octets(good(totals=[1])),
         octets(good(totals={**good()["totals"], "packets": 1 << 64})),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from bpf_run import GOES_ON, REDIRECT, Runner
+from bpf_run import DROPPED, GOES_ON, REDIRECT, Runner
 from packets import A4, B4, T
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
@@ -46,11 +46,17 @@ class Node:
         assert pair is not None
         return pair
 
+    def drops(self, layer: Packet) -> bool:
+        return self._run(layer) == DROPPED
+
     def takes(self, layer: Packet, *, mark: int = 0, **fields: object) -> bool:
+        verdict = self._run(layer, mark, **fields)
+        assert verdict in (GOES_ON, REDIRECT)
+        return verdict == REDIRECT
+
+    def _run(self, layer: Packet, mark: int = 0, **fields: object) -> int:
         frame = Ether(dst="00:00:00:00:00:00") / IP(**({"src": A4, "dst": B4, "flags": "DF"} | fields)) / layer
-        result = self._runner.run(bytes(frame), ifindex=LOOPBACK, mark=mark)
-        assert result.verdict in (GOES_ON, REDIRECT)
-        return result.verdict == REDIRECT
+        return self._runner.run(bytes(frame), ifindex=LOOPBACK, mark=mark).verdict
 
     def counted(self, outcome: str) -> int:
         return self.table.counts()["4to6"][outcome]
@@ -91,6 +97,27 @@ def test_the_first_packet_after_learning_takes_the_queue_and_the_next_waits_for_
     node.table.drained = 0
     assert node.takes(TCP_PACKET)
     assert (node.pair.packets, node.counted("translated"), node.counted("octets")) == (2, 2, 48)
+
+
+def test_where_the_queue_overflows_packets_are_dropped_until_it_is_empty(node: Node) -> None:
+    """A flow that is faster than the queue would never come out of it, and lose packets all the time."""
+    now = time.monotonic_ns()
+    node.teach(tcp_queued=now, tcp_since=now - SECOND // 5)
+    assert not node.takes(TCP_PACKET)  # it waits, but loses nothing
+    node.table.lost = now - SECOND // 10
+    node.teach(tcp_queued=now, tcp_since=now - SECOND // 5)
+    assert node.drops(TCP_PACKET)
+    assert (node.counted("held"), node.counted("waiting")) == (1, 1)
+    node.table.drained = time.monotonic_ns() + SECOND
+    assert node.takes(TCP_PACKET)
+
+
+def test_packets_are_not_dropped_for_longer_than_a_second(node: Node) -> None:
+    now = time.monotonic_ns()
+    node.table.lost = now
+    node.teach(tcp_queued=now - SECOND, tcp_since=now - 2 * SECOND)
+    assert not node.takes(TCP_PACKET)
+    assert node.counted("waiting") == 1
 
 
 def test_tcp_and_udp_of_a_pair_wait_each_for_their_own(node: Node) -> None:

@@ -1,0 +1,190 @@
+"""What a worker teaches the program at ingress (nfxlat/offload/ingress.c): pairs of addresses whose packets it has had.
+
+    packet of a pair, queued at prerouting --> first: noted --> second, or later: taught --> its packets stay away
+
+Rules
+- What is taught repeats what the rules have decided and the core would do: the template is the fast path's. A pair that
+  only the core translates (hairpins, this node's addresses, paths narrower than 1260) is not taught.
+- Nothing overtakes. A pair that was taught goes on through the queue until the program learns that what it sent there
+  is out (nfxlat.datapath.drained). That is looked up only while something was taught or still comes.
+- A generation belongs to the rules, addresses and mappings of its time. A worker teaches for the one that it was told,
+  and only what was queued, and so judged, after that.
+- A decision that grows old is judged anew: the program sends the rules a copy of a packet, which is not translated
+  again; that it comes here is the answer.
+- Bounded: pairs are noted in two generations, as in `flows`.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from nfxlat.datapath.counters import Counters, Total
+from nfxlat.datapath.drained import Drained, Seen
+from nfxlat.datapath.flows import Flow, Flows
+from nfxlat.datapath.source import Kind, Record
+from nfxlat.offload import table
+from nfxlat.wire.nfqueue import PREROUTING
+from nfxlat.wire.stamp import ASKING
+from nfxlat.xlat.translator import Translator
+
+ASKED = Kind(PREROUTING, 0, 0, False)
+"""The kind, by identity, that a copy's record is given: no path translates it, and it is no packet of ours."""
+
+AGAIN = 100_000_000  # nanoseconds until a pair that still comes is looked at again
+NEVER_MIND = 30_000_000_000  # and one that cannot be taught
+WATCH = 100_000_000  # so long behind the last packet of a pair that is taught, `drained` is kept up to date
+_TCP, _UDP = 6, 17
+
+Pair = tuple[int, bytes]  # interface index; source and destination as in the header
+
+
+class Pairs(Protocol):
+    """The kernel's table (nfxlat.host.ingress.Table); the methods raise OSError."""
+
+    drained: int
+    lost: int
+
+    def get(self, ifindex: int, addresses: bytes) -> table.Pair | None: ...
+
+    def put(self, ifindex: int, addresses: bytes, pair: table.Pair) -> None: ...
+
+    def answer(self, ifindex: int, addresses: bytes, time: int) -> None: ...
+
+    def remove(self, ifindex: int, addresses: bytes) -> bool: ...
+
+
+class Teacher:
+    """`look` tells of our queues (`drained`); `narrow` has the path MTUs that are known; `clock`
+    gives nanoseconds of CLOCK_MONOTONIC."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        translator: Translator,
+        *,
+        local: Collection[bytes],
+        narrow: Mapping[bytes, int],
+        look: Callable[[], Mapping[int, Seen]],
+        counters: Counters,
+        clock: Callable[[], int] = time.monotonic_ns,
+        capacity: int = 1 << 15,
+    ) -> None:
+        self._pairs, self._narrow, self._clock = pairs, narrow, clock
+        self._drained = Drained(pairs, look)
+        self._totals, self._capacity = counters.totals, capacity
+        self._generation, self._since = 0, 0
+        self._interfaces: Collection[int] = frozenset()
+        self._known: dict[Pair, int] = {}  # when to look at it again
+        self._old: dict[Pair, int] = {}
+        self._due: dict[Pair, bool] = {}  # True: the rules were asked
+        self._watching = 0
+        self.renew(translator, local)
+
+    def renew(self, translator: Translator, local: Collection[bytes]) -> None:
+        """From now on `translator` translates, and this node's addresses are `local`."""
+        self._translator = translator
+        self._flows = Flows(translator, local, self._capacity // 4)
+
+    def serve(self, generation: int, interfaces: Collection[int]) -> None:
+        """Teach pairs of this generation (0: none) that come in at these interfaces (indexes)."""
+        self._generation, self._interfaces = generation, interfaces
+        self._since = self._clock()
+        self._known, self._old = {}, {}
+
+    def look(self, buffer: bytearray, records: Sequence[Record]) -> Sequence[Record]:
+        """See what comes, before it is translated in place. The records to go on with: copies are ASKED."""
+        if not self._generation:
+            return records
+        now = self._clock()
+        judged_now = self._pairs.drained > self._since
+        interfaces, known = self._interfaces, self._known
+        result = records
+        for index, (start, length, priority, kind) in enumerate(records):
+            if kind.hook != PREROUTING or kind.indev not in interfaces:
+                continue
+            pair = _addresses(buffer, start, length)
+            if priority == ASKING:
+                if result is records:
+                    result = list(records)
+                result[index] = (start, length, priority, ASKED)  # type: ignore[index]
+                self._totals[Total.ASKED] += 1
+                if pair is not None:
+                    self._due[kind.indev, pair] = True
+                continue
+            if pair is None or not judged_now:
+                continue
+            key = kind.indev, pair
+            when = known.get(key)
+            if when is None:
+                when = self._old.get(key, -1)
+                if len(known) >= self._capacity:
+                    self._old, self._known = known, {}
+                    known = self._known
+                known[key] = max(when, 0)
+                if when < 0:
+                    continue
+            if now >= when:
+                self._due[key] = False
+            self._watching = now + WATCH
+        return result
+
+    def concluded(self, last: Mapping[int, bytes]) -> None:
+        """The batch that was looked at is translated and out; `last` has the id of its last packet in each queue."""
+        now = self._clock()
+        if self._generation and (now < self._watching or self._pairs.drained <= self._since):
+            self._drained.concluded(last, now)
+        for (ifindex, addresses), asked in self._due.items():
+            with contextlib.suppress(OSError):  # no memory: it goes on through the queue
+                self._teach(ifindex, addresses, now, asked)
+        self._due.clear()
+
+    def unlearn(self, pair4: bytes) -> None:
+        """The path of IPv4 packets between these addresses (8 octets) is narrow now."""
+        template = self._translator.template(pair4)
+        if template is None:
+            return
+        for ifindex in self._interfaces:
+            with contextlib.suppress(OSError):
+                self._pairs.remove(ifindex, template.addresses)
+
+    def _teach(self, ifindex: int, addresses: bytes, now: int, asked: bool) -> None:
+        flow = self._flow(addresses)
+        if flow is None:
+            self._known[ifindex, addresses] = now + NEVER_MIND
+            return
+        if asked:
+            self._pairs.answer(ifindex, addresses, now)
+            return
+        self._known[ifindex, addresses] = now + AGAIN
+        known = self._pairs.get(ifindex, addresses)
+        if known is not None and self._counts(known, now):
+            return
+        self._pairs.put(ifindex, addresses, table.learnt(flow, self._generation, now))
+        self._totals[Total.TAUGHT] += 1
+
+    def _counts(self, pair: table.Pair, now: int) -> bool:
+        """As the program sees it."""
+        fresh = now <= pair.used + table.UNUSED_NS and now <= pair.judged + table.JUDGED_NS
+        return fresh and pair.generation == self._generation
+
+    def _flow(self, addresses: bytes) -> Flow | None:
+        """What the program may do; None: the core has to see every packet."""
+        flow = self._flows.young.get(addresses) or self._flows.find(addresses)
+        if flow is None or flow.local_source or flow.extra_hop or flow.addresses in self._narrow:
+            return None
+        return flow
+
+
+def _addresses(buffer: bytearray, start: int, length: int) -> bytes | None:
+    """Of a whole TCP or UDP packet without IPv4 options and IPv6 extension headers; None: it is another."""
+    if length < 28:
+        return None
+    first = buffer[start]
+    if first == 0x45:
+        if buffer[start + 9] not in (_TCP, _UDP) or buffer[start + 6] & 0x3F or buffer[start + 7]:
+            return None
+        return bytes(buffer[start + 12 : start + 20])
+    if first >> 4 == 6 and length >= 48 and buffer[start + 6] in (_TCP, _UDP):
+        return bytes(buffer[start + 8 : start + 40])
+    return None

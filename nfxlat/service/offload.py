@@ -1,0 +1,105 @@
+"""`--offload`, as the supervisor sees it: which pairs of addresses the program at ingress may translate, until when.
+
+The workers teach it (nfxlat.datapath.teacher); here it is told when all that it knows is void: rules, addresses,
+interfaces or mappings have changed. That is one number in memory that the kernel reads with every packet. The program
+translates only while this process is alive: `beat`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from nfxlat.errors import OperatorError
+from nfxlat.host.device import DomainDevice
+from nfxlat.host.ingress import Table
+from nfxlat.host.stamp import Stamp
+from nfxlat.nft.kernel.base_chains import BaseChain, ahead_of
+from nfxlat.service.messages import Message, Teach
+from nfxlat.service.options import Options
+from nfxlat.terms import Report
+from nfxlat.xlat.domain import Domain
+
+BEAT_SECONDS = 1.0
+PRIORITY = -450  # of the rules that select (nfxlat.nft.language)
+NOTHING = Teach(0, frozenset())
+
+
+def refused(options: Options) -> str | None:
+    """Why what is asked for has no offload; None where it can have."""
+    for what, lacks in (
+        ("it needs --setup", not options.setup),
+        ("packets of the host role come from this host, not from an interface", options.role != "router"),
+        ("results have to go in through the domain device, not by --inject ip", options.inject != "device"),
+        ("the source netfilterqueue does not tell what waits in a queue", options.source != "netlink"),
+        ("it is made for the hook model", options.model != "hook"),
+    ):
+        if lacks:
+            return what
+    return None
+
+
+def passed_over() -> list[BaseChain]:
+    """Chains that would see packets before the rules that select them, and do not see those of pairs that are known."""
+    try:
+        return ahead_of(PRIORITY)
+    except OperatorError:  # they cannot be listed, of which others tell
+        return []
+
+
+class Offload:
+    """`tell` sends a message to the workers. `teach` is what a new worker is told."""
+
+    def __init__(self, table: Table, stamp: Stamp, tell: Callable[[Message], None], report: Report) -> None:
+        self._table, self._stamp, self._tell = table, stamp, tell
+        self._forgotten: dict[str, int] = {}
+        self._landscape = stamp.landscape
+        self.teach = NOTHING
+        report(f"offload: pairs that are known are translated at ingress, {stamp.offloads}")
+        if passed := passed_over():
+            report(f"offload: these chains see no packets of known pairs: {', '.join(map(str, passed))}")
+
+    def begin(self, domain: Domain, device: DomainDevice) -> None:
+        """From now on pairs are taught, for this domain and device."""
+        mtu = domain.lowest_ipv6_mtu
+        self._teach(self._table.configure(device.ifindex, mtu, device.near_mac, device.far_mac))
+
+    def suspend(self, why: str) -> None:
+        """All pairs are void, and none is taught until `begin`."""
+        self._count(why)
+        self._table.forget()
+        self.teach = NOTHING
+        self._tell(self.teach)
+
+    def forget(self, why: str) -> None:
+        """All pairs are void, and are taught anew."""
+        if self.teach.generation:
+            self._count(why)
+            self._teach(self._table.forget())
+
+    def interfaces_changed(self) -> None:
+        """Some may have come, gone, or changed their name or master."""
+        if self._landscape != self._stamp.landscape:
+            self._landscape = self._stamp.landscape
+            self.forget("interfaces")
+
+    def beat(self) -> None:
+        """To be called every BEAT_SECONDS."""
+        self._table.beat()
+
+    def summary(self) -> dict[str, Any]:
+        """{direction: {outcome: n}}, pairs that are known, and how often all were forgotten, by the cause.
+
+        Raises OSError.
+        """
+        generation = self._table.generation
+        known = sum(pair.generation == generation for _, _, pair in self._table.pairs())
+        return {"what": self._stamp.offloads, "pairs": known, "forgotten": self._forgotten, **self._table.counts()}
+
+    def close(self) -> None:
+        self._table.close()
+
+    def _count(self, why: str) -> None:
+        self._forgotten[why] = self._forgotten.get(why, 0) + 1
+
+    def _teach(self, generation: int) -> None:
+        self.teach = Teach(generation, self._stamp.ethernet)
+        self._tell(self.teach)

@@ -1,0 +1,52 @@
+"""The table of pairs of a running `nfxlat run --offload`, from outside: opened by its id (linux/bpf.h)."""
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nfxlat.host import bpf
+from nfxlat.offload import table
+from nfxlat.offload.table import Pair
+
+_LOOKUP, _UPDATE, _FD_BY_ID = 1, 2, 14
+_ELEMENT = struct.Struct("=I4xQQQ")
+
+
+@contextmanager
+def opened(pid: int) -> Iterator["KernelTable"]:
+    """Of the process."""
+    (number,) = {
+        int(text.split("map_id:")[1].split()[0])
+        for text in (path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+        if "map_id:" in text and f"value_size:\t{table.PAIR.size}\n" in text
+    }
+    descriptor = bpf.call(_FD_BY_ID, struct.pack("=III", number, 0, 0))
+    try:
+        yield KernelTable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class KernelTable:
+    """`pairs` by interface index and addresses."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def get(self, ifindex: int, addresses: bytes) -> Pair | None:
+        octets = ctypes.create_string_buffer(table.PAIR.size)
+        try:
+            self._on(_LOOKUP, ifindex, addresses, octets)
+        except FileNotFoundError:
+            return None
+        return Pair.of(octets.raw)
+
+    def put(self, ifindex: int, addresses: bytes, pair: Pair) -> None:
+        self._on(_UPDATE, ifindex, addresses, ctypes.create_string_buffer(pair.encoded(), table.PAIR.size))
+
+    def _on(self, command: int, ifindex: int, addresses: bytes, value: "ctypes.Array[ctypes.c_char]") -> None:
+        key = ctypes.create_string_buffer(table.key(ifindex, addresses), table.KEY.size)
+        bpf.call(command, _ELEMENT.pack(self._descriptor, ctypes.addressof(key), ctypes.addressof(value), 0))

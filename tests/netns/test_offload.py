@@ -1,0 +1,348 @@
+"""`--offload`: known pairs are translated at ingress, in order; what the program does not take, and what makes it
+forget. What it does to a packet: property/test_offload.py; when: unit/test_offload_pairs.py.
+"""
+
+import errno
+import itertools
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from kernel_table import opened
+
+from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.lab.probe import ping
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, Lab
+from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.terms import Direction
+
+OFFLOAD = ("--offload",)
+SO_RCVBUFFORCE = 33
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_RECVERR = 10, 0, 11
+
+
+def udp(namespace: Namespace, family: socket.AddressFamily, address: str, port: int = 0) -> socket.socket:
+    with namespace.entered():
+        made = socket.socket(family, socket.SOCK_DGRAM)
+    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+    made.bind((address, port))
+    made.settimeout(5.0)
+    return made
+
+
+class Flow:
+    """Numbered datagrams from one host to the other, both ends connected: `there` receives what `here` sends."""
+
+    def __init__(self, lab: Lab, *, target: str = HOST6_4, receiver: str = HOST6_PREFIX) -> None:
+        self._number = itertools.count()
+        self.there = udp(lab.host6, socket.AF_INET6, receiver)
+        self.here = udp(lab.host4, socket.AF_INET, HOST4)
+        self.here.connect((target, self.there.getsockname()[1]))
+
+    def exchange(self, size: int = 8) -> None:
+        """One there, one back."""
+        number = next(self._number).to_bytes(8, "big").ljust(size, b".")
+        self.here.send(number)
+        data, sender = self.there.recvfrom(4096)
+        assert data == number
+        self.there.sendto(data, sender)
+        assert self.here.recv(4096) == number
+
+    def close(self) -> None:
+        self.here.close()
+        self.there.close()
+
+
+@pytest.fixture
+def flow(bare_lab: Lab) -> Iterator[Flow]:
+    flow = Flow(bare_lab)
+    yield flow
+    flow.close()
+
+
+class Node:
+    """What the translator in the middle says of its offload."""
+
+    def __init__(self, process: TranslatorProcess) -> None:
+        self.process = process
+
+    def counted(self, outcome: str, direction: Direction = "4to6") -> int:
+        number: int = self.process.summary()["offload"][direction][outcome]
+        return number
+
+    def forgotten(self, why: str) -> int:
+        number: int = self.process.summary()["offload"]["forgotten"].get(why, 0)
+        return number
+
+    def learn(self, flow: Flow) -> None:
+        """Exchange datagrams until one crosses in the kernel, both ways."""
+        for direction in ("4to6", "6to4"):
+            before = self.counted("translated", direction)
+
+            def crossed(before: int = before, direction: Direction = direction) -> bool:
+                flow.exchange()
+                return self.counted("translated", direction) > before
+
+            wait_for(crossed, f"a datagram that crosses {direction} in the kernel")
+
+
+@pytest.fixture
+def node(process: TranslatorProcess) -> Node:
+    return Node(process)
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+def test_a_flow_leaves_the_queue_for_the_kernel(flow: Flow, node: Node) -> None:
+    node.learn(flow)
+    before = node.process.summary()
+    for _ in range(100):
+        flow.exchange()
+    after = node.process.summary()
+    assert after["totals"]["packets"] == before["totals"]["packets"]
+    for direction in ("4to6", "6to4"):
+        assert after["offload"][direction]["translated"] - before["offload"][direction]["translated"] == 100
+    assert after["offload"]["pairs"] == 2
+    assert after["totals"]["taught"] == 2
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD, (*OFFLOAD, "--workers", "2")])
+def test_nothing_overtakes_while_a_flow_is_learnt(bare_lab: Lab, flow: Flow, node: Node) -> None:
+    """100,000 datagrams, as fast as they go; changes of the rules make all be learnt anew, five times."""
+    here, there = flow.here, flow.there
+    there.setblocking(False)
+    sent, last, arrived = 0, -1, 0
+
+    def on_the_way() -> int:
+        """How many have not come; each later than the one before."""
+        nonlocal last, arrived
+        try:
+            while True:
+                found = int.from_bytes(there.recv(64), "big")
+                assert found > last
+                last, arrived = found, arrived + 1
+        except BlockingIOError:
+            return sent - arrived
+
+    for burst in range(2000):
+        if burst % 400 == 200:
+            bare_lab.translator.run(["nft", "add", "table", "ip", f"others{burst}"])
+        for _ in range(50):
+            here.send(sent.to_bytes(8, "big"))
+            sent += 1
+        wait_for(lambda: on_the_way() < 1000, "datagrams", 20)  # no more than a queue holds
+    wait_for(lambda: on_the_way() == 0, f"{sent} datagrams", 20)
+    assert node.counted("translated") > 0
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+def test_tcp_crosses_whole_and_intact(bare_lab: Lab, node: Node) -> None:
+    server = ServerProcess(bare_lab.host6, 64 << 20)
+    try:
+        assert bare_lab.host4.call(download, HOST6_4, server.ready()).intact
+    finally:
+        server.close()
+    after = node.process.summary()["offload"]["6to4"]
+    assert after["octets"] > 32 << 20
+    assert after["segments"] > 4 * after["translated"]
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+def test_what_is_not_the_program_s_still_crosses(bare_lab: Lab, flow: Flow, node: Node) -> None:
+    """ICMP, a TTL that ends here, options, datagrams without a checksum or too large for IPv6 with DF=0, fragments."""
+    node.learn(flow)
+    before = node.counted("unfit")
+    assert bare_lab.host4.call(ping, HOST6_4).ok
+    flow.here.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\1\1\1\0")
+    flow.exchange()
+    flow.here.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"")
+    flow.here.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    flow.here.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 2)  # one is left where it is translated
+    flow.here.send(b"expires")
+    flow.here.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 64)
+
+    def expired() -> bool:
+        return flow.here.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EHOSTUNREACH
+
+    wait_for(expired, "Time Exceeded")
+    flow.here.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 0)
+    assert node.counted("unfit") - before >= 4
+    flow.here.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    diverted = node.counted("diverted")
+    flow.exchange(1400)
+    assert node.counted("diverted") - diverted == 1
+    flow.exchange()  # small, but of a kind that has just had to be cut: behind it, not in front
+    assert node.counted("diverted") - diverted == 2
+    flow.exchange(3000)
+    assert node.counted("diverted") - diverted >= 4
+
+
+@contextmanager
+def change(lab: Lab, what: str) -> Iterator[None]:
+    """Something that a decision may hang on, and back."""
+    there, back = {
+        "rules": ("nft add table ip others", "nft delete table ip others"),
+        "addresses": ("ip address add 10.9.9.9/32 dev lo", "ip address del 10.9.9.9/32 dev lo"),
+        "interfaces": ("ip link add new type veth peer name newer", "ip link del new"),
+    }[what]
+    lab.translator.run(there.split())
+    yield
+    lab.translator.run(back.split())
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+@pytest.mark.parametrize("what", ["rules", "addresses", "interfaces"])
+def test_what_a_decision_hangs_on_makes_all_be_forgotten(bare_lab: Lab, flow: Flow, node: Node, what: str) -> None:
+    node.learn(flow)
+    before = node.forgotten(what)
+    with change(bare_lab, what):
+        wait_for(lambda: node.forgotten(what) > before, f"a new generation for {what}")
+        packets = node.process.summary()["totals"]["packets"]
+        flow.exchange()
+        assert node.process.summary()["totals"]["packets"] - packets == 2
+        node.learn(flow)
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+def test_a_rule_that_drops_holds_at_once_for_what_was_offloaded(bare_lab: Lab, flow: Flow, node: Node) -> None:
+    node.learn(flow)
+    before = node.forgotten("rules")
+    bare_lab.translator.run(["nft", "insert", "rule", "ip", "nfxlat_siit0", "prerouting", "ip", "saddr", HOST4, "drop"])
+    wait_for(lambda: node.forgotten("rules") > before, "a new generation")
+    flow.there.settimeout(0.3)
+    for _ in range(5):
+        flow.here.send(b"dropped")
+    with pytest.raises(TimeoutError):
+        flow.there.recv(64)
+
+
+def test_a_reload_ends_the_former_mapping_before_it_is_reported_done(bare_lab: Lab, tmp_path: Path) -> None:
+    """203.0.113.2 is host6 by an EAM; then it is host6's other address."""
+    file = tmp_path / "siit0.toml"
+    file.write_text(DOMAIN)
+    first = udp(bare_lab.host6, socket.AF_INET6, HOST6, 5000)
+    second = udp(bare_lab.host6, socket.AF_INET6, HOST6_PREFIX, 5000)
+    here = udp(bare_lab.host4, socket.AF_INET, HOST4)
+    here.connect((HOST6_EAM4, 5000))
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, "--config", str(file), *OFFLOAD) as process:
+        node = Node(process)
+
+        def crossed() -> bool:
+            here.send(b"one")
+            assert first.recv(8) == b"one"
+            return node.counted("translated") > 0
+
+        wait_for(crossed, "a datagram that crosses in the kernel")
+        file.write_text(DOMAIN.replace('"2001:db8:2::2"', f'"{HOST6_PREFIX}"'))
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for(lambda: any(line.startswith("reloaded") for line in process.output()), "the reload", 30)
+        for _ in range(20):
+            here.send(b"two")
+            assert second.recv(8) == b"two"
+        translated = node.counted("translated")
+
+        def again() -> bool:
+            here.send(b"two")
+            assert second.recv(8) == b"two"
+            return node.counted("translated") > translated
+
+        wait_for(again, "a datagram that crosses in the kernel again")
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.recv(8)
+    for one in (first, second, here):
+        one.close()
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+def test_a_decision_that_grows_old_is_judged_anew_by_a_copy(bare_lab: Lab, flow: Flow, node: Node) -> None:
+    """The copy is queued, and not translated: nothing arrives twice."""
+    node.learn(flow)
+    index = bare_lab.translator.call(socket.if_nametoindex, "to-r4")
+    addresses = IPv4Address(HOST4).packed + IPv4Address(HOST6_4).packed
+    with opened(node.process.pid) as table:
+        pair = table.get(index, addresses)
+        assert pair is not None
+        old = time.monotonic_ns() - 40 * 10**9
+        table.put(index, addresses, pair._replace(judged=old))
+        packets, number = node.process.summary()["totals"]["packets"], itertools.count()
+
+        def judged() -> bool:
+            next(number)
+            flow.exchange()
+            found = table.get(index, addresses)
+            assert found is not None
+            return found.judged > old
+
+        wait_for(judged, "an answer")
+    after = node.process.summary()
+    assert (after["totals"]["asked"], after["totals"]["packets"]) == (1, packets)
+    flow.there.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        flow.there.recv(64)
+
+
+@pytest.mark.parametrize("run_arguments", [OFFLOAD])
+def test_what_is_killed_closes(bare_lab: Lab, flow: Flow, node: Node) -> None:
+    """By tcx at once; by cls_bpf when the supervisor has not been heard of for ten seconds."""
+    node.learn(flow)
+    tcx = node.process.summary()["stamp"]["how"] == "tcx"
+    group = node.process.workers()
+    os.kill(node.process.pid, signal.SIGKILL)
+    wait_for(lambda: not node.process.alive(), "its end")
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in group), "the workers' end")
+    flow.there.settimeout(0.3)
+
+    def closed() -> bool:
+        flow.here.send(b"x")
+        try:
+            flow.there.recv(64)
+        except TimeoutError:
+            return True
+        return False
+
+    wait_for(closed, "an end", 1.0 if tcx else 15.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--inject", "ip"), "results have to go in through the domain device, not by --inject ip"),
+        (("--role", "host"), "packets of the host role come from this host, not from an interface"),
+        (("--model", "route"), "it is made for the hook model"),
+    ],
+)
+def test_where_it_cannot_be_one_line_says_so(bare_lab: Lab, arguments: tuple[str, ...], why: str) -> None:
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, *OFFLOAD, *arguments) as process:
+        assert [line for line in process.output() if "offload" in line] == [f"no offload: {why}"]
+        assert process.summary()["offload"] is None
+
+
+def test_chains_that_are_passed_over_are_named(bare_lab: Lab) -> None:
+    rules = """
+        add table inet early { chain pre { type filter hook prerouting priority -500; }; }
+        add table ip late { chain pre { type filter hook prerouting priority 0; }; }
+        add table netdev first { chain in { type filter hook ingress device "to-r4" priority 0; }; }
+    """
+    (bare_lab.directory / "rules.nft").write_text(rules)
+    bare_lab.translator.run(["nft", "-f", str(bare_lab.directory / "rules.nft")])
+    with TranslatorProcess(bare_lab.translator, bare_lab.directory, *OFFLOAD) as process:
+        chains = "inet early pre (prerouting, priority -500), netdev first in (ingress, priority 0)"
+        assert f"offload: these chains see no packets of known pairs: {chains}" in process.output()
+
+
+def test_transit_that_is_not_translated_stays_as_it_is(bare_lab: Lab) -> None:
+    """Plain IPv4 through the translator, beside pairs that are known."""
+    with (
+        TranslatorProcess(bare_lab.translator, bare_lab.directory, *OFFLOAD) as process,
+        bare_lab.plain_ipv4(),
+    ):
+        assert bare_lab.host4.call(ping, "198.18.1.2").ok
+        assert process.summary()["offload"]["4to6"]["translated"] == 0
+        assert bare_lab.host6.call(ping, HOST4_6).ok

@@ -1,0 +1,168 @@
+"""The supervisor's side of offload: what workers are told, and where there is none. What it reads for that."""
+
+import struct
+from ipaddress import IPv6Network
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nfxlat.host.device import DomainDevice
+from nfxlat.host.interfaces import Interface
+from nfxlat.netlink import bound_queues
+from nfxlat.netlink.bound_queues import Seen, Watch
+from nfxlat.nft.kernel import nf_tables
+from nfxlat.nft.kernel.base_chains import ahead_of
+from nfxlat.service import offload
+from nfxlat.service.messages import Message, Teach
+from nfxlat.service.offload import NOTHING, Offload, refused
+from nfxlat.service.options import Options
+from nfxlat.wire.netlink import attribute
+from nfxlat.xlat.domain import Domain
+
+DOMAIN = Domain(prefix6=IPv6Network("2001:db8:64::/96"), lowest_ipv6_mtu=1400)
+DEVICE = DomainDevice("siit0", "far", "siit0p", 9)
+
+
+class Table:
+    def __init__(self) -> None:
+        self.generation, self.configured, self.beats = 0, (0, 0), 0
+
+    def forget(self) -> int:
+        self.generation += 1
+        return self.generation
+
+    def configure(self, device: int, mtu: int, destination: bytes, source: bytes) -> int:
+        assert (destination, source) == (DEVICE.near_mac, DEVICE.far_mac)
+        self.configured = device, mtu
+        return self.forget()
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def pairs(self) -> list[tuple[int, bytes, Any]]:
+        return [(1, b"", SimpleNamespace(generation=one)) for one in (1, self.generation, self.generation)]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return {"4to6": {"translated": 1}, "6to4": {}}
+
+    def close(self) -> None: ...
+
+
+def stamp(*names: str) -> Any:
+    return SimpleNamespace(
+        offloads="TCP", ethernet=frozenset((3,)), landscape=frozenset(Interface(3, name, 0, "", 0, 0) for name in names)
+    )
+
+
+def made(monkeypatch: pytest.MonkeyPatch, found: Any) -> tuple[Offload, Table, list[Message], list[str]]:
+    monkeypatch.setattr(offload, "ahead_of", lambda priority: [])
+    table, told, lines = Table(), [], []  # type: ignore[var-annotated]
+    return Offload(table, found, told.append, lines.append), table, told, lines  # type: ignore[arg-type]
+
+
+def test_workers_teach_for_the_generation_and_interfaces_that_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, table, told, lines = made(monkeypatch, stamp("to-r4"))
+    assert one.teach == NOTHING
+    one.begin(DOMAIN, DEVICE)
+    assert table.configured == (9, 1400)
+    one.forget("rules")
+    assert told == [Teach(1, frozenset((3,))), Teach(2, frozenset((3,)))]
+    assert one.teach == told[-1]
+    assert one.summary() == {
+        "what": "TCP",
+        "pairs": 2,
+        "forgotten": {"rules": 1},
+        "4to6": {"translated": 1},
+        "6to4": {},
+    }
+    assert lines == ["offload: pairs that are known are translated at ingress, TCP"]
+
+
+def test_while_it_is_suspended_all_is_forgotten_and_nothing_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, table, told, _ = made(monkeypatch, stamp("to-r4"))
+    one.begin(DOMAIN, DEVICE)
+    one.suspend("mappings")
+    assert (table.generation, one.teach) == (2, NOTHING)
+    one.forget("rules")
+    assert table.generation == 2
+    one.begin(DOMAIN, DEVICE)
+    assert told == [Teach(1, frozenset((3,))), NOTHING, Teach(3, frozenset((3,)))]
+
+
+def test_interfaces_that_changed_make_all_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = stamp("to-r4")
+    one, table, _, _ = made(monkeypatch, found)
+    one.begin(DOMAIN, DEVICE)
+    one.interfaces_changed()
+    assert table.generation == 1
+    found.landscape = stamp("renamed").landscape
+    one.interfaces_changed()
+    one.interfaces_changed()
+    assert table.generation == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "has"),
+    [
+        ({"setup": True}, True),
+        ({}, False),
+        ({"setup": True, "role": "host"}, False),
+        ({"setup": True, "inject": "ip"}, False),
+        ({"setup": True, "source": "netfilterqueue"}, False),
+        ({"setup": True, "model": "route"}, False),
+    ],
+)
+def test_where_it_cannot_be_there_is_a_reason(options: dict[str, Any], has: bool) -> None:
+    assert (refused(Options(DOMAIN, **options)) is None) == has
+
+
+def chain(table: str, name: str, hook: int | None, priority: int) -> bytes:
+    data = attribute(nf_tables.NFTA_CHAIN_TABLE, table.encode() + b"\0")
+    data += attribute(nf_tables.NFTA_CHAIN_NAME, name.encode() + b"\0")
+    if hook is not None:
+        numbers = attribute(1, struct.pack("!I", hook)) + attribute(2, struct.pack("!i", priority))
+        data += attribute(nf_tables.NFTA_CHAIN_HOOK, numbers)
+    return data
+
+
+def test_chains_ahead_of_a_priority_are_those_at_ingress_and_earlier_ones_at_prerouting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chains = [
+        (2, chain("b", "early", 0, -500)),
+        (2, chain("a", "same", 0, -450)),
+        (2, chain("a", "forward", 2, -500)),
+        (5, chain("c", "ingress", 0, 10)),
+        (5, chain("c", "egress", 1, 10)),
+        (1, chain("d", "ingress", 5, 0)),
+        (10, chain("e", "jumped-to", None, 0)),
+        (7, chain("f", "bridge", 0, -500)),
+        (99, chain("g", "unknown", 0, -500)),
+    ]
+    monkeypatch.setattr(nf_tables, "dump", lambda kind, family: chains)
+    assert [str(one) for one in ahead_of(-450)] == [
+        "inet d ingress (ingress, priority 0)",
+        "ip b early (prerouting, priority -500)",
+        "netdev c ingress (ingress, priority 10)",
+    ]
+
+
+def test_queues_are_seen_as_the_kernel_lists_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "nfnetlink_queue"
+    file.write_text(
+        "    7  12345     3 2 65531     4     5       66  1\n"
+        "    8  12345     0 2 65531     0     0        0  1\n"
+        "    9  99999     1 2 65531     0     0        1  1\n"
+    )
+    monkeypatch.setattr(bound_queues, "PROC", file)
+    watch = Watch((7, 8))
+    assert watch() == {7: Seen(3, 9, 66), 8: Seen(0, 0, 0)}
+    watch.close()
+    other = Watch((7, 10))  # 10 is not bound: nothing is known
+    assert other() == {}
+    other.close()
+    assert other() == {}
+    monkeypatch.setattr(bound_queues, "PROC", tmp_path / "none")
+    assert Watch((7,))() == {}

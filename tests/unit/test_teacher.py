@@ -1,0 +1,332 @@
+"""What a worker teaches the program at ingress, and up to when it says that all is out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import pytest
+from packets import A4, A6, B4, B6, R4, T, ipv4, ipv6
+from scapy.layers.inet import ICMP, TCP, UDP
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+
+from nfxlat.datapath.counters import Counters, Total
+from nfxlat.datapath.drained import Drained
+from nfxlat.datapath.source import Kind, Record
+from nfxlat.datapath.teacher import AGAIN, ASKED, NEVER_MIND, WATCH, Teacher
+from nfxlat.netlink.bound_queues import Seen
+from nfxlat.offload import table
+from nfxlat.wire.nfqueue import FORWARD, PREROUTING
+from nfxlat.wire.stamp import ASKING
+
+IN, OTHER, GENERATION = 3, 4, 7
+SECOND = 10**9
+QUEUED = Kind(PREROUTING, IN)
+FORTH, BACK = ipv4()[12:20], ipv6()[8:40]
+
+
+class Pairs:
+    """The kernel's table."""
+
+    def __init__(self) -> None:
+        self.drained = self.lost = 0
+        self.pairs: dict[tuple[int, bytes], table.Pair] = {}
+        self.answers: dict[tuple[int, bytes], int] = {}
+        self.full = False
+
+    def get(self, ifindex: int, addresses: bytes) -> table.Pair | None:
+        return self.pairs.get((ifindex, addresses))
+
+    def put(self, ifindex: int, addresses: bytes, pair: table.Pair) -> None:
+        if self.full:
+            raise OSError
+        self.pairs[ifindex, addresses] = pair
+
+    def answer(self, ifindex: int, addresses: bytes, time: int) -> None:
+        self.answers[ifindex, addresses] = time
+
+    def remove(self, ifindex: int, addresses: bytes) -> bool:
+        return self.pairs.pop((ifindex, addresses), None) is not None
+
+
+class School:
+    """A teacher of what comes in at IN, whose queue is empty unless told otherwise."""
+
+    def __init__(self, *, local: frozenset[bytes] = frozenset(), capacity: int = 100) -> None:
+        self.now = SECOND
+        self.pairs, self.counters = Pairs(), Counters()
+        self.seen: Mapping[int, Seen] = {7: Seen(0, 0, 0)}
+        self.narrow: dict[bytes, int] = {}
+        self.teacher = Teacher(
+            self.pairs,
+            T,
+            local=local,
+            narrow=self.narrow,
+            look=lambda: self.seen,
+            counters=self.counters,
+            clock=lambda: self.now,
+            capacity=capacity,
+        )
+        self.teacher.serve(GENERATION, {IN})
+        self.batch()
+
+    def batch(self, *packets: bytes, kind: Kind = QUEUED, priority: int = 0) -> list[Record]:
+        self.now += 1000
+        buffer, records = bytearray(), []
+        for packet in packets:
+            records.append((len(buffer), len(packet), priority, kind))
+            buffer += packet
+        result = self.teacher.look(buffer, records)
+        self.teacher.concluded({})
+        assert len(result) == len(records)
+        return list(result)
+
+    @property
+    def taught(self) -> set[tuple[int, bytes]]:
+        return set(self.pairs.pairs)
+
+
+def test_the_second_packet_of_a_pair_teaches_it() -> None:
+    school = School()
+    school.batch(ipv4(), ipv6())
+    assert not school.taught
+    school.batch(ipv4(TCP()))
+    assert school.taught == {(IN, FORTH)}
+    school.batch(ipv6(TCP()))
+    assert school.taught == {(IN, FORTH), (IN, BACK)}
+    assert school.counters.totals[Total.TAUGHT] == 2
+    pair, template = school.pairs.pairs[IN, FORTH], T.template(FORTH)
+    assert template is not None
+    assert (pair.addresses, pair.delta, pair.new_sum) == (template.addresses, template.delta, template.pseudo)
+    assert (pair.generation, pair.traffic_class, pair.tcp_queued, pair.udp_queued) == (GENERATION, 0xFF00, 0, 0)
+
+
+def test_two_packets_in_one_batch_are_two() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    assert school.taught == {(IN, FORTH)}
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ipv4(ICMP() / b"data"),
+        ipv4(flags="MF"),
+        ipv4(frag=3),
+        ipv4(frag=256),
+        ipv4(options=b"\1\1\1\0"),
+        ipv6(IPv6ExtHdrFragment() / UDP()),
+        ipv6(IPv6ExtHdrDestOpt() / UDP()),
+        ipv4()[:27],
+        ipv6()[:47],
+        b"",
+    ],
+)
+def test_what_is_not_the_program_s_teaches_nothing(packet: bytes) -> None:
+    school = School()
+    school.batch(packet, packet)
+    school.batch(packet)
+    assert not school.taught
+
+
+@pytest.mark.parametrize("kind", [Kind(FORWARD, IN), Kind(PREROUTING, OTHER), Kind(PREROUTING, 0)])
+def test_only_what_is_queued_at_prerouting_from_such_an_interface_teaches(kind: Kind) -> None:
+    school = School()
+    school.batch(ipv4(), ipv4(), kind=kind)
+    school.batch(ipv4(), kind=kind)
+    assert not school.taught
+
+
+@pytest.mark.parametrize("own", [A4, B4, A6, B6])
+def test_addresses_of_this_node_are_not_taught(own: str) -> None:
+    school = School(local=frozenset({ip_address(own).packed}))
+    for _ in range(3):
+        school.batch(ipv4(), ipv6())
+    taught = {addresses for _, addresses in school.taught}
+    for addresses in taught:
+        template = T.template(addresses)
+        assert template is not None
+        assert ip_address(own).packed not in (template.addresses[:4], template.addresses[4:])
+        assert ip_address(own).packed not in (template.addresses[:16], template.addresses[16:])
+        assert addresses[: len(addresses) // 2] != ip_address(own).packed
+
+
+def test_what_cannot_be_translated_is_looked_at_again_only_after_long() -> None:
+    school = School()
+    stranger = ipv4(dst="127.0.0.1")
+    for _ in range(3):
+        school.batch(stranger)
+    assert not school.taught
+    assert school.teacher._known[IN, stranger[12:20]] == school.now - 1000 + NEVER_MIND
+
+
+def test_narrow_paths_are_not_taught_and_are_unlearnt() -> None:
+    school = School()
+    school.batch(ipv6(), ipv6(), ipv4(), ipv4())
+    assert school.taught == {(IN, FORTH), (IN, BACK)}
+    school.narrow[FORTH] = 1000  # what BACK becomes
+    school.teacher.unlearn(FORTH)
+    assert school.taught == {(IN, FORTH)}
+    school.now += AGAIN
+    school.batch(ipv6())
+    assert school.taught == {(IN, FORTH)}
+    school.teacher.unlearn(bytes(8))  # nobody's
+
+
+def test_a_pair_that_still_comes_is_taught_again_only_where_it_does_not_count_any_more() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    waiting = school.pairs.pairs[IN, FORTH]._replace(tcp_queued=5)
+    school.pairs.pairs[IN, FORTH] = waiting
+    school.now += AGAIN
+    school.batch(ipv4())
+    assert school.pairs.pairs[IN, FORTH] == waiting
+    for gone in (waiting._replace(generation=6), waiting._replace(used=0), waiting._replace(judged=0), None):
+        school.now += table.JUDGED_NS
+        if gone is None:
+            del school.pairs.pairs[IN, FORTH]
+        else:
+            school.pairs.pairs[IN, FORTH] = gone
+        school.batch(ipv4())
+        assert school.pairs.pairs[IN, FORTH].tcp_queued == 0
+        assert school.pairs.pairs[IN, FORTH].generation == GENERATION
+
+
+def test_between_two_looks_a_pair_costs_no_system_call() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    del school.pairs.pairs[IN, FORTH]
+    school.batch(ipv4())
+    assert not school.taught
+
+
+def test_what_was_queued_before_a_generation_teaches_nothing_for_it() -> None:
+    school = School()
+    school.seen = {7: Seen(3, 0, 9)}
+    school.teacher.serve(8, {IN})
+    school.batch(ipv4(), ipv4())
+    school.batch(ipv4(), ipv4())
+    assert not school.taught
+    school.seen = {7: Seen(0, 0, 9)}
+    school.batch(ipv4())
+    school.batch(ipv4(), ipv4())
+    assert school.pairs.pairs[IN, FORTH].generation == 8
+
+
+def test_without_a_generation_nothing_is_looked_at() -> None:
+    school = School()
+    school.teacher.serve(0, {IN})
+    school.seen = {}
+    school.batch(ipv4(), ipv4())
+    school.batch(ipv4(), priority=ASKING)
+    assert not school.taught
+    assert not school.pairs.answers
+
+
+def test_a_copy_is_no_packet_and_answers() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    records = school.batch(ipv4(UDP() / b"x"), ipv4(), priority=ASKING)
+    assert [record[3] for record in records] == [ASKED, ASKED]
+    assert all(record[3] is ASKED for record in records)
+    assert school.pairs.answers == {(IN, FORTH): school.now}
+    assert school.counters.totals[Total.ASKED] == 2
+
+
+def test_copies_of_what_may_not_be_taught_any_more_are_not_answered() -> None:
+    school = School()
+    school.batch(ipv4(ICMP()), priority=ASKING)
+    school.narrow[FORTH] = 1000
+    school.batch(ipv6(), priority=ASKING)
+    assert not school.pairs.answers
+
+
+def test_a_table_without_room_costs_nothing_but_the_pair() -> None:
+    school = School()
+    school.pairs.full = True
+    school.batch(ipv4(), ipv4())
+    assert school.counters.totals[Total.TAUGHT] == 0
+
+
+def test_a_flood_is_forgotten_and_what_is_in_use_is_not() -> None:
+    school = School(capacity=10)
+    school.batch(ipv4(), ipv4())
+    for number in range(100):
+        school.batch(ipv4(src=f"198.51.100.{number}", dst=R4), ipv4())
+        assert len(school.teacher._known) + len(school.teacher._old) <= 20
+    assert school.taught == {(IN, FORTH)}
+    assert school.counters.totals[Total.TAUGHT] == 1
+
+
+def test_what_is_out_is_looked_up_only_while_something_is_taught() -> None:
+    school = School()
+    before = school.pairs.drained
+    school.batch(ipv4(ICMP()))
+    assert school.pairs.drained == before
+    school.batch(ipv4(), ipv4())
+    assert school.pairs.drained == school.now
+    before = school.now
+    school.now += WATCH
+    school.batch(ipv4(ICMP()))
+    assert school.pairs.drained == before
+
+
+@dataclass
+class State:
+    drained: int = 0
+    lost: int = 0
+
+
+class Queues:
+    def __init__(self) -> None:
+        self.state = State()
+        self.seen: dict[int, Seen] = {}
+        self.drained = Drained(self.state, lambda: self.seen)
+        self.now = 0
+
+    def concluded(self, last: int = 0, queue: int = 7, **waiting: tuple[int, int]) -> int:
+        """`waiting`: how many wait in queue `q7`, and the last one's id; when all was out."""
+        self.now += 1
+        self.seen = {int(name[1:]): Seen(number, 0, newest) for name, (number, newest) in waiting.items()}
+        self.drained.concluded({queue: last.to_bytes(4, "big")}, self.now)
+        return self.state.drained
+
+
+def test_all_is_out_where_nothing_waits() -> None:
+    queues = Queues()
+    assert [queues.concluded(q7=(0, 5), q8=(0, 0)), queues.concluded(q7=(0, 6), q8=(0, 0))] == [1, 2]
+
+
+def test_a_queue_that_is_never_empty_is_out_up_to_the_last_packet_that_was_in_it() -> None:
+    queues = Queues()
+    assert queues.concluded(10, q7=(5, 15)) == 0
+    assert queues.concluded(14, q7=(5, 19)) == 0
+    assert queues.concluded(15, q7=(5, 20)) == 1
+    assert queues.concluded(19, q7=(5, 24)) == 1
+    assert queues.concluded(20, q7=(5, 25)) == 3
+
+
+def test_another_s_queue_has_to_be_empty_once() -> None:
+    queues = Queues()
+    assert queues.concluded(15, q7=(5, 15), q9=(1, 8)) == 0
+    assert queues.concluded(16, q7=(5, 16), q9=(1, 9)) == 0
+    assert queues.concluded(17, q7=(5, 17), q9=(0, 9)) == 1
+
+
+def test_ids_begin_anew() -> None:
+    queues = Queues()
+    assert queues.concluded(0xFFFFFFF0, q7=(5, 0xFFFFFFFE)) == 0
+    assert queues.concluded(2, q7=(5, 7)) == 1
+
+
+def test_where_the_kernel_does_not_tell_nothing_is_out() -> None:
+    queues = Queues()
+    assert queues.concluded() == 0
+
+
+def test_losses_are_told_from_the_second_look_on() -> None:
+    queues = Queues()
+    for lost, told in ((5, 0), (5, 0), (6, 3), (6, 3)):
+        queues.now += 1
+        queues.seen = {7: Seen(0, lost, 1)}
+        queues.drained.concluded({}, queues.now)
+        assert queues.state.lost == told
