@@ -73,10 +73,9 @@ class Setup:
     def up(self) -> None:
         """Do it all, or nothing, but for what a killed run has left. Raises OperatorError."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", what="--setup")
-        name = self._domain.name
         self._standing.open()
         try:
-            self._refuse_another(name)
+            status.refuse_another(self._domain.name)
             wanted = self.planned(self._domain)
             sysctl.refuse_read_only(wanted.sysctls)
         except BaseException:
@@ -150,14 +149,6 @@ class Setup:
                 self._standing.shrink(old)
         except Exception as error:
             self._report(described("not all of it could be undone", error))
-
-    def _refuse_another(self, name: str) -> None:
-        if (other := status.other(name)) is not None:
-            raise OperatorError(
-                f"another nfxlat translates for this domain without --setup (pid {other.pid})",
-                where=f"domain.{name}",
-                hint="stop it, or leave out --setup here too",
-            )
 
     # --- rules ---
 

@@ -3,14 +3,16 @@
 It listens on an abstract Unix socket, @nfxlat/DOMAIN/PID (unix(7)): such a name belongs to the network namespace and
 goes with the process, so there is nothing to find, to clean up or to mistake. One connection, one JSON object.
 
-Any user can take any such name. So a name counts only if the kernel says (SO_PEERCRED) that root or our own user
-listens there, in the process that it names, or in one of another PID namespace, whose numbers are others. A translator
+Any user can take any such name. So a name counts only if the kernel says (SO_PEERCRED) that root, our own user, or the
+owner of the network namespace (rootless containers) listens there, in the process that it names, as that counts itself:
+in another container the same number is another process, and mount namespaces make no difference. A translator
 whose name is taken listens at @nfxlat/DOMAIN/PID/NUMBER, which cannot be foreseen. An answer is limited in size and
 time, and is checked (nfxlat.service.answer).
 """
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import netns
 from nfxlat.service import answer
 from nfxlat.terms import Report
 
@@ -31,6 +34,7 @@ _TIMEOUT = 2.0  # seconds that a translator has to answer
 _OWN_TIMEOUT = 0.2  # seconds that one who asks may keep the supervisor
 _BACKLOG = 64
 _LARGEST = 1 << 20  # octets of an answer
+NS_GET_USERNS, NS_GET_OWNER_UID = 0xB701, 0xB704  # linux/nsfs.h
 _PEER = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 _LINE = re.compile(
     r"[0-9a-f]+:(?: [0-9A-F]+){5} +[0-9]+ @nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
@@ -96,6 +100,18 @@ def other(domain: str) -> Running | None:
     return next((one for one in running() if one.domain == domain and _pid(one) != os.getpid()), None)
 
 
+def refuse_another(domain: str) -> None:
+    """Raises OperatorError where another process of this network namespace translates for `domain`, whatever container
+    it is in."""
+    if (one := other(domain)) is not None:
+        pid = f"pid {one.pid}" if _pid(one) == one.pid else f"pid {one.pid} of its own"
+        raise OperatorError(
+            f"another nfxlat translates for this domain without --setup, or in another container ({pid})",
+            where=f"domain.{domain}",
+            hint="stop it first",
+        )
+
+
 def ask(one: Running) -> dict[str, Any]:
     """Its counters, as `nfxlat run --summary` writes them. Raises OperatorError where it does not answer."""
     octets, deadline = b"", time.monotonic() + _TIMEOUT
@@ -139,15 +155,43 @@ def _peer(connection: socket.socket) -> tuple[int, int, int]:
 
 def _believed(one: Running, connection: socket.socket) -> bool:
     pid, uid, _ = _peer(connection)
-    return uid in (0, os.geteuid()) and (pid == one.pid or _elsewhere(pid))
+    return uid in (0, os.geteuid(), _owner()) and (pid in (0, one.pid) or _counts_itself(pid) == one.pid)
 
 
-def _elsewhere(pid: int) -> bool:
-    """Whether the process counts in another PID namespace than we do."""
+def _counts_itself(pid: int) -> int:
+    """What number a process has in its own PID namespace, below ours perhaps; 0 where that cannot be seen."""
     try:
-        return not pid or os.stat(f"/proc/{pid}/ns/pid").st_ino != os.stat("/proc/self/ns/pid").st_ino
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
+        return 0
+    found = re.search(r"^NSpid:.*?(\d+)$", status, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _owner() -> int:
+    """The user who made the user namespace that our network namespace belongs to: root of a rootless container, as seen
+    from outside of it (ioctl_ns(2)). 0 where that cannot be asked."""
+    descriptors = []
+    try:
+        descriptors.append(os.open(netns.OWN, os.O_RDONLY | os.O_CLOEXEC))
+        descriptors.append(fcntl.ioctl(descriptors[0], NS_GET_USERNS))
+        return int(struct.unpack("=I", fcntl.ioctl(descriptors[1], NS_GET_OWNER_UID, bytes(4)))[0])
+    except OSError:  # it is above our own user namespace, or the kernel is older than 4.11
+        return 0
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process is there, as far as can be seen from here."""
+    try:
+        os.kill(pid, 0) if pid else None  # tells, and does nothing
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _pid(one: Running) -> int | None:
@@ -158,7 +202,6 @@ def _pid(one: Running) -> int | None:
     try:
         with _connected(one) as connection:
             pid = _peer(connection)[0]
-            alive = not pid or Path(f"/proc/{pid}").exists()
-            return pid if alive and _believed(one, connection) else None
+            return pid if _lives(pid) and _believed(one, connection) else None
     except OSError:
         return None

@@ -32,7 +32,7 @@ from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.service import inherited
+from nfxlat.service import inherited, status
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_told import OperatorsHostWatch
@@ -275,6 +275,8 @@ class Service:
                 self._offload = Offload(self._table, setup.stamp, self._supervisor.send, self._report)
                 self._begin_offload()
         else:
+            if options.model != "device":  # the TUN tells itself whether it is in use
+                status.refuse_another(options.domain.name)
             self._device = self._point.make_device(stack)
 
     def _made_table(self, stack: ExitStack) -> Table | None:
