@@ -28,6 +28,11 @@ class Finding:
     effect: str
     instead: str = ""
 
+    def line(self) -> str:
+        """As a log has it."""
+        instead = f"; {self.instead}" if self.instead else ""
+        return f"{self.severity}: {self.where}: {self.what} [{self.code}]: {self.effect}{instead}"
+
     def lines(self) -> list[str]:
         """As a person reads it."""
         head = f"{self.where}: {self.severity}: {self.what} [{self.code}]"

@@ -13,11 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from nfxlat.cli import screen
+from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.cli.screen import cell, is_narrow, say, stack
+from nfxlat.config.keys import FLAGS
 from nfxlat.errors import OperatorError, printable
 from nfxlat.host import capabilities, offload
+from nfxlat.plan.plan import Plan
 from nfxlat.service import doctor
 from nfxlat.service.diagnosis import Diagnosis, State
+from nfxlat.service.purpose import plan_here
+from nfxlat.terms import MODELS
 
 STYLE = {
     State.OK: "green",
@@ -34,9 +39,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "doctor",
         help="check what this kernel and host can do, and what to change",
         description="Checks this kernel and host, and tries in a temporary network namespace what cannot be looked up. "
-        "Changes nothing without --apply or --undo. Exit status: 0 nfxlat can run here, 1 it cannot.",
+        "With a domain, says whether this host is fit for it, as --setup does. Changes nothing without --apply or "
+        "--undo. Exit status: 0 nfxlat can run here, 1 it cannot.",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    add_domain_arguments(parser)
+    parser.add_argument(
+        "--model", choices=MODELS, default="hook", help="the model that this domain is to run in (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--role", choices=("router", "host"), default="router", help="and what as (default: %(default)s)"
+    )
     parser.add_argument(
         "--tune",
         nargs="*",
@@ -58,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise OperatorError("takes no device: it restores everything that --apply changed", where="--undo")
     if arguments.tune is not None:
         return _tune(arguments)
-    findings = doctor.examine()
+    findings = doctor.examine(_chosen(arguments))
     ok = doctor.can_run(findings)
     if arguments.json:
         print(json.dumps({"ok": ok, "findings": [dataclasses.asdict(finding) for finding in findings]}))
@@ -72,6 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(_table(findings))
         console.print("nfxlat can run here" if ok else "nfxlat CANNOT run here: see the fatal findings", markup=False)
     return 0 if ok else 1
+
+
+def _chosen(arguments: argparse.Namespace) -> Plan | None:
+    """What is to be set up, as `nfxlat run` would be told; None where nothing is said."""
+    if not any((arguments.config, arguments.domain, *(getattr(arguments, name) for name in FLAGS))):
+        return None
+    return plan_here(chosen_domain(arguments), arguments.role, arguments.model)
 
 
 def _console() -> Console:

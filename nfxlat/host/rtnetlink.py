@@ -77,7 +77,7 @@ def apply(kind: int, requests: Iterable[tuple[Request, int]]) -> Generator[tuple
 
 
 class TableRoute(NamedTuple):
-    """A route of the main table. `destination`: packed, b"" for the default route. `interfaces`: of all next hops."""
+    """A route of a table. `destination`: packed, b"" for the default route. `interfaces`: of all next hops."""
 
     destination: bytes
     length: int
@@ -99,10 +99,7 @@ def table(family: int, destinations: Collection[Destination]) -> list[TableRoute
             return None
         if body[_RTMSG.size : start] == head and (family, body[start:end], body[_LENGTH_AT]) not in destinations:
             return None
-        found = chosen(body, _LEADS, _RTMSG.size)
-        hops = [found[RTA_OIF]] if RTA_OIF in found else _next_hops(found.get(RTA_MULTIPATH, b""))
-        interfaces = tuple(int.from_bytes(hop, sys.byteorder) for hop in hops)
-        return TableRoute(found.get(RTA_DST, b""), body[_LENGTH_AT], _metric(found), body[_KIND_AT], interfaces)
+        return _route(body)
 
     return _listed(family, read)
 
@@ -114,11 +111,29 @@ def default_interfaces(family: int, protocol: int) -> set[int]:
     def read(body: bytes) -> set[int] | None:
         if body[_LENGTH_AT] or body[_PROTOCOL_AT] != protocol or body[0] != family:
             return None
-        found = chosen(body, _LEADS, _RTMSG.size)
-        hops = [found[RTA_OIF]] if RTA_OIF in found else _next_hops(found.get(RTA_MULTIPATH, b""))
-        return {int.from_bytes(hop, sys.byteorder) for hop in hops}
+        return set(_route(body).interfaces)
 
     return set().union(*_listed(family, read))
+
+
+def in_tables(family: int, tables: Iterable[int]) -> list[tuple[int, TableRoute]]:
+    """All routes of these tables; those of others cost a comparison each. Raises OperatorError where the kernel refuses
+    to list them."""
+    heads = {u32(RTA_TABLE, table): table for table in tables}
+    start = _RTMSG.size + len(u32(RTA_TABLE, 0))
+
+    def read(body: bytes) -> tuple[int, TableRoute] | None:
+        table = heads.get(body[_RTMSG.size : start])
+        return (table, _route(body)) if table is not None and body[0] == family else None
+
+    return _listed(family, read)
+
+
+def _route(body: bytes) -> TableRoute:
+    found = chosen(body, _LEADS, _RTMSG.size)
+    hops = [found[RTA_OIF]] if RTA_OIF in found else _next_hops(found.get(RTA_MULTIPATH, b""))
+    interfaces = tuple(int.from_bytes(hop, sys.byteorder) for hop in hops)
+    return TableRoute(found.get(RTA_DST, b""), body[_LENGTH_AT], _metric(found), body[_KIND_AT], interfaces)
 
 
 def _next_hops(data: bytes) -> Iterator[bytes]:

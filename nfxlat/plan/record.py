@@ -26,7 +26,8 @@ class Record:
 
     `device`, `kind`: the device that is ours to remove ("" where there is none, or it is kept). `tables`: nft tables
     (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. `proxies`: what is answered for on
-    other interfaces; a version of this code that knew none left it out. What other domains may have too
+    other interfaces. `purpose`: role, model and configuration, for those who judge the host later; empty where that is
+    long. A version of this code that knew neither left them out. What other domains may have too
     (`groups` of sysctls, routes to `shared` prefixes) is in a record of its own, with its users (nfxlat.host.shared).
     """
 
@@ -39,6 +40,7 @@ class Record:
     tables: tuple[Table, ...] = ()
     clsact: tuple[int, ...] = ()
     proxies: tuple[Proxy, ...] = ()
+    purpose: tuple[str, ...] = ()
 
     def covering(self, plan: Plan, tables: tuple[Table, ...]) -> "Record":
         """What may stand while this is being changed to `plan`, whose rules are in `tables`."""
@@ -80,6 +82,7 @@ def decode(data: Mapping[str, Any]) -> Record:
             tables=tuple((_text(family), _text(name)) for family, name in data["tables"]),
             clsact=tuple(_number(each) for each in data["clsact"]),
             proxies=tuple(Proxy(_text(interface), _text(address)) for interface, address in data.get("proxies", ())),
+            purpose=tuple(_text(each) for each in data.get("purpose", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from None

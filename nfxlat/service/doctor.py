@@ -21,10 +21,12 @@ from nfxlat.nft.check.judgements.surroundings import Others
 from nfxlat.nft.kernel import load
 from nfxlat.plan import sysctls
 from nfxlat.plan.compare import Wanted, lacks, told
+from nfxlat.plan.plan import Plan
 from nfxlat.plan.record import Unreadable, decode
 from nfxlat.service import probes
 from nfxlat.service.confinement import confinement, forwarding_remedy
 from nfxlat.service.diagnosis import Diagnosis, State
+from nfxlat.service.fitness import fitness
 from nfxlat.wire.nfqueue import COPY_RANGE
 
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
@@ -32,9 +34,11 @@ GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an 
 BIG = f"what is longer than NFQUEUE hands over ({COPY_RANGE} octets) is cut into segments by the kernel first: slower"
 
 
-def examine() -> list[Diagnosis]:
-    """All findings, about this process, its kernel, and the calling thread's network namespace."""
-    return [*_process(), *_kernel(), *confinement(), *_forwarding(), *_interfaces(), *_neighbours(), *_left_overs()]
+def examine(chosen: Plan | None = None) -> list[Diagnosis]:
+    """All findings, about this process, its kernel, and the calling thread's network namespace: for the domains there,
+    and for `chosen`."""
+    host = (*_forwarding(), *_interfaces(), *_neighbours(), *fitness(chosen), *_left_overs())
+    return [*_process(), *_kernel(), *confinement(), *host]
 
 
 def can_run(findings: list[Diagnosis]) -> bool:

@@ -22,12 +22,15 @@ from nfxlat.host import capabilities, shared, stamp, sysctl
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.facts import facts
 from nfxlat.host.ingress import Table
+from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.language.sets import Contents
 from nfxlat.plan.plan import Plan, check, plan
 from nfxlat.queues import Queues
 from nfxlat.service import own_rules, status
 from nfxlat.service.fence import described
+from nfxlat.service.host_judgement import judged, judged_rules
 from nfxlat.service.own_rules import OwnRules
+from nfxlat.service.purpose import covering
 from nfxlat.service.standing import Standing
 from nfxlat.terms import Model, Report, Role
 from nfxlat.xlat.domain import Domain
@@ -62,13 +65,32 @@ class Setup:
         self.rules = OwnRules(report)
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes, self._offload = superframes, udp_superframes, offload
+        self._told: frozenset[Finding] = frozenset()
         self._standing = Standing(domain.name, self.rules, report)
 
     def planned(self, domain: Domain) -> Plan:
-        """The plan of `domain` on this host as it is now. Raises OperatorError."""
+        """The plan of `domain` on this host as it is now. Raises OperatorError, also where the host is unfit for it."""
         role = self._role
         check(domain, role, self._model)
-        return plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
+        meant = plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
+        sysctl.refuse_read_only(meant.sysctls)
+        self._judge(meant)
+        return meant
+
+    def _judge(self, meant: Plan) -> None:
+        """Ask whether the host is fit for it, before it is touched: errors refuse, the rest is told, once."""
+        try:
+            findings = list(dict.fromkeys([*judged([meant], before=True), *judged_rules([meant])]))
+        except Exception as error:  # a host that cannot be judged may be fit all the same
+            self._report(described("the host cannot be judged", error))
+            return
+        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        for finding in findings:
+            if finding not in self._told and finding not in errors[:1]:
+                self._report(finding.line())
+        self._told = frozenset(findings) - frozenset(errors)
+        if errors:
+            raise OperatorError(f"{errors[0].what}: {errors[0].effect}", where=errors[0].where, hint=errors[0].instead)
 
     def up(self) -> None:
         """Do it all, or nothing, but for what a killed run has left. Raises OperatorError."""
@@ -77,7 +99,6 @@ class Setup:
         try:
             status.refuse_another(self._domain.name)
             wanted = self.planned(self._domain)
-            sysctl.refuse_read_only(wanted.sysctls)
         except BaseException:
             self._standing.close(remove=not self._standing.taken_over)
             raise
@@ -109,7 +130,7 @@ class Setup:
             with shared.alone():  # two that begin at once see each other
                 standing.refuse_overlap(new)
                 standing.clear_other_kind(new)
-                standing.note(former.covering(new, own_rules.tables(new)))
+                standing.note(covering(former, new))
             standing.grow(old, new, former)
             change = self._narrow(old, new)
         except BaseException:

@@ -16,9 +16,9 @@ from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.record import Record, Unreadable
 from nfxlat.plan.routes import Place, Route
-from nfxlat.service import own_rules
 from nfxlat.service.fence import described
 from nfxlat.service.own_rules import OwnRules
+from nfxlat.service.purpose import covering
 from nfxlat.terms import Report
 
 ROUTES_SHOWN = 16  # more than this are reported as a number
@@ -169,7 +169,7 @@ class Standing:
         """Take away what the record has and `to` does not need, as far as it goes. Raises its first failure last."""
         needed = Record(clsact=self.record.clsact)
         if to is not None:
-            needed = needed.covering(to, own_rules.tables(to))
+            needed = covering(needed, to)
         failures: list[Exception] = []
         steps = (
             self._drop_proxies,

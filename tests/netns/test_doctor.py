@@ -28,6 +28,7 @@ from nfxlat.lab.leftovers import remove_remains
 from nfxlat.lab.netns import Namespace, link
 from nfxlat.nft.kernel import load
 from nfxlat.queues import Queues
+from nfxlat.service import domains
 from nfxlat.service.setup import Setup
 from nfxlat.wire.nfqueue import SKB_GSO
 from nfxlat.wire.stamp import gso_size_of, is_udp
@@ -186,6 +187,50 @@ def test_a_domain_that_runs_and_one_that_was_killed_are_told_apart(node: Namespa
         setup.up()
         setup.down()
     assert "domain siit0" not in findings(node)
+
+
+FORWARD = "table inet fw { chain f { type filter hook forward priority 0; policy drop; }; }"
+PLAIN = ("--prefix6", "2001:db8:64::/96", "--pool4", "198.51.100.0/24")
+
+
+def test_a_domain_that_runs_is_judged_as_its_set_up_was(node: Namespace) -> None:
+    with node.entered():
+        load.run(FORWARD)
+        lines: list[str] = []
+        setup = Setup(DOMAIN, queues=Queues(), role="router", report=lines.append)
+        setup.up()
+        setup.stamp.close() if setup.stamp is not None else None
+        node.ip("rule add pref 100 blackhole")
+        found = findings(node)
+        (told,) = [line for line in lines if "[forward-drop]" in line]
+        where, judged = next((what, one) for what, one in found.items() if "[forward-drop]" in one["found"])
+        assert told == f"warning: {where}: {judged['found']}: {judged['meaning']}; {judged['remedy']}"
+        assert found["ip rule 100"]["state"] == "note"
+        setup.down()
+    assert "ip rule 100" not in findings(node), "no domain is here"
+
+
+def test_a_domain_that_is_still_to_be_set_up_is_judged(node: Namespace) -> None:
+    def states(*arguments: str) -> dict[str, str]:
+        done = doctor(node, "--json", *PLAIN, *arguments)
+        return {one["what"]: one["state"] for one in json.loads(done.stdout)["findings"]}
+
+    assert "address 198.51.100.7" not in states()
+    node.ip("address add 198.51.100.7/28 dev in")
+    node.ip("rule add pref 100 blackhole")
+    first = states()
+    assert (first["address 198.51.100.7"], first["ip rule 100"]) == ("missing", "note")
+    assert states("--model", "device")["ip rule 100"] == "missing"
+    assert "the host role needs an EAM" in doctor(node, *PLAIN, "--role", "host").stderr
+    assert "address 198.51.100.7" not in findings(node)
+
+
+def test_an_added_domain_is_judged_too(node: Namespace) -> None:
+    with node.entered():
+        domains.add(DOMAIN, "hook", lambda line: None)
+        node.ip("address add 198.51.100.7/28 dev in")
+        assert findings(node)["address 198.51.100.7"]["state"] == "missing"
+        domains.delete("siit0", lambda line: None)
 
 
 def test_tune_changes_nothing_until_told_and_undo_puts_everything_back(node: Namespace) -> None:

@@ -20,6 +20,7 @@ CODES = {judgement.code for judgement in TABLE}
 NO_PACKET = {
     "domain": "names no domain: nothing can be loaded, and no form of the rule without one exists",
     "ruleset": "says that the loaded rules cannot be read, so they are not judged",
+    "legacy-iptables": "says that there are rules of another kind, which are not read",
     "manager": "says that a network manager runs and is not kept off the device; what it does to it is its own choice",
 }
 

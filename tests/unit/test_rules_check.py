@@ -133,6 +133,7 @@ FAULTS: list[tuple[Judgement, str, str, str, int]] = [
     (Others.FLOWTABLE, ROUTER, IP_RULE, "flow add @f", 4),
     (Others.UNTRACKED_NAT, ROUTER, IP_RULE, f"{IP_RULE}\n ip saddr {{ 192.0.2.9, 198.51.100.7 }} masquerade", 5),
     (Others.STATEFUL, ROUTER, "table ip a {", FORWARD % "ct state invalid drop\n" + "table ip a {", 3),
+    (Others.FORWARD_DROP, ROUTER, "table ip a {", FORWARD.replace("accept", "drop") % "" + "table ip a {", 3),
 ]
 # shown by tests of their own below, since they need other domains
 ELSEWHERE = {Domains.LOOP, Domains.LOOP_OTHER, Domains.OVERLAP, Match.HOST_SOURCE}

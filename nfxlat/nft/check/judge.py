@@ -13,7 +13,7 @@ from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.check.domains import domains
 from nfxlat.nft.check.match import matches
 from nfxlat.nft.check.meaning import meaning
-from nfxlat.nft.check.others import bypasses, flowtables, stateful, untracked_nat
+from nfxlat.nft.check.others import bypasses, flowtables, forwarding, untracked_nat
 from nfxlat.nft.check.place import place
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.source import Source
@@ -25,9 +25,9 @@ def check(program: Program) -> list[Finding]:
     found = [
         *bypasses(source),
         *flowtables(source),
-        *untracked_nat(source, program),
+        *untracked_nat(source, program.routed()),
         *domains(program),
-        *stateful(source, program),
+        *forwarding(source, [domain.name for domain in program.routed()]),
     ]
     for statement in program.statements:
         found += [*place(source, statement), *meaning(source, statement), *matches(program, statement)]

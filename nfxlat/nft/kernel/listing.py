@@ -7,7 +7,7 @@ set. Here a rule is what identifies it.
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from nfxlat.nft.kernel import nf_tables
@@ -21,6 +21,7 @@ from nfxlat.nft.kernel.nf_tables import (
     NFTA_CHAIN_TABLE,
     NFTA_EXPR_DATA,
     NFTA_EXPR_NAME,
+    NFTA_HOOK_HOOKNUM,
     NFTA_LIST_ELEM,
     NFTA_QUEUE_NUM,
     NFTA_QUEUE_TOTAL,
@@ -76,6 +77,17 @@ def fingerprint(tables: Iterable[tuple[str, str]]) -> int:
         chains = [_chain(data) for _, data in nf_tables.dump(NFT_MSG_GETCHAIN, nf_tables.NFPROTO[family])]
         told += sorted(chain for chain in chains if chain[0] == table.encode() + b"\0" and chain[2])
     return zlib.crc32(repr(told).encode())
+
+
+def hooked(hooks: Collection[int]) -> list[tuple[str, str]]:
+    """(family, name) of the tables that have a base chain at one of these hooks (linux/netfilter.h NF_INET_*)."""
+    found: dict[tuple[str, str], None] = {}
+    for family, data in nf_tables.dump(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC):
+        table, _, hook, _ = _chain(data)
+        number = dict(attributes(hook)).get(NFTA_HOOK_HOOKNUM, b"")
+        if number and int.from_bytes(number, "big") in hooks:
+            found[_FAMILY_NAMES.get(family, str(family)), _text(table)] = None
+    return list(found)
 
 
 def _chain(data: bytes) -> list[bytes]:

@@ -6,7 +6,7 @@ The bindings act in the network namespace of the calling thread.
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,8 @@ def complaint(error: str) -> str:
     return re.sub(r"^\S*?:\d+:\d+-\d+: ", "", first).removeprefix("netlink: ").removeprefix("Error: ")
 
 
-def ruleset() -> str:
-    """All that is loaded, as `nft list ruleset` prints it.
+def ruleset(tables: Sequence[tuple[str, str]] | None = None) -> str:
+    """All that is loaded, or these tables (family, name) of it, as `nft list ruleset` prints it.
 
     A compat rule whose target's extension is not installed is listed with an empty text; what libxtables writes about
     it to standard error says nothing to the operator, and is kept off it.
@@ -96,7 +96,9 @@ def ruleset() -> str:
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-        return run("list ruleset")
+        if tables is None:
+            return run("list ruleset")
+        return "".join(run(f"list table {family} {name}") for family, name in tables)
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -63,6 +63,51 @@ class Host(Judgement):
         "packets to it end here untranslated, and never reach the host that it stands for",
         "remove it from this node, or from the domain",
     )
+    LOCAL_ADDRESS_OF_MANY = (
+        "local-address",
+        WARNING,
+        "an address of this node, and inside {network} of {domain}",
+        "packets to it end here untranslated, as if it were not in the domain",
+        "nothing, if that is meant; else remove it from this node, or take it out of the domain",
+    )
+    LOCAL_HOST = (
+        "local-address",
+        WARNING,
+        "an address of this node, and inside {network}, whose IPv6 hosts {domain} maps to IPv4 addresses",
+        "IPv4 hosts that send to its counterpart reach this node, not another host",
+        "nothing, if that is meant; else remove it from this node, or from the domain",
+    )
+    ALL_TAKEN = (
+        "taken-route",
+        ERROR,
+        "{domain} translates all of {version}",
+        "the default route would lead into {domain}, and all that this host sends and forwards with it",
+        "narrower prefixes; for a host whose own IPv4 is to be translated, --role host",
+    )
+    ROUTE_TAKEN = (
+        "taken-route",
+        WARNING,
+        "there is a route to it already ({way}), and that of {domain} comes first",
+        "packets to {network} are translated, not sent that way",
+        "remove it, or take the prefix out of the domain",
+    )
+    POLICY_RULE_SELECTS = (
+        "policy-rule",
+        ERROR,
+        "{rule} comes before table main, and leads packets to {network} elsewhere ({way})",
+        "they never reach {domain}, and are not translated",
+        "{remedy}",
+    )
+    POLICY_RULE = (
+        "policy-rule",
+        WARNING,
+        "{rule} comes before table main, and leads packets to {network} elsewhere ({way})",
+        (
+            "those that it concerns take no route into {domain}: ICMP errors and rp_filter go by the wrong route, and "
+            "while no translator runs, they leave untranslated"
+        ),
+        "{remedy}",
+    )
     FORWARDING = (
         "forwarding",
         ERROR,
@@ -98,6 +143,13 @@ class Host(Judgement):
         "sysctl -w {key}=0",
     )
     RULESET = ("ruleset", WARNING, "cannot be read: {fault}", "other rules may drop translated packets")
+    LEGACY = (
+        "legacy-iptables",
+        NOTE,
+        "iptables-legacy has a filter table, which nft does not show",
+        "its FORWARD chain may drop translated packets",
+        "see {tool}-legacy -S FORWARD, or move to iptables-nft",
+    )
     NEIGHBOUR4_ADDRESS = (
         "neighbour",
         WARNING,

@@ -95,7 +95,14 @@ class Others(Judgement):
             "translated packets are untracked (notrack): never invalid, but never established, so all packets from "
             "{device} are dropped"
         ),
-        'iifname "{device}" accept, narrowed to the translated prefixes, ahead of its ct rules',
+        "{remedy}: ahead of its ct rules, and narrowed to the translated prefixes if you like",
+    )
+    FORWARD_DROP = (
+        "forward-drop",
+        WARNING,
+        "chain {chain} drops what is forwarded, unless a rule accepts it",
+        "no rule of it names {device}: translated packets are forwarded from {device}, and dropped there",
+        "{remedy}",
     )
     UNTRACKED_NAT = (
         "untracked-nat",
