@@ -173,6 +173,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l model -xka "hook device route
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l queue -x -d 'first queue number (default: 7)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l workers -x -d 'worker processes; they use queues Q to Q+2N-1 (default: 1)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l setup -d 'create the device, routes, rules and sysctl settings, and remove exactly those at the end'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l keep-sysctls -d 'with --setup: leave sysctl settings of the node (forwarding) as they are at the end'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l role -xka "router host" -d 'what --setup prepares: a router, or a host (CLAT); hook model only (default: router)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l inject -xka "device ip" -d 'how results are sent: through the domain device (default for a router) or raw IP sockets (for a host)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l source -xka "netlink netfilterqueue" -d 'packet source (default: netlink)'

@@ -54,6 +54,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="create the device, routes, rules and sysctl settings, and remove exactly those at the end",
     )
     parser.add_argument(
+        "--keep-sysctls",
+        action="store_true",
+        help="with --setup: leave sysctl settings of the node (forwarding) as they are at the end",
+    )
+    parser.add_argument(
         "--role",
         choices=("router", "host"),
         help="what --setup prepares: a router, or a host (CLAT); hook model only (default: router)",
@@ -150,6 +155,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         source="tun" if arguments.model == "device" else arguments.source or "netlink",
         inject=arguments.inject or default,
         setup=arguments.setup,
+        keep_sysctls=arguments.keep_sysctls,
         model=arguments.model,
         role=arguments.role or "router",
         fast_path=not arguments.no_fast_path,
@@ -183,6 +189,8 @@ def _refuse_closed(descriptor: int) -> None:
 
 
 def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:
+    if arguments.keep_sysctls and not arguments.setup:
+        raise OperatorError("needs --setup", where="--keep-sysctls")
     model = arguments.model
     if model != "hook" and arguments.role == "host":
         raise OperatorError(f"the {model} model has no host role", where="--role", hint="use --model hook")

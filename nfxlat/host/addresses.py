@@ -84,6 +84,12 @@ def add_address(ipr: IPRoute, device: str, address: str) -> bool:
     return True
 
 
+def of_device(device: str) -> frozenset[str]:
+    """The IPv4 addresses of an interface; none where it is not there."""
+    own = next((index for index, name in socket.if_nameindex() if name == device), 0)
+    return frozenset(socket.inet_ntoa(one.address) for one in listed() if one.ifindex == own and len(one.address) == 4)
+
+
 def remove_address(device: str, address: str) -> bool:
     """Take the address `address`/32 off `device`; False where it is not there."""
     with IPRoute() as ipr, contextlib.suppress(NetlinkError):

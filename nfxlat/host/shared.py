@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nfxlat import files
+from nfxlat.errors import OperatorError
 from nfxlat.host import routes, sysctl
 from nfxlat.host.state import COOKIE, State, netns_cookie, path_of, unreadable
 from nfxlat.plan.routes import Route
@@ -83,22 +84,40 @@ def set_sysctls(domain: str, group: str, wanted: list[Sysctl], report: Report) -
         sysctl.set_all(wanted, report)
 
 
-def leave_sysctls(domain: str, group: str, report: Report) -> None:
-    """`domain` needs the group no more: what nobody else needs is put back, last change first."""
+def leave_sysctls(domain: str, group: str, report: Report, *, keep: bool = False) -> None:
+    """`domain` needs the group no more: what nobody else needs is put back, last change first. With `keep` it stays as
+    it is, whoever is the last.
+
+    Raises OperatorError where something cannot be put back, having put back the rest.
+    """
     with _record() as (state, data):
         setting = data["settings"].get(group)
         if setting is None:
             return
         setting["users"] = [user for user in setting["users"] if user != domain]
+        if keep:
+            setting["originals"] = {}  # of what others change from now on there will be some
         if setting["users"]:
-            state.save(data)
+            _save_what_fits(state, data)
             report(f"sysctl {dotted(group)} stays: needed by domain {', '.join(setting['users'])}")
             return
+        if keep:
+            report(f"sysctl {dotted(group)} stays, and what came with it")
         kept = _noted(data["settings"], group)  # needed by other groups as it is
         values = {key: sysctl.read(key) if key in kept else value for key, value in setting["originals"].items()}
         sysctl.restore({key: value for key, value in values.items() if value is not None}, report)
         del data["settings"][group]
+        _save_what_fits(state, data)
+
+
+def _save_what_fits(state: State, data: dict[str, Any]) -> None:
+    """Who leaves needs no room in /run. Where even less cannot be written, a user whose own record goes is none any
+    more all the same."""
+    try:
         state.save(data)
+    except OperatorError:
+        with contextlib.suppress(OperatorError):
+            state.save_in_place(data)
 
 
 def _noted(settings: dict[str, Any], group: str) -> dict[str, str]:
@@ -132,7 +151,7 @@ def leave_routes(domain: str, gone: list[Route]) -> list[Route]:
                 free.append(route)
             if not users:
                 data["routes"].pop(_key(route), None)
-        state.save(data)
+        _save_what_fits(state, data)
     return free
 
 

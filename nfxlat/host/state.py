@@ -6,6 +6,7 @@ again: a record about a namespace that is gone counts as not there.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -141,6 +142,19 @@ class State:
             raise OperatorError(os.strerror(error.errno or 0), where=str(self._partial)) from None
         os.close(self._descriptor)
         self._descriptor, self._text = descriptor, text
+
+    def save_in_place(self, data: Mapping[str, Any]) -> None:
+        """Write what is shorter than before over it, in one go, for want of room for another file. Raises OperatorError
+        where it is longer."""
+        text = json.dumps({**data, COOKIE: self._cookie})
+        octets = text.ljust(len(self._text) - 1).encode() + b"\n"  # blanks behind it mean nothing
+        if len(octets) > len(self._text.encode()):
+            raise OperatorError(os.strerror(errno.ENOSPC), where=str(self.path))
+        try:
+            os.pwrite(self._descriptor, octets, 0)
+        except OSError as error:
+            raise OperatorError(os.strerror(error.errno or 0), where=str(self.path)) from None
+        self._text = octets.decode()
 
     def close(self, *, remove: bool) -> None:
         """Let go of the lock, with `remove` after deleting the file (and /run/nfxlat, where it is empty then)."""

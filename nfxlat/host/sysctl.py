@@ -70,10 +70,18 @@ def restore(originals: dict[str, str], report: Report) -> None:
     """Put `originals` (in the order of their change) back, last first; what has vanished since is left alone.
 
     What rewrites others comes before all of these: some may have been noted when it was changed once more.
+    Raises OperatorError for the first that cannot be, behind all others.
     """
+    failures = []
     last_first = list(reversed(originals.items()))
     for key, value in sorted(last_first, key=lambda item: item[0] not in (FORWARD4, FORWARD6)):
         now = read(key)
         if now is not None and now != value:
-            write(key, value)
+            try:
+                write(key, value)
+            except OperatorError as error:
+                failures.append(error)
+                continue
             report(f"sysctl {dotted(key)} {now} -> {value}")
+    if failures:
+        raise failures[0]

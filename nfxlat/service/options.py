@@ -21,6 +21,7 @@ class Options:
     source: Literal["netlink", "netfilterqueue", "tun"] = "netlink"
     inject: Literal["device", "ip"] = "device"
     setup: bool = False
+    keep_sysctls: bool = False  # at the end of --setup
     model: Model = "hook"
     role: Role = "router"
     fast_path: bool = True

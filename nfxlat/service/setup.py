@@ -30,7 +30,6 @@ from nfxlat.service import own_rules, status
 from nfxlat.service.fence import described
 from nfxlat.service.host_judgement import judged, judged_rules
 from nfxlat.service.own_rules import OwnRules
-from nfxlat.service.purpose import covering
 from nfxlat.service.standing import Standing
 from nfxlat.terms import Model, Report, Role
 from nfxlat.xlat.domain import Domain
@@ -44,7 +43,8 @@ class Setup:
     `stands`: the plan that the host is as, None before `up` and after `down`. In the device model `device` stays None.
     With `superframes`, ingress stamps the gso_size of TCP superframes; with `udp_superframes` that of UDP ones too, and
     the TCP queue gets them, and single UDP datagrams from outside. `stamp` is readable (poll it) when an interface came
-    or went; then its `refresh` is due. With `offload` the stamp's program translates what that table knows.
+    or went; then its `refresh` is due. With `offload` the stamp's program translates what that table knows. With
+    `keep_sysctls` those that domains share stay as they are in the end.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Setup:
         superframes: bool = True,
         udp_superframes: bool = False,
         offload: Table | None = None,
+        keep_sysctls: bool = False,
     ) -> None:
         check(domain, role, model)
         self._domain, self._role, self._model, self._queues, self._report = domain, role, model, queues, report
@@ -66,7 +67,7 @@ class Setup:
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes, self._offload = superframes, udp_superframes, offload
         self._told: frozenset[Finding] = frozenset()
-        self._standing = Standing(domain.name, self.rules, report)
+        self._standing = Standing(domain.name, self.rules, report, keep_sysctls=keep_sysctls)
 
     def planned(self, domain: Domain) -> Plan:
         """The plan of `domain` on this host as it is now. Raises OperatorError, also where the host is unfit for it."""
@@ -130,7 +131,7 @@ class Setup:
             with shared.alone():  # two that begin at once see each other
                 standing.refuse_overlap(new)
                 standing.clear_other_kind(new)
-                standing.note(covering(former, new))
+                standing.prepare(new)
             standing.grow(old, new, former)
             change = self._narrow(old, new)
         except BaseException:

@@ -4,6 +4,7 @@ say, and written down before (nfxlat.plan.record). Which plan, and when: nfxlat.
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -30,8 +31,9 @@ class Standing:
     `record` is on disk while it is open. `device` is None in the device model.
     """
 
-    def __init__(self, name: str, rules: OwnRules, report: Report) -> None:
-        self._name, self._rules, self._report = name, rules, report
+    def __init__(self, name: str, rules: OwnRules, report: Report, *, keep_sysctls: bool = False) -> None:
+        self._name, self._rules, self._report, self._keep_sysctls = name, rules, report, keep_sysctls
+        self._foreign: frozenset[str] = frozenset()  # addresses of the plan that the device had already
         self.record = Record()
         self.device: device.DomainDevice | None = None
         self.state: state.State | None = None
@@ -77,6 +79,18 @@ class Standing:
         if record != self.record:
             self.state.save(record.encode())
             self.record = record
+
+    def prepare(self, plan: Plan) -> None:
+        """Write down what may stand while all is changed to the plan. An address that the operator has given the device
+        is not ours."""
+        if plan.addresses:
+            had = addresses.of_device(plan.device.name)
+            self._foreign = frozenset(one for one in plan.addresses if one in had and one not in self.record.addresses)
+        self.note(self.covering(self.record, plan))
+
+    def covering(self, record: Record, plan: Plan) -> Record:
+        found = covering(record, plan)
+        return replace(found, addresses=tuple(one for one in found.addresses if one not in self._foreign))
 
     def repair(self, plan: Plan) -> None:
         """Make again what stood of the plan and is gone, rules aside. Raises OperatorError where that cannot be."""
@@ -169,7 +183,7 @@ class Standing:
         """Take away what the record has and `to` does not need, as far as it goes. Raises its first failure last."""
         needed = Record(clsact=self.record.clsact)
         if to is not None:
-            needed = covering(needed, to)
+            needed = self.covering(needed, to)
         failures: list[Exception] = []
         steps = (
             self._drop_proxies,
@@ -199,9 +213,15 @@ class Standing:
         self._rules.remove(tuple(table for table in self.record.tables if table not in needed.tables))
 
     def _leave_sysctls(self, needed: Record) -> None:
+        failures = []
         for group in reversed(self.record.groups):
             if group not in needed.groups:
-                shared.leave_sysctls(self._name, group, self._report)
+                try:
+                    shared.leave_sysctls(self._name, group, self._report, keep=self._keep_sysctls)
+                except OperatorError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _drop_routes(self, needed: Record) -> None:
         """All at places that are not needed: what stands at another place has been replaced."""

@@ -266,6 +266,7 @@ class Service:
                 superframes=superframes,
                 udp_superframes=superframes and takes_udp_superframes(),
                 offload=table,
+                keep_sysctls=options.keep_sysctls,
             )
             setup.up()
             stack.callback(setup.down)

@@ -12,7 +12,7 @@ import pytest
 from setup_node import DOMAIN, entered_node, leave_nothing, snapshot
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import shared, state
+from nfxlat.host import shared, state, sysctl
 from nfxlat.lab.netns import Namespace
 from nfxlat.queues import Queues
 from nfxlat.service import doctor
@@ -96,6 +96,61 @@ def test_a_mapping_of_another_domain_is_refused_and_harms_nothing(node: Namespac
     assert "198.51.100.0/24" in caught.value.where
     assert snapshot() == before
     first.down()
+
+
+@pytest.mark.parametrize("keeping", [0, 1])
+def test_sysctls_are_kept_where_one_of_two_says_so(node: Namespace, keeping: int) -> None:
+    """Whoever goes first: what is kept is not put back by the other."""
+    both = [
+        Setup(domain, queues=Queues(10 * number + 7), report=lambda line: None, keep_sysctls=number == keeping)
+        for number, domain in enumerate((FIRST, SECOND))
+    ]
+    for setup in both:
+        setup.up()
+    for setup in both:
+        setup.down()
+    assert node.sysctl("net.ipv4.ip_forward") == node.sysctl("net.ipv6.conf.all.forwarding") == "1"
+    assert snapshot()["states"] == []
+    setup = set_up(FIRST, 7)
+    setup.down()
+    assert node.sysctl("net.ipv4.ip_forward") == "1", "it was so before"
+
+
+def test_who_leaves_needs_no_room_in_run(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot()
+    both = [set_up(FIRST, 7), set_up(SECOND, 17)]
+
+    def full(self: state.State, data: dict[str, Any]) -> None:
+        raise OperatorError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state.State, "save", full)
+        for setup in both:
+            setup.down()
+    assert snapshot() == before
+
+
+def test_what_cannot_be_put_back_hinders_nothing_else(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot()["sysctls"]
+    setup = set_up(FIRST, 7)
+    write = sysctl.write
+
+    def fail(key: str, value: str) -> None:
+        if key in ("net/ipv4/conf/v4/forwarding", "net/ipv6/conf/v4/forwarding"):
+            raise OperatorError("no", where=key)
+        write(key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sysctl, "write", fail)
+        node.sysctl("net.ipv4.ip_forward", 0)
+        node.sysctl("net.ipv6.conf.all.forwarding", 0)
+        for family in ("ipv4", "ipv6"):
+            node.sysctl(f"net.{family}.conf.v4.forwarding", 1)
+        with pytest.raises(OperatorError, match="no"):
+            setup.down()
+    assert node.sysctl("net.ipv4.conf.default.forwarding") == node.sysctl("net.ipv6.conf.default.forwarding") == "0"
+    set_up(FIRST, 7).down()
+    assert snapshot()["sysctls"] == before
 
 
 def test_what_is_right_already_is_nobody_s_to_put_back(node: Namespace) -> None:
