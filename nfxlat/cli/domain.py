@@ -10,6 +10,7 @@ from nfxlat.cli.screen import say
 from nfxlat.config.keys import KEYS
 from nfxlat.host import capabilities, registry
 from nfxlat.service import domains
+from nfxlat.terms import MODELS, Model
 
 WORDS_SHOWN = 12
 
@@ -32,12 +33,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add.add_argument(
         "--model",
-        choices=("hook", "device", "route"),
+        choices=MODELS,
         default="hook",
         help="the model it will run in (default: hook)",
     )
     add.add_argument("name", metavar="NAME", help="name of the domain and of its device")
-    add.add_argument("words", nargs="*", metavar="KEY VALUE", help=f"the keys are {', '.join(KEYS)}")
+    add.add_argument("words", nargs=argparse.REMAINDER, metavar="KEY VALUE", help=f"the keys are {', '.join(KEYS)}")
     add.set_defaults(run=_add)
     show = verbs.add_parser("show", help="show domains", description="Show domains, their devices and translators.")
     show.add_argument("name", nargs="?", metavar="NAME", help="show this one only")
@@ -69,11 +70,20 @@ def _unpin(arguments: argparse.Namespace) -> int:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    domain = config.from_words(arguments.name, arguments.words)
+    model, words = _apart(arguments.model, arguments.words)
+    domain = config.from_words(arguments.name, words)
     capabilities.require("CAP_NET_ADMIN", "CAP_SYS_ADMIN", what="nfxlat domain add")
-    domains.add(domain, arguments.model, say)
+    domains.add(domain, model, say)
     say(f"domain {domain.name} added; start its translator with nfxlat run --domain {domain.name}")
     return 0
+
+
+def _apart(model: Model, words: list[str]) -> tuple[Model, list[str]]:
+    """The model, where it is said behind the name, and the other words. argparse would take no key behind it."""
+    behind = argparse.ArgumentParser(prog="nfxlat domain add NAME", add_help=False, allow_abbrev=False)
+    behind.add_argument("--model", choices=MODELS, default=model)
+    found, rest = behind.parse_known_args(words)
+    return found.model, rest
 
 
 def _delete(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """What of a plan is there, in the calling thread's network namespace; nfxlat.plan.compare tells what is not."""
 
 import socket
+from collections.abc import Iterable
 from typing import Literal
 
 from pyroute2 import IPRoute
@@ -42,16 +43,20 @@ def _device(wanted: Wanted) -> tuple[Literal["up", "down", "missing", "foreign"]
 
 
 def routes(networks: set[str]) -> dict[Place, frozenset[str | None]]:
-    """What stands in the main table for these prefixes: names of interfaces, None for unreachable."""
+    """What stands in the main table for these prefixes: names of interfaces, None for unreachable. Of several routes at
+    one place IPv4 takes the first (`ip route prepend`), and IPv6 each for some flows."""
     names: dict[int, str | None] = dict(socket.if_nameindex())
     found: dict[Place, frozenset[str | None]] = {}
     for family, octets in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
         wanted = {network for network in networks if (":" in network) == (family == socket.AF_INET6)}
         for route in rtnetlink.table(family, {packed(one) for one in wanted}) if wanted else ():
             network = f"{socket.inet_ntop(family, route.destination or bytes(octets))}/{route.length}"
-            if network in wanted and route.kind in (RTN_UNICAST, RTN_UNREACHABLE):
-                leads = (names.get(index, f"#{index}") for index in route.interfaces)
-                new = frozenset([None] if route.kind == RTN_UNREACHABLE else leads)
-                place = network, route.metric
-                found[place] = found.get(place, frozenset()) | new
+            place = network, route.metric
+            if network in wanted and (family == socket.AF_INET6 or place not in found):
+                leads: Iterable[str | None] = [None]
+                if route.kind != RTN_UNREACHABLE:
+                    leads = (names.get(index, f"#{index}") for index in route.interfaces)
+                if route.kind not in (RTN_UNICAST, RTN_UNREACHABLE):
+                    leads = [f"type {route.kind}"]
+                found[place] = found.get(place, frozenset()) | frozenset(leads)
     return found

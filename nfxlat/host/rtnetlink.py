@@ -30,7 +30,7 @@ RT_TABLE_MAIN = 254
 KINDS = 256  # of routes that are remembered while they are listed
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
-_LENGTH_AT, _TABLE_AT, _PROTOCOL_AT, _KIND_AT = 1, 4, 5, 7
+_LENGTH_AT, _TOS_AT, _TABLE_AT, _PROTOCOL_AT, _KIND_AT = 1, 3, 4, 5, 7
 _PLACE = frozenset((RTA_DST, RTA_PRIORITY))
 _LEADS = frozenset((RTA_DST, RTA_PRIORITY, RTA_OIF, RTA_MULTIPATH))
 
@@ -95,7 +95,7 @@ def table(family: int, destinations: Collection[Destination]) -> list[TableRoute
     end = start + octets
 
     def read(body: bytes) -> TableRoute | None:
-        if body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family:
+        if body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family or body[_TOS_AT]:  # for some packets alone
             return None
         if body[_RTMSG.size : start] == head and (family, body[start:end], body[_LENGTH_AT]) not in destinations:
             return None

@@ -109,7 +109,9 @@ def _sysctls(wanted: Wanted, found: Found) -> Iterator[Lack]:
 
 
 def _stands(route: Route, wanted: Wanted, found: Found) -> bool:
-    return _leads(route, wanted, found.routes.get(route.place, frozenset()))
+    """Whether all packets take it: nobody has put another route beside it."""
+    devices = found.routes.get(route.place, frozenset())
+    return _leads(route, wanted, devices) and (len(devices) == 1 or route.network in wanted.shared)
 
 
 def _leads(route: Route, wanted: Wanted, devices: set[str | None] | frozenset[str | None]) -> bool:

@@ -28,6 +28,8 @@ class OwnRules:
 
     def load(self, plan: Plan) -> None:
         """All of them, in the place of what is there; what waits in queues is lost with that. Raises OperatorError."""
+        for family, table in listing.dormant() & {*tables(plan)}:  # it sees no packet, and would sleep on
+            load.unload(family, table)
         rules, native = plan.rules, ruleset.native()
         compiled = builtin.compile_builtin(rules.domain, rules.role, rules.model, rules.queues, native=native)
         ruleset.install(compiled, f"rules nfxlat_{plan.name}")
@@ -39,8 +41,10 @@ class OwnRules:
             self._report(f"rules {family} {table} loaded ({told})")
 
     def listed(self, plan: Plan) -> listing.Identities:
-        """The rules that are in the plan's tables now."""
-        return listing.identities(rule for family, table in tables(plan) for rule in listing.rules(family, table))
+        """The rules that are in the plan's tables now, and see packets."""
+        asleep = listing.dormant()
+        awake = [table for table in tables(plan) if table not in asleep]
+        return listing.identities(rule for family, table in awake for rule in listing.rules(family, table))
 
     def remove(self, stale: tuple[Table, ...]) -> None:
         """Remove these tables, where they are there."""

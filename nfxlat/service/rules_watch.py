@@ -137,7 +137,8 @@ class OwnRulesWatch(_Watch):
     def _what(self, gone: listing.Identities) -> str:
         if gone == self._setup.rules.meant:
             names = dict.fromkeys(table for _, table, _, _ in gone)
-            return f"table {', '.join(names)} was removed by another program"
+            how = "made dormant" if names.keys() & {name for _, name in listing.dormant()} else "removed"
+            return f"table {', '.join(names)} was {how} by another program"
         chains = sorted({f"{family} {table} {chain}" for family, table, chain, _ in gone})
         return f"{gone.total()} rules of chain {', '.join(chains)} were removed by another program"
 

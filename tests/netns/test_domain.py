@@ -59,7 +59,8 @@ def state_of(where: Namespace) -> tuple[str, ...]:
 def test_a_domain_is_added_shown_run_and_deleted(bare_lab: Lab, model: str) -> None:
     lab, where = bare_lab, bare_lab.translator
     before = state_of(where)
-    assert "domain red added" in domain(where, "add", "--model", model, "red", *WORDS)[-1]
+    order = ("--model", model, "red") if model == "hook" else ("red", "--model", model)
+    assert "domain red added" in domain(where, "add", *order, *WORDS)[-1]
     (shown,) = json.loads(domain(where, "show", "--json")[0])
     kind = "tun" if model == "device" else "veth"
     assert (shown["name"], shown["device"]["kind"], shown["device"]["state"]) == ("red", kind, "up")

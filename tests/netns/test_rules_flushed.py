@@ -57,6 +57,14 @@ def test_a_flushed_ruleset_is_repaired_within_a_second(lab: Lab, process: Transl
     assert process.summary()["rules"] == {"lost": 1, "repaired": 1}
 
 
+def test_tables_that_are_made_dormant_are_woken(lab: Lab, process: TranslatorProcess) -> None:
+    """All rules are there, and see no packet."""
+    nft(lab, "add table ip nfxlat_siit0 { flags dormant; }; add table ip6 nfxlat_siit0 { flags dormant; }")
+    told(process, "was made dormant by another program; repaired")
+    assert "dormant" not in rules_of(lab)
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+
+
 @pytest.mark.parametrize("what", ["rules", "routes"])
 def test_nothing_leaves_untranslated_between_flush_and_repair(lab: Lab, process: TranslatorProcess, what: str) -> None:
     """Under traffic, again and again; the translator could send the originals on, since it has a default route."""

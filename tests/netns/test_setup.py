@@ -11,10 +11,13 @@ from setup_node import DOMAIN, OTHER, entered_node, made, snapshot
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes
 from nfxlat.host.addresses import local_addresses
+from nfxlat.host.found import look
 from nfxlat.lab.netns import Namespace
 from nfxlat.nft.kernel import compat, load
+from nfxlat.plan.compare import Wanted, lacks
 from nfxlat.plan.routes import Route
 from nfxlat.plan.sysctls import FORWARD6, Sysctl
+from nfxlat.service import domains
 from nfxlat.terms import Role
 
 pytestmark = pytest.mark.netns
@@ -69,6 +72,46 @@ def test_host_gets_its_address_and_a_default_route_and_does_not_forward(node: Na
         assert node.sysctl("net.ipv4.ip_forward") == "0"
     finally:
         setup.down()
+
+
+def test_an_address_that_the_operator_gave_an_added_device_stays(node: Namespace) -> None:
+    domains.add(DOMAIN, "hook", lambda line: None)
+    node.ip("address add 203.0.113.2/32 dev siit0")
+    setup = made("host")
+    setup.up()
+    setup.apply(setup.planned(DOMAIN))
+    setup.down()
+    assert "203.0.113.2/32" in node.ip("address show dev siit0")
+    node.ip("address del 203.0.113.2/32 dev siit0")
+    setup = made("host")
+    setup.up()
+    setup.down()
+    assert "203.0.113.2" not in node.ip("address show dev siit0")
+    domains.delete("siit0", lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "route prepend 203.0.113.2 dev v4",
+        "route prepend blackhole 203.0.113.2",
+        "-6 route append 2001:db8:64::/96 dev v6 metric 1024",
+    ],
+)
+def test_another_route_at_our_place_is_missed(node: Namespace, command: str) -> None:
+    setup = made()
+    setup.up()
+    assert setup.stands is not None
+    wanted = Wanted.of_plan(setup.stands)
+    assert lacks(wanted, look(wanted)) == []
+    node.ip("route add 203.0.113.2 tos 0x10 dev v4")  # of some packets alone
+    assert lacks(wanted, look(wanted)) == []
+    node.ip(command)
+    (lack,) = lacks(wanted, look(wanted))
+    assert lack.kind == "route"
+    node.ip(command.replace("prepend", "del").replace("append", "del"))
+    node.ip("route del 203.0.113.2 tos 0x10 dev v4")
+    setup.down()
 
 
 def test_only_what_differs_is_changed(node: Namespace) -> None:

@@ -15,6 +15,8 @@ from nfxlat.nft.kernel.nf_tables import (
     NFPROTO_UNSPEC,
     NFT_MSG_GETCHAIN,
     NFT_MSG_GETRULE,
+    NFT_MSG_GETTABLE,
+    NFT_TABLE_F_DORMANT,
     NFTA_CHAIN_HOOK,
     NFTA_CHAIN_NAME,
     NFTA_CHAIN_POLICY,
@@ -29,6 +31,8 @@ from nfxlat.nft.kernel.nf_tables import (
     NFTA_RULE_EXPRESSIONS,
     NFTA_RULE_TABLE,
     NFTA_RULE_USERDATA,
+    NFTA_TABLE_FLAGS,
+    NFTA_TABLE_NAME,
     NFTA_TARGET_INFO,
     NFTA_TARGET_NAME,
     UDATA_COMMENT,
@@ -77,6 +81,16 @@ def fingerprint(tables: Iterable[tuple[str, str]]) -> int:
         chains = [_chain(data) for _, data in nf_tables.dump(NFT_MSG_GETCHAIN, nf_tables.NFPROTO[family])]
         told += sorted(chain for chain in chains if chain[0] == table.encode() + b"\0" and chain[2])
     return zlib.crc32(repr(told).encode())
+
+
+def dormant() -> set[tuple[str, str]]:
+    """(family, name) of tables whose chains see no packets (`flags dormant`)."""
+    found = set()
+    for family, data in nf_tables.dump(NFT_MSG_GETTABLE, NFPROTO_UNSPEC):
+        values = dict(attributes(data))
+        if int.from_bytes(values.get(NFTA_TABLE_FLAGS, b""), "big") & NFT_TABLE_F_DORMANT:
+            found.add((_FAMILY_NAMES.get(family, str(family)), _text(values.get(NFTA_TABLE_NAME, b""))))
+    return found
 
 
 def hooked(hooks: Collection[int]) -> list[tuple[str, str]]:
