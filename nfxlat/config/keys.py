@@ -289,6 +289,21 @@ _DECLARED: Final = (
             ("dscp-0 to dscp-63", "this DSCP, and ECN as it was"),
         ),
     ),
+    Key(
+        "reverse-path",
+        "reverse_path",
+        kinds.WORD,
+        "Whether the rules check that a route leads back to the source of what comes in from outside. Rules take "
+        "packets before the kernel looks, which has such a check for IPv4 only.",
+        "strict",
+        "RFC 3704 2.2, 2.4",
+        choices=(
+            ("kernel", "IPv4 as the interface's rp_filter says, followed by nfxlat run --setup; IPv6 not at all"),
+            ("strict", "both families: the route has to leave by the interface that the packet came in on"),
+            ("loose", "both families: there has to be a route"),
+            ("off", "no check, whatever rp_filter says"),
+        ),
+    ),
 )
 
 KEYS: Final[dict[str, Key]] = {key.name: key for key in _DECLARED}

@@ -17,7 +17,7 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import NETLINK_ROUTE, chosen, u32
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 3, 4, 5, 10, 18
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
 IFLA_EXT_MASK, IFLA_LINK_NETNSID = 29, 37
 IFLA_INFO_KIND = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
@@ -25,14 +25,15 @@ IFF_UP, IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 ARPHRD_ETHER = 1  # linux/if_arp.h
 
 _IFINFOMSG = struct.Struct("=BBHiII")
-_WANTED = frozenset((IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
+_WANTED = frozenset((IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
 _KIND = frozenset((IFLA_INFO_KIND,))
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
     """One of them. `kind`: "" of a network card; `master`: index of the bridge, bond or VRF above it, 0 without;
-    `lower`: index of the interface that it stands on (of a VLAN, say), 0 without, or in another namespace."""
+    `lower`: index of the interface that it stands on (of a VLAN, say), 0 without, or in another namespace;
+    `address`: of the link layer."""
 
     index: int
     name: str
@@ -42,6 +43,7 @@ class Interface:
     lower: int
     mtu: int = 0
     ethernet: bool = True  # its frames begin with an Ethernet header
+    address: str = ""
 
     @property
     def up(self) -> bool:
@@ -66,8 +68,8 @@ def _read(body: bytes) -> Interface:
     master, lower, mtu = numbers
     if kind == "veth" or IFLA_LINK_NETNSID in found or lower == index:  # a veth tells its other end
         lower = 0
-    name = _text(found.get(IFLA_IFNAME, b""))
-    return Interface(index, name, flags, kind, master, lower, mtu, hardware == ARPHRD_ETHER)
+    name, address = _text(found.get(IFLA_IFNAME, b"")), found.get(IFLA_ADDRESS, b"").hex(":")
+    return Interface(index, name, flags, kind, master, lower, mtu, hardware == ARPHRD_ETHER, address)
 
 
 def below(indexes: Collection[int], links: Mapping[int, Interface]) -> set[int]:

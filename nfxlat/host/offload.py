@@ -20,7 +20,7 @@ from pyroute2.ethtool import Ethtool
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, state
 from nfxlat.host.device import NEAR_MAC
-from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_UP, below, listed
+from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_UP, RTM_GETLINK, below, listed
 from nfxlat.host.links import link_of
 from nfxlat.netlink.connection import Connection
 from nfxlat.terms import Report
@@ -31,7 +31,6 @@ STATE = ":tune"  # in the place of a domain's name, and none: no device can have
 
 FEATURES = {"rx-gro": "on", "rx-udp-gro-forwarding": "on", "rx-gro-list": "off"}
 TIMERS = {"gro_flush_timeout": "50000", "napi_defer_hard_irqs": "1"}  # ns; polls without work before an interrupt
-RTM_GETLINK = 18
 IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE = 58, 64  # linux/if_link.h
 _ifinfomsg = struct.Struct("=BxHiII")
 _GRO_SIZES = frozenset((IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE))

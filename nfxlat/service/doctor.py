@@ -13,7 +13,19 @@ from pyroute2 import IPRoute
 
 from nfxlat import files
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, device, managers, netns, offload, registry, shared, state, sysctl, tun
+from nfxlat.host import (
+    capabilities,
+    device,
+    input_checks,
+    managers,
+    netns,
+    offload,
+    registry,
+    shared,
+    state,
+    sysctl,
+    tun,
+)
 from nfxlat.host.found import look
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.nft.check.judgements.host import Host
@@ -174,6 +186,9 @@ def _interfaces() -> Iterator[Diagnosis]:
 
 def _neighbours() -> Iterator[Diagnosis]:
     """Who else is at work in this namespace."""
+    if bridges := input_checks.shown_by_bridges():
+        found = f"shows rules what {', '.join(bridges)} passes on"
+        yield Diagnosis("br_netfilter", State.NOTE, found, input_checks.BRIDGED, input_checks.LEAVE_BRIDGED)
     if flowtables := _flowtables():
         judged = Others.FLOWTABLE.at("ruleset")
         found = f"flowtable {', '.join(flowtables)}"

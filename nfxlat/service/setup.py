@@ -186,7 +186,7 @@ class Setup:
     def _widen(self, new: Plan, change: SetChange) -> None:
         """Have the rules select what `new` translates. From here on there is no way back: where the sets are not what
         we left, the rules are loaded as a whole."""
-        if change is not None and self._change_elements(*change):
+        if change is not None and not self.rules.outdated(new) and self._change_elements(*change):
             return
         try:
             self.rules.load(new)

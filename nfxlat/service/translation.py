@@ -32,7 +32,7 @@ from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.service import inherited, status
+from nfxlat.service import inherited, inputs_watch, status
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_told import OperatorsHostWatch
@@ -183,9 +183,15 @@ class Service:
         if self._setup is None:
             self._rules = OperatorsRulesWatch(self._point.queues, self._report, later)
             self._host = OperatorsHostWatch(self._planned(), self._report, later)
+            if self._options.model != "device":
+                inputs_watch.tell_of_bridges(self._report)
         else:
             self._rules = OwnRulesWatch(self._setup, self._report, later)
             self._host = HostWatch(self._setup, self._report, later, self._device_remade)
+            if self._options.model != "device":  # what is routed there has passed the kernel's checks
+                inputs = inputs_watch.InputsWatch(self._setup, self._report, later)
+                stack.callback(inputs.close)
+                self._loop.on_readable(inputs, inputs.changed)
         stack.callback(self._host.close)
         self._loop.on_readable(self._host, self._host.changed)
         if self._offload is not None:

@@ -20,7 +20,7 @@ a dump that is read halfway must not pass for a whole one.
 import struct
 from collections.abc import Iterator, Sequence
 
-NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+NETLINK_ROUTE, NETLINK_XFRM, NETLINK_NETFILTER = 0, 6, 12
 
 # message types
 NLMSG_ERROR = 2  # int: 0 or a negative errno; then the request it answers

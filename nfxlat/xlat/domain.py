@@ -14,6 +14,7 @@ from nfxlat.xlat.traffic_class import octets
 UdpZeroChecksum = Literal["drop", "compute", "forward"]
 WellKnownPrefix = Literal["strict", "lax"]
 Hairpin = Literal["intrinsic", "simple", "off"]
+ReversePath = Literal["kernel", "strict", "loose", "off"]
 
 MTU_PLATEAUS: Final = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)  # RFC 1191 7.1
 MAX_MTU: Final = 65535
@@ -49,6 +50,7 @@ class Domain:
     well_known_prefix: WellKnownPrefix | None = None  # None: strict, or lax in the host role
     hairpin: Hairpin = "intrinsic"
     traffic_class: str | int = "copy"  # nfxlat.xlat.traffic_class
+    reverse_path: ReversePath = "kernel"  # of rules: RFC 3704 2.2, 2.4
 
     def __post_init__(self) -> None:
         self._check_name()
@@ -142,6 +144,7 @@ class Domain:
             ("udp-zero-checksum", self.udp_zero_checksum, get_args(UdpZeroChecksum)),
             ("well-known-prefix", self.well_known_prefix, get_args(WellKnownPrefix)),
             ("hairpin", self.hairpin, get_args(Hairpin)),
+            ("reverse-path", self.reverse_path, get_args(ReversePath)),
         ):
             if value is not None and value not in choices:
                 raise self._fault(key, f"invalid value {value!r}", f"use {', '.join(choices[:-1])} or {choices[-1]}")

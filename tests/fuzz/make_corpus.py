@@ -223,6 +223,7 @@ udp-zero-checksum = "compute"
 well-known-prefix = "lax"
 hairpin = "simple"
 traffic-class = 16
+reverse-path = "strict"
 """
 
 

@@ -8,6 +8,7 @@ one a family (`chains.home_table`).
 from nfxlat.nft.language import chains
 from nfxlat.nft.language.chains import ERRORS, REJECT, home_table
 from nfxlat.nft.language.compile import Compiled, compile_rules
+from nfxlat.nft.language.inputs import FRAME, NO_INPUTS, Inputs
 from nfxlat.nft.language.needs import needs_of
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.language.sets import Contents, set_name
@@ -47,9 +48,16 @@ def contents(domain: Domain, role: Role, model: Model) -> Contents:
 
 
 def compile_builtin(
-    domain: Domain, role: Role, model: Model, queues: Queues, *, native: bool, explain: bool = False
+    domain: Domain,
+    role: Role,
+    model: Model,
+    queues: Queues,
+    *,
+    native: bool,
+    explain: bool = False,
+    inputs: Inputs = NO_INPUTS,
 ) -> Compiled:
-    """The domain's rules, to be loaded in the place of any in the tables of their name.
+    """The domain's rules on a host with such `inputs`, to be loaded in the place of any in the tables of their name.
 
     Not `native`: with queue chains that only drop, for the compat target to open.
     """
@@ -62,6 +70,7 @@ def compile_builtin(
         origin="nfxlat run --setup",
         role=role,
         replace=True,
+        inputs=inputs,
     )
 
 
@@ -72,8 +81,8 @@ def _program(domain: Domain, role: Role, model: Model) -> Program:
 def _router(name: str) -> dict[str, Table]:
     return {
         family: {
-            base: [_statement(name, direction, f"{family} daddr @{set_name(name, direction)}", hook)]
-            for base, hook in ((EARLY, "prerouting"), (OWN, "output"))
+            base: [_statement(name, direction, f"{family} daddr @{set_name(name, direction)}{frame}", hook)]
+            for base, hook, frame in ((EARLY, "prerouting", f" {FRAME}"), (OWN, "output", ""))
         }
         for direction, family in TAKES.items()
     }
@@ -82,9 +91,9 @@ def _router(name: str) -> dict[str, Table]:
 def _host(name: str) -> dict[str, Table]:
     own, plat = f"ip6 daddr @{set_name(name, 'from')}", f"ip6 saddr @{set_name(name, 'prefix6')}"
     back = [
-        _statement(name, "from", f"{own} {plat}", "prerouting"),
+        _statement(name, "from", f"{own} {plat} {FRAME}", "prerouting"),
         "# Routers on the way have addresses of their own. Errors about this host's native IPv6 are let through.",
-        _statement(name, "from", f'{own} iifname != "lo" {ERRORS["ip6"]}', "errors"),
+        _statement(name, "from", f'{own} iifname != "lo" {ERRORS["ip6"]} {FRAME}', "errors"),
     ]
     out = _statement(name, "to", f'oifname "{name}" iifname != "{name}"', "postrouting")
     return {"ip": {"postrouting priority srcnat + 1": [out]}, "ip6": {EARLY: back}}
@@ -94,7 +103,7 @@ def _route(name: str) -> dict[str, Table]:
     device = f'oifname "{name}"'
     return {
         family: {
-            EARLY: [_statement(name, direction, f"fib daddr {device}", "prerouting")],
+            EARLY: [_statement(name, direction, f"fib daddr {device} {FRAME}", "prerouting")],
             OWN: [_statement(name, direction, device, "output")],
         }
         for direction, family in TAKES.items()

@@ -125,6 +125,8 @@ def _guards(domain: Domain, direction: str, family: str, hooks: set[str], implie
         yield Rule(f"meta nfproto != {'ipv4' if ip == 'ip' else 'ipv6'} return", f"{name}-other-family")
     if hooks - {"output"} and "injected" not in implied:
         yield Rule(f'iifname "{domain.name}" return', f"{name}-injected", "injected")
+    if "prerouting" in hooks and "frame" not in implied:
+        yield Rule("meta pkttype != host return", f"{name}-to-many", "frame")
     if "output" in hooks and "sent" not in implied:
         yield Rule(f"{SENT} return", f"{name}-sent-by-nfxlat", "raw")
     if ip == "ip6" and "native" not in implied:

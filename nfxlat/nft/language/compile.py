@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nfxlat.nft.language import chains
 from nfxlat.nft.language.chains import QueueChain
 from nfxlat.nft.language.emit import Rule, Style, item_lines, replaced
+from nfxlat.nft.language.inputs import NO_INPUTS, Inputs
 from nfxlat.nft.language.meaning import Unresolved
 from nfxlat.nft.language.needs import Insertion, Needs, needs_of
 from nfxlat.nft.language.program import Program
@@ -71,13 +72,14 @@ def compile_rules(
     role: Role | None = None,
     replace: bool = False,
     notes: Mapping[str, Sequence[str]] = NO_NOTES,
+    inputs: Inputs = NO_INPUTS,
 ) -> Compiled:
     """The program as plain nft; not `native`: with queue chains that only drop, for the compat target to open.
 
     `queues` are those of the first domain. `owner` is the name of the chain that marks its tables (None: of the
     source's name), and `origin` what that chain says of itself. `role` is every domain's, where rules do not tell.
     `replace`: its tables take the place of any of that name. `notes`, by domain, become comments ahead of its tables:
-    what the host needs.
+    what the host needs. `inputs` is what the host checks of packets that come in.
 
     Raises OperatorError at the first statement whose domain is not known, or which no base chain reaches.
     """
@@ -87,7 +89,7 @@ def compile_rules(
     roles: dict[str, Role] = {name: role or program.role(domain) for name, domain in program.domains.items()}
     owner = owner or owner_of_path(source.name)
     mark = chains.owner_chain(owner, origin or f"nfxlat rules load {source.name.rpartition('/')[2]}")
-    added = needs_of(program, roles, numbers, mark)
+    added = needs_of(program, roles, numbers, mark, inputs)
     text, origins = _rendered(program, added, Style(closed=not native, explain=explain), notes, replace)
     comparable = not (source.removes or source.includes)
     return Compiled(
@@ -120,7 +122,7 @@ def _rendered(
     program: Program, added: Needs, style: Style, notes: Mapping[str, Sequence[str]], replace: bool
 ) -> tuple[str, tuple[int, ...]]:
     source = program.source
-    edits = [(s.at.start, s.end, f"jump {chains.guard_chain(d, s.direction)}") for s, d in program.uses()]
+    edits = [(s.at.start, s.end, added.entry(s, d)) for s, d in program.uses()]
     if replace:
         edits.append((0, 0, "".join(f"{line}\n" for key in source.tables for line in replaced(*key))))
     edits += [_head(source.text, at, rule, style) for at, rule in added.heads]

@@ -19,6 +19,12 @@ WHY = {
     "local": "packets to addresses of this node are not translated",
     "forged": "from outside, with an address of this node as source: after injection nothing would check that",
     "native": "never translated: IPv6 hosts in pool4 inside prefix6, and link scope (neighbour discovery)",
+    "frame": "a frame to a link-layer broadcast or multicast address is for nobody to forward (RFC 1812 5.3.4)",
+    "bridged": "with br_netfilter a bridge shows what it passes on to others: that is not for this node",
+    "closed": "an interface with forwarding 0: what comes in there is left to the kernel, which does not forward it",
+    "reverse-path": "as rp_filter, or reverse-path in the configuration, has it for the interface: no route leads back",
+    "ipsec": "IPsec policies, in the kernel's order: the first that a packet meets decides",
+    "plaintext": "its policy wants it to come out of a security association",
     "tcp": "TCP may arrive as superframes, and has a queue of its own; what is longer than a message of that (BIG TCP) "
     "goes to the plain one, where the kernel cuts it into segments",
     "udp": "the stamp says that this is one datagram, a fragment, or a superframe of datagrams of known size",

@@ -3,12 +3,14 @@
 - `injected`  what comes from the domain device never gets here
 - `sent`      nor what nfxlat sends through raw sockets
 - `local`     the packet leaves by the domain device, so it is for no address of this node
+- `frame`     the frame was to this node alone
 - `native`    the destination is one of the host's own, inside neither pool4 nor link scope
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 
+from nfxlat.nft.language.inputs import FRAME
 from nfxlat.nft.language.program import Program, Statement
 from nfxlat.nft.language.sets import set_name
 from nfxlat.nft.language.statement import TAKES
@@ -38,6 +40,8 @@ def _of(program: Program, statement: Statement, domain: Domain, role: Role, head
         found.add("injected")
     if "output" not in hooks:
         found.add("sent")
+    if "prerouting" not in statement.hooks or _holds(words, *FRAME.split()):
+        found.add("frame")
     if leaves_by_device(words, domain):
         found.add("local")
     if role == "host" and ("ip6", "daddr") in pairwise(words) and not _holds(words, "ip6", "daddr", "!="):

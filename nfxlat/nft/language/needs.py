@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nfxlat.nft.language import chains
+from nfxlat.nft.language import chains, inputs
 from nfxlat.nft.language.chains import QueueChain
 from nfxlat.nft.language.emit import Chain, GeneratedSet, Item, Rule, Table
 from nfxlat.nft.language.implied import Headed, implied, takes_all_at_output
+from nfxlat.nft.language.inputs import Inputs
 from nfxlat.nft.language.program import Program, Statement
 from nfxlat.nft.language.sets import Contents, GeneratedSets, SetName, set_name
 from nfxlat.nft.language.source import Rule as SourceRule
@@ -35,7 +36,8 @@ class Insertion:
 @dataclass(frozen=True, slots=True)
 class Needs:
     """`heads` are rules to be put ahead of the rule at an offset; `tables`, with their domains, those of domains that
-    have none in the file; `contents` what all sets hold.
+    have none in the file; `contents` what all sets hold; `checked` guards, by table and chain, that have a chain for
+    what comes from prerouting ahead of them.
     """
 
     heads: tuple[tuple[int, Rule], ...]
@@ -43,18 +45,40 @@ class Needs:
     tables: tuple[tuple[str, Table], ...]
     queue_chains: tuple[QueueChain, ...]
     contents: Contents
+    checked: frozenset[tuple[Key, str]]
+
+    def entry(self, statement: Statement, domain: Domain) -> str:
+        """What a statement becomes: where its packets go on."""
+        guard = chains.guard_chain(domain, statement.direction)
+        if statement.hooks == {"prerouting"} and (statement.rule.chain.table.key, guard) in self.checked:
+            guard = inputs.input_chain(guard)
+        return f"jump {guard}"
 
 
-def needs_of(program: Program, roles: Mapping[str, Role], queues: Mapping[str, Queues], mark: Chain) -> Needs:
-    """Those of a program whose domains have these roles and queues; `mark` goes into each table."""
-    return _Maker(program, roles, queues, mark).needs()
+def needs_of(
+    program: Program,
+    roles: Mapping[str, Role],
+    queues: Mapping[str, Queues],
+    mark: Chain,
+    host: Inputs = inputs.NO_INPUTS,
+) -> Needs:
+    """Those of a program whose domains have these roles and queues, on such a host; `mark` goes into each table."""
+    return _Maker(program, roles, queues, mark, host).needs()
 
 
 class _Maker:
     """One pass over the domains: what begins chains of the file, what its tables get, and the tables of domains."""
 
-    def __init__(self, program: Program, roles: Mapping[str, Role], queues: Mapping[str, Queues], mark: Chain) -> None:
-        self._program, self._roles, self._queues, self._mark = program, roles, queues, mark
+    def __init__(
+        self,
+        program: Program,
+        roles: Mapping[str, Role],
+        queues: Mapping[str, Queues],
+        mark: Chain,
+        host: Inputs,
+    ) -> None:
+        self._program, self._roles, self._queues, self._mark, self._host = program, roles, queues, mark, host
+        self._checked: set[tuple[Key, str]] = set()
         self._sets = GeneratedSets(roles)
         self._heads: list[tuple[int, Rule]] = []
         self._headed: Headed = set()
@@ -74,7 +98,12 @@ class _Maker:
         for domain, direction, ip in in_turn:
             self._of_domain(domain, direction, ip)
         return Needs(
-            tuple(self._heads), tuple(self._inserted), tuple(self._tables), tuple(self._queue_chains), self._contents
+            tuple(self._heads),
+            tuple(self._inserted),
+            tuple(self._tables),
+            tuple(self._queue_chains),
+            self._contents,
+            frozenset(self._checked),
         )
 
     def _insert(self, table: Key, rule: SourceRule | None, comment: str, items: Sequence[Item]) -> None:
@@ -141,12 +170,16 @@ class _Maker:
             spared -= {"sent"}
         queues = self._queues[domain.name]
         guard = chains.guard(domain, direction, key[0], hooks, spared, queues.workers)
+        ahead: list[Chain] = []
+        if any(statement.hooks == {"prerouting"} for statement in statements):
+            ahead = inputs.input_chains(domain, direction, key[0], guard.name, self._host, spared)
+            self._checked |= {(key, guard.name)} if ahead else set()
         behind = chains.queue_chains(*key, domain, direction, queues)
         self._queue_chains += behind
         native = f"@{set_name(domain.name, 'native')} "
-        named = any(native in rule.text for rule in guard.rules if isinstance(rule, Rule))
+        named = any(native in rule.text for one in (guard, *ahead) for rule in one.rules if isinstance(rule, Rule))
         sets = self._new_sets(key, self._sets.of(domain, "native")) if named else []
-        return [*sets, guard, *(chain.value() for chain in behind)]
+        return [*sets, *ahead, guard, *(chain.value() for chain in behind)]
 
     def _of_domain(self, domain: Domain, direction: str, ip: str) -> None:
         """What the domain needs whatever the rules select: at home in the file, or in a table of its own."""
