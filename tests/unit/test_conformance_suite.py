@@ -15,6 +15,7 @@ from nfxlat.conformance.suite import Suite
 from nfxlat.errors import OperatorError
 
 WHOLE = suite.load()
+NOT_ITS = ("7915-4.6-selection", "superframes")  # sections of which the core sees nothing: test_conformance_core.py
 
 # MUST, MUSTNOT, SHOULD and SNOT of the ledger that no packet shows from outside
 NOT_SEEN = {
@@ -55,6 +56,13 @@ def test_cases_name_rows_of_the_ledger_and_hold_all_that_shows_outside() -> None
     untestable = {clause for clause, row in rows.items() if row.shown_by.startswith("untestable")}
     assert must - held - untestable == set(NOT_SEEN) - untestable
     assert set(NOT_SEEN) <= must
+
+
+def test_a_row_that_leaves_it_to_the_cases_has_one_that_the_core_is_held_to() -> None:
+    core = {clause for case in WHOLE.cases if case.section not in NOT_ITS for clause in case.holds}
+    left = {row.clause for row in rows_of(LEDGER.read_text()) if "test_every_case_of_a_section_passes" in row.shown_by}
+    assert len(left) > 50
+    assert left - core == set()
 
 
 def test_every_case_has_a_clause_and_every_domain_a_use() -> None:

@@ -56,15 +56,3 @@ def test_other_prefixes_change_the_checksum(prefix6: str) -> None:
 def test_an_eam_beside_a_neutral_prefix_changes_the_checksum() -> None:
     eamt = Eamt([(IPv4Network("8.8.8.8"), IPv6Network("2001:db8::8"))])
     assert not tcp_checksum_is_kept("64:ff9b::/96", eamt=eamt)
-
-
-# E-04: bits behind the suffix are not looked at, so the way back ends at another address
-def test_a_host_behind_a_wide_eam_is_translated_by_its_first_suffix_bits() -> None:
-    keys: dict[str, Any] = {
-        "eamt": Eamt([(IPv4Network("203.0.113.64/27"), IPv6Network("2001:db8:5:a0::/60"))]),
-    }
-    packet = bytes(IPv6(src="2001:db8:5:a6:ffff::1", dst="2001:db8:64::" + A4) / UDP() / b"x")
-    there = translated(packet, **keys)
-    assert IP(there).src == "203.0.113.77"
-    answer = bytes(IP(src=A4, dst="203.0.113.77") / UDP() / b"x")
-    assert IPv6(translated(answer, **keys)).dst == "2001:db8:5:a6:8000::"
