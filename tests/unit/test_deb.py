@@ -1,0 +1,68 @@
+"""The Debian package's files: `contrib/deb --check` tries the package itself, in clean Debians."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nfxlat import __version__
+
+ROOT = Path(__file__).parents[2]
+DEBIAN = ROOT / "contrib/debian"
+SCRIPTS = [*DEBIAN.glob("nfxlat.p*[tm]"), ROOT / "contrib/deb", *(ROOT / "contrib/dev").glob("check-deb*.sh")]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def lines(name: str) -> list[str]:
+    return (DEBIAN / name).read_text().splitlines()
+
+
+def test_the_package_has_the_version_of_the_program() -> None:
+    assert lines("changelog")[0].split()[:2] == ["nfxlat", f"({__version__})"]
+    assert PROJECT["version"] == __version__
+
+
+def test_what_is_to_be_installed_is_there() -> None:
+    installed = {line.split()[0] for line in lines("nfxlat.install")}
+    assert {name for name in installed if not (ROOT / name).is_file()} == set()
+    completion = {str(path.relative_to(ROOT)) for path in (ROOT / "contrib/completion").iterdir()}
+    assert completion <= installed
+    pages = {path for pattern in lines("nfxlat.manpages") for path in ROOT.glob(pattern)}
+    assert pages == {path for path in (ROOT / "contrib/man").iterdir() if path.is_file()}
+    assert all((ROOT / name).is_file() for name in lines("nfxlat.docs"))
+
+
+def test_the_examples_are_the_rules_that_the_program_has() -> None:
+    [(target, _)] = [line.split() for line in lines("nfxlat.links")]
+    assert (ROOT / target.removeprefix("usr/lib/python3/dist-packages/")).is_dir()
+
+
+def test_the_unit_starts_the_program_of_the_package() -> None:
+    unit = (ROOT / "contrib/systemd/nfxlat@.service").read_text()
+    assert re.findall(r"(?<=Start=)/usr/local/bin/\w+", unit) == ["/usr/local/bin/nfxlat"]
+    assert any(
+        "sed 's,/usr/local/bin/,/usr/bin/,' 'contrib/systemd/nfxlat@.service'" in line for line in lines("rules")
+    )
+
+
+def test_what_is_on_no_index_is_a_dependency_of_the_package() -> None:
+    depends = (DEBIAN / "control").read_text().partition("\nDepends:")[2].partition("\nRecommends:")[0]
+    assert {"python3-nftables", "${python3:Depends}"} <= {word.strip(" ,") for word in depends.split()}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_script_is_sound(script: Path) -> None:
+    assert subprocess.run(["sh", "-n", str(script)], capture_output=True, text=True, timeout=60).stderr == ""
+    assert script.read_text().startswith("#!/bin/sh\n")
+    if script.parent == DEBIAN:
+        assert "set -e\n" in script.read_text()
+        assert "#DEBHELPER#\n" in script.read_text()
+
+
+def test_the_index_is_told_what_it_asks_for() -> None:
+    assert {"name", "version", "description", "readme", "requires-python", "authors", "keywords"} <= set(PROJECT)
+    assert any(line.startswith("License :: ") for line in PROJECT["classifiers"])
+    assert (ROOT / "LICENSE").read_text().split()[:3] == ["GNU", "GENERAL", "PUBLIC"]
+    assert (ROOT / PROJECT["readme"]).is_file()
