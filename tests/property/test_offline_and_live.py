@@ -51,6 +51,7 @@ class Queue:
         priority = stamp.MAGIC | stamp.UDP | superframe
         self._records: list[Record] = [(HEADROOM, len(packet), priority, kind)]
         self.accepted = False
+        self.last: dict[int, bytes] = {}
 
     def fileno(self) -> int:
         return -1
