@@ -82,9 +82,9 @@ def test_markdown_has_a_row_a_figure_in_each_table() -> None:
     text = report(result(tcp_1_4to6={"hook": [6.0], "plain": [10.0]}, rtt_p50={"hook": [90.0]})).markdown()
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in tables[:4]}) == 1
-    assert "| TCP, 1 flow, 4to6 | Gbit/s | 6.00 |  |  | 10.0 |  |" in tables
-    assert "| hook, as a ratio to | better | device | tayga | plain | null |" in tables
-    assert "| TCP, 1 flow, 4to6 | higher |  |  | 0.60 |  |" in tables
+    assert "| TCP, 1 flow, 4to6 | Gbit/s | 6.00 |  |  |  | 10.0 |  |" in tables
+    assert "| hook, as a ratio to | better | offload | device | tayga | plain | null |" in tables
+    assert "| TCP, 1 flow, 4to6 | higher |  |  |  | 0.60 |  |" in tables
     assert "`nfxlat bench <x>`" in text
     assert "- hook: stamp of gso_size by tcx" in text
 
