@@ -101,7 +101,9 @@ def test_control_characters_and_markup_of_names_reach_no_terminal(
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=columns, highlight=False)
     monkeypatch.setattr(doctor, "_console", lambda: console)
-    monkeypatch.setattr("nfxlat.service.doctor.examine", lambda _: [finding(f"eth{ESCAPE}"), finding("[red]eth1[/red]")])
+    monkeypatch.setattr(
+        "nfxlat.service.doctor.examine", lambda _: [finding(f"eth{ESCAPE}"), finding("[red]eth1[/red]")]
+    )
     main(["doctor"])
     said = out.getvalue()
     assert "\x1b]" not in said
