@@ -20,10 +20,10 @@ from nfxlat.conformance.suite import FIRST, Case, Domain
 from nfxlat.errors import OperatorError
 
 BATCH: Final = 64  # cases
-READY = 15.0  # s, until the first probes have crossed
-THROUGH = 10.0  # s, until the probes behind a batch have
-PATIENCE = 1.0  # s, for what has not come when the probes have
-QUIET = 0.1  # s, for what should not come
+READY = 30.0  # s, until the first probes have crossed
+THROUGH = 30.0  # s, until the probes behind a batch have
+PATIENCE = 1.0  # s at least, for what has not come when the probes have
+QUIET = 0.1  # s at least, for what should not come
 
 _PROBES = (
     "ip {four} > {six} / udp / 8",
@@ -140,7 +140,8 @@ class Run:
                 deadline = began + THROUGH
             else:
                 through = through or time.monotonic()
-                deadline = through + PATIENCE if wanting else last + QUIET
+                took = through - began  # on a busy machine everything takes longer
+                deadline = through + max(PATIENCE, 2 * took) if wanting else last + max(QUIET, took / 2)
                 if self.link.at_once:
                     break
             if (left := deadline - time.monotonic()) <= 0:
