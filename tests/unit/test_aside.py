@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_said_of_its_file(folder: Path) -> None:
 
 
 def test_a_file_that_hangs_is_given_up_and_the_loop_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SECONDS", 0.3)
+    monkeypatch.setattr(reading, "SECONDS", 2.0)
     octets, went_on = files.octets, []
 
     def dead_mount(path: files.Path, largest: int = files.LARGEST) -> object:
@@ -144,9 +144,10 @@ def test_a_file_that_hangs_is_given_up_and_the_loop_goes_on(folder: Path, monkey
         monkeypatch.setattr(files, "octets", dead_mount)
         bench.begin()
         bench.loop.later(0.0, lambda: went_on.append(True))
-        assert bench.run() == f"{folder}/siit0.eam: cannot be read: it was not read within 0.3 s"
+        assert bench.run() == f"{folder}/siit0.eam: cannot be read: it was not read within 2 s"
         assert went_on
         monkeypatch.setattr(files, "octets", octets)
+        monkeypatch.setattr(reading, "SECONDS", 20.0)
         bench.begin()
         assert bench.run() == 1
 
@@ -166,7 +167,7 @@ def test_it_is_left_unread_where_the_service_ends(folder: Path, monkeypatch: pyt
     with benched(folder) as bench:
         began = time.monotonic()
         bench.begin()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # not 60
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -174,7 +175,8 @@ def test_a_summary_that_cannot_be_written_in_time_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: bool
 ) -> None:
     monkeypatch.setattr(summary_file, "SECONDS", 0.1)
-    monkeypatch.setattr(aside, "GRACE", 0.0)
+    if not last:
+        monkeypatch.setattr(aside, "GRACE", 0.0)  # its process ends itself before anybody does
     monkeypatch.setattr(summary_file, "write", lambda path, text: time.sleep(60))
     loop = Loop()
     file = SummaryFile(tmp_path / "s.json", loop)
