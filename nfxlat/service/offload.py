@@ -46,9 +46,19 @@ def passed_over() -> list[BaseChain]:
 
 
 class Offload:
-    """`tell` sends a message to the workers. `teach` is what a new worker is told."""
+    """`tell` sends a message to the workers. `teach` is what a new worker is told. `by_packet` tells whether the rules
+    decide by what the program cannot see: with IPsec policies, whether a packet came in ESP or AH. Then none is taught.
+    """
 
-    def __init__(self, table: Table, stamp: Stamp, tell: Callable[[Message], None], report: Report) -> None:
+    def __init__(
+        self,
+        table: Table,
+        stamp: Stamp,
+        tell: Callable[[Message], None],
+        report: Report,
+        by_packet: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._report, self._by_packet, self._rests = report, by_packet, False
         self._table, self._stamp, self._tell = table, stamp, tell
         self._forgotten: dict[str, int] = {}
         self._landscape = stamp.landscape
@@ -59,6 +69,8 @@ class Offload:
 
     def begin(self, domain: Domain, device: DomainDevice) -> None:
         """From now on pairs are taught, for this domain and device."""
+        if self._rest():
+            return
         mtu = domain.lowest_ipv6_mtu
         self._teach(self._table.configure(device.ifindex, mtu, device.near_mac, device.far_mac))
 
@@ -72,8 +84,16 @@ class Offload:
     def forget(self, why: str) -> None:
         """All pairs are void, and are taught anew."""
         if self.teach.generation:
+            if self._rest():
+                self.suspend(why)
+                return
             self._count(why)
             self._teach(self._table.forget())
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether it has rested, and need not any more."""
+        return self._rests and not self._by_packet()
 
     def interfaces_changed(self) -> None:
         """Some may have come, gone, or changed their name or master."""
@@ -96,6 +116,13 @@ class Offload:
 
     def close(self) -> None:
         self._table.close()
+
+    def _rest(self) -> bool:
+        if self._by_packet() != self._rests:
+            self._rests = not self._rests
+            if self._rests:
+                self._report("offload: rests while IPsec policies decide packet by packet")
+        return self._rests
 
     def _count(self, why: str) -> None:
         self._forgotten[why] = self._forgotten.get(why, 0) + 1

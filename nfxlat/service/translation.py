@@ -244,6 +244,8 @@ class Service:
     def _forget(self, why: str) -> None:
         if self._offload is not None:
             self._offload.forget(why)
+            if self._offload.may_begin:
+                self._begin_offload()
 
     def _suspend_offload(self, why: str) -> None:
         if self._offload is not None:
@@ -279,7 +281,8 @@ class Service:
             self._setup = setup
             self._device = setup.device
             if self._table is not None and setup.stamp is not None and setup.stamp.offloads:
-                self._offload = Offload(self._table, setup.stamp, self._supervisor.send, self._report)
+                by_packet = lambda: bool(setup.rules.inputs.policies)  # noqa: E731
+                self._offload = Offload(self._table, setup.stamp, self._supervisor.send, self._report, by_packet)
                 self._begin_offload()
         else:
             if options.model != "device":  # the TUN tells itself whether it is in use

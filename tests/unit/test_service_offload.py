@@ -103,6 +103,24 @@ def test_interfaces_that_changed_make_all_be_forgotten(monkeypatch: pytest.Monke
     assert table.generation == 2
 
 
+def test_with_ipsec_policies_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a packet came in ESP or AH is not seen at ingress: a pair learnt from those would let others in."""
+    monkeypatch.setattr(offload, "ahead_of", lambda priority: [])
+    table, told, lines, policies = Table(), list[Message](), list[str](), [True]
+    one = Offload(table, stamp("to-r4"), told.append, lines.append, lambda: policies[0])  # type: ignore[arg-type]
+    one.begin(DOMAIN, DEVICE)
+    one.forget("rules")
+    assert (told, one.may_begin) == ([], False)
+    policies[0] = False
+    assert one.may_begin
+    one.begin(DOMAIN, DEVICE)
+    assert one.teach.generation == 1
+    policies[0] = True
+    one.forget("rules")
+    assert (one.teach, table.generation) == (NOTHING, 2)
+    assert lines[1:] == ["offload: rests while IPsec policies decide packet by packet"] * 2
+
+
 @pytest.mark.parametrize(
     ("options", "has"),
     [
