@@ -58,7 +58,10 @@ class NetlinkQueue:
                 hint="use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
             ) from error
         try:
-            self._configure(queue, superframes=superframes, maxlen=maxlen, receive_buffer=receive_buffer)
+            for number in self._numbers_bound():
+                self._configure(
+                    number, superframes=superframes and number == queue, maxlen=maxlen, receive_buffer=receive_buffer
+                )
         except BaseException:
             self._connection.close()
             raise
@@ -71,6 +74,9 @@ class NetlinkQueue:
         self._ids: list[bytes] = []  # of its packets, as the kernel wrote them
         self._layouts: list[Layout] = []
         self._drop = bytearray(nl.verdict(queue, nl.NF_DROP, 0, batch=True))  # the id is filled in
+
+    def _numbers_bound(self) -> Sequence[int]:
+        return (self.queue,)
 
     def _configure(self, queue: int, *, superframes: bool, maxlen: int, receive_buffer: int) -> None:
         self._ask(queue, nl.config_command(nl.CMD_BIND))

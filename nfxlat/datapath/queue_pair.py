@@ -25,15 +25,13 @@ class QueuePair(NetlinkQueue):
 
     def __init__(self, queue: int, *, plain: int, superframes: bool, maxlen: int = 4096) -> None:
         super().__init__(queue, superframes=superframes, plain=plain, maxlen=maxlen, receive_buffer=RECEIVE_BUFFER)
-        try:
-            self._configure(plain, superframes=False, maxlen=maxlen, receive_buffer=RECEIVE_BUFFER)
-        except BaseException:
-            self.close()
-            raise
         self._superframes = queue, self._drop
         self._plain = plain, bytearray(nl.verdict(plain, nl.NF_DROP, 0, batch=True))
         self._numbers = b""  # low octets of the queues' numbers, slot by slot
         self._slots: list[int] = []  # of the batch's packets, where both queues have some
+
+    def _numbers_bound(self) -> Sequence[int]:
+        return [self.plain, self.queue] if self.plain is not None else [self.queue]
 
     def receive(self) -> Sequence[Record]:
         """The packets that wait in both, at most one batch, in the order of their arrival."""

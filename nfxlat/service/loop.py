@@ -78,8 +78,9 @@ class Loop:
         return self._stopped or stopping
 
     @contextlib.contextmanager
-    def signals_taken(self) -> Iterator[None]:
-        """The registered signals wake the loop; at the end they do again what they did before."""
+    def signals_taken(self, *, to_the_end: bool = False) -> Iterator[None]:
+        """The registered signals wake the loop; at the end they do again what they did before. With `to_the_end`, where
+        only the end of the process follows, they do nothing then: none kills it after all has been taken down."""
         wakeup, waker = socket.socketpair()
         with wakeup, waker:
             wakeup.setblocking(False)
@@ -94,12 +95,18 @@ class Loop:
                 self._signals_end = []
                 self.forget(wakeup)
                 signal.set_wakeup_fd(previous)
-                for number, action in before.items():
-                    signal.signal(number, action)
+                if to_the_end:
+                    self._ignore_signals()
+                else:
+                    for number, action in before.items():
+                        signal.signal(number, action)
 
     def leave_signals(self) -> None:
         """For a child just forked: what its parent takes does nothing here; children of its own are waited for."""
         signal.set_wakeup_fd(-1)
+        self._ignore_signals()
+
+    def _ignore_signals(self) -> None:
         for number in self._signals:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
 

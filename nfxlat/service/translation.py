@@ -106,7 +106,7 @@ class Service:
         """Translate until SIGTERM or SIGINT; the final summary."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
         _raise_descriptor_limit()
-        with self._loop.signals_taken(), self._fence.unraisable(), ExitStack() as stack:
+        with self._loop.signals_taken(to_the_end=True), self._fence.unraisable(), ExitStack() as stack:
             try:
                 for step in (self._bind, self._prepare_host, self._attach, self._watch_node, self._watch_host):
                     step(stack)

@@ -205,6 +205,19 @@ def test_signals_do_again_afterwards_what_they_did_before(pair: Pair) -> None:
         assert signal.set_wakeup_fd(descriptor) == pair[0].fileno()
 
 
+def test_to_the_end_of_the_process_signals_do_nothing() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        loop = Loop()
+        loop.on_signal(signal.SIGUSR1, loop.stop)
+        with loop.signals_taken(to_the_end=True):
+            pass
+        send_to_self(signal.SIGUSR1)
+        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_what_a_handler_raises_ends_the_loop() -> None:
     loop = Loop()
 

@@ -229,7 +229,7 @@ def test_what_is_not_dropped_of_two_queues_is_judged_in_the_order_of_arrival(ker
 
 def test_where_the_second_queue_cannot_be_had_the_first_is_given_back(kernel: Kernel) -> None:
     kernel.errors = [0, 0, 0, 0, errno.EBUSY]
-    with pytest.raises(OperatorError, match="queue 255: held by another process"):
+    with pytest.raises(OperatorError, match="queue 256: held by another process"):
         QueuePair(256, plain=255, superframes=True)
 
 
