@@ -16,7 +16,7 @@ from nfxlat.terms import Report
 from nfxlat.wire import xfrm
 from nfxlat.wire.netlink import NETLINK_ROUTE, NETLINK_XFRM, RTNLGRP_IPV4_NETCONF, RTNLGRP_LINK
 
-DEBOUNCE = 0.1  # seconds
+DEBOUNCE = 0.05  # seconds
 RECEIVE_BUFFER = 1 << 20
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -203,6 +204,7 @@ def test_what_a_bridge_passes_on_to_another_gateway_is_left_alone(
 ) -> None:
     """client --- [ bridge of the translator ] --- gateway; br_netfilter shows the rules what crosses the bridge."""
     lab, node = bare_lab, bare_lab.translator
+    subprocess.run(["modprobe", "br_netfilter"], capture_output=True, check=False)  # where it is a module
     try:
         node.sysctl("net.bridge.bridge-nf-call-iptables")
     except FileNotFoundError:

@@ -7,8 +7,10 @@ import socket
 import struct
 
 import pytest
+from pinned import on_one_processor
 
 from nfxlat.lab.netns import Namespace
+from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, Lab
 
 pytestmark = pytest.mark.quiet
@@ -73,8 +75,11 @@ def arrived(receiver: Namespace, sender: Namespace, source: str, target: str) ->
 
 @WAYS
 @pytest.mark.parametrize("to6", [True, False], ids=["4to6", "6to4"])
-def test_whole_fragmented_stamped_and_extended_datagrams_of_a_flow_keep_their_order(shared_lab: Lab, to6: bool) -> None:
+def test_whole_fragmented_stamped_and_extended_datagrams_of_a_flow_keep_their_order(
+    shared_lab: Lab, shared_process: TranslatorProcess, to6: bool
+) -> None:
     lab = shared_lab
     ends = (lab.host6, lab.host4, HOST4, HOST6_4) if to6 else (lab.host4, lab.host6, HOST6, HOST4_6)
-    sent, received = arrived(*ends)
+    with on_one_processor(shared_process.workers()):
+        sent, received = arrived(*ends)
     assert received == sent
