@@ -17,6 +17,7 @@ from nfxlat.host import (
     capabilities,
     device,
     input_checks,
+    interfaces,
     managers,
     netns,
     offload,
@@ -189,6 +190,7 @@ def _neighbours() -> Iterator[Diagnosis]:
     if bridges := input_checks.shown_by_bridges():
         found = f"shows rules what {', '.join(bridges)} passes on"
         yield Diagnosis("br_netfilter", State.NOTE, found, input_checks.BRIDGED, input_checks.LEAVE_BRIDGED)
+    yield from _vrfs()
     if flowtables := _flowtables():
         judged = Others.FLOWTABLE.at("ruleset")
         found = f"flowtable {', '.join(flowtables)}"
@@ -201,6 +203,18 @@ def _neighbours() -> Iterator[Diagnosis]:
     if bound := bound_queues():
         found = ", ".join(f"{one.number} by {one.holder}" for one in bound)
         yield Diagnosis("queues in use", State.OK, found, "choose others with nfxlat run --queue")
+
+
+def _vrfs() -> Iterator[Diagnosis]:
+    """VRFs, whose tables are not looked at."""
+    links = interfaces.listed()
+    for vrf in links.values():
+        if vrf.kind == "vrf" and (members := [link.name for link in links.values() if link.master == vrf.index]):
+            meaning = (
+                "nfxlat routes, sends and checks in the main table: traffic of these interfaces is not translated well"
+            )
+            remedy = "a network namespace in the place of the VRF, with nfxlat inside"
+            yield Diagnosis(f"VRF {vrf.name}", State.NOTE, f"with {', '.join(members)}", meaning, remedy)
 
 
 def _flowtables() -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, sysctl
+from nfxlat.host import capabilities, interfaces, sysctl
+from nfxlat.host.interfaces import Interface
 from nfxlat.nft.kernel import load
 from nfxlat.service import doctor, probes, trial
 from nfxlat.service.confinement import confinement
@@ -118,3 +119,15 @@ def test_a_host_with_one_family_only_cannot_translate(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sysctl, "read", lambda asked: None if asked == key else present(asked))
     found = {finding.what: finding for finding in doctor._forwarding()}[f"{family} forwarding"]
     assert (found.state, found.found) == (State.FATAL, f"no {family}")
+
+
+def test_a_vrf_with_interfaces_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = [
+        Interface(1, "lo", 9, "", 0, 0),
+        Interface(2, "red", 1, "vrf", 0, 0),
+        Interface(3, "blue", 1, "vrf", 0, 0),
+        Interface(4, "eth0", 1, "", 2, 0),
+    ]
+    monkeypatch.setattr(interfaces, "listed", lambda: {link.index: link for link in links})
+    found = list(doctor._vrfs())
+    assert [(one.what, one.found) for one in found] == [("VRF red", "with eth0")]
