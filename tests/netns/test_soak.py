@@ -57,6 +57,6 @@ def test_hostile_packets_are_hostile() -> None:
 
 
 def test_a_loss_is_explained_by_what_is_counted_and_nothing_else() -> None:
-    account = Account(taken=100, full=3, socket=1, killed=4, dropped=0, backlog=0, restarts=1)
+    account = Account(taken=100, full=3, socket=1, killed=4, dropped=9, backlog=0, restarts=1)
     assert account.unexplained(8) == 0
     assert account.unexplained(9) == 1

@@ -43,11 +43,16 @@ class Account:
         return Account(*(one - two for one, two in pairs))
 
     def unexplained(self, lost: int) -> int:
-        """How many of the lost packets are nowhere in it."""
-        return max(0, lost - self.full - self.socket - self.killed - self.dropped - self.backlog)
+        """How many of the lost packets are nowhere in it. Nothing of the load is to be dropped for a reason."""
+        return max(0, lost - self.full - self.socket - self.killed - self.backlog)
 
     def __str__(self) -> str:
-        named = {"queue full": self.full, "socket": self.socket, "killed hands": self.killed, "counted": self.dropped}
+        named = {
+            "queue full": self.full,
+            "socket": self.socket,
+            "killed hands": self.killed,
+            "others counted": self.dropped,
+        }
         named |= {"this machine": self.backlog}
         return ", ".join(f"{what} {number}" for what, number in named.items() if number) or "none"
 
