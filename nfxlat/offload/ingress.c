@@ -69,7 +69,7 @@ static __u64 (*ktime_get_coarse_ns)(void) = (void *)160;
 #define JUDGED (60 * SECOND)   /* so old, without an answer, it is forgotten */
 #define DEAD (10 * SECOND)     /* so long without a supervisor, nothing is translated here */
 #define DIVERTED (10 * SECOND) /* after a packet that only the core translates, others of its kind take the queue too */
-#define ON_THE_WAY 20000ULL    /* nanoseconds from here to the queue */
+#define ON_THE_WAY 200000ULL   /* nanoseconds from here to the queue at most, several packets at a time included */
 #define PATIENCE 100000000ULL  /* so long they wait for each other where the queue overflows, before some are dropped */
 #define ACTIVE (~0ULL)
 
