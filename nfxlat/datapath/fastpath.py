@@ -139,6 +139,7 @@ class FastPath:
                 if not whole or indev == self._guard or info & self._refused:
                     break
                 forwarded = self._device or not hops_of(hook, indev, device=False, result_is_local=False)
+                passed = hook == POSTROUTING and indev  # a hop was taken on the way there
             word, total, fragment, ttl, protocol, pair, udp_check, offset_flags, tcp_check = _ipv4(buffer, start)
             size = total - 20
             if protocol == _UDP:
@@ -162,7 +163,7 @@ class FastPath:
             addresses, delta, pseudo, traffic_class, local_source, extra_hop, destination = flow
             if local_source and hook == PREROUTING:
                 break
-            if not forwarded or (extra_hop and (hook != FORWARD or local_source)):
+            if not forwarded or (extra_hop and not passed and (hook != FORWARD or local_source)):
                 if ttl <= 1:
                     break
                 ttl -= 1
@@ -220,6 +221,7 @@ class FastPath:
                 if not whole or indev == self._guard or info & self._refused:
                     break
                 forwarded = self._device or not hops_of(hook, indev, device=False, result_is_local=False)
+                passed = hook == POSTROUTING and indev  # a hop was taken on the way there
             word, size, protocol, ttl, pair, udp_check, offset_flags, tcp_check = _ipv6(buffer, start)
             at = start + 40
             if protocol == _UDP:
@@ -244,7 +246,7 @@ class FastPath:
             addresses, delta, pseudo, traffic_class, local_source, extra_hop, destination = flow
             if local_source and hook == PREROUTING:
                 break
-            if not forwarded or (extra_hop and (hook != FORWARD or local_source)):
+            if not forwarded or (extra_hop and not passed and (hook != FORWARD or local_source)):
                 if ttl <= 1:
                     break
                 ttl -= 1

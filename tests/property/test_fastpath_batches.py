@@ -183,3 +183,17 @@ def test_addresses_of_this_node_are_the_same_to_both(waiting: Waiting, own: int,
     local = {octets[at : at + size]}
     found, _ = translated(waiting, fast=True, device=True, local=local)
     assert (found, 0) == translated(waiting, fast=False, device=True, local=local)
+
+
+def test_for_this_node_no_second_hop_is_taken_where_forwarding_took_one() -> None:
+    """Behind forwarding, either way."""
+    for octets in (
+        bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF", ttl=9) / UDP() / b"x"),
+        bytes(IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202", hlim=9) / UDP() / b"x"),
+    ):
+        (left,), *_ = translated([(octets, Kind(POSTROUTING, 2))], fast=False, device=True)[0]
+        local = {left[24:40] if left[0] >> 4 == 6 else left[16:20]}
+        for hook, indev in ((POSTROUTING, 2), (POSTROUTING, 0), (PREROUTING, 2)):
+            found, taken = translated([(octets, Kind(hook, indev))], fast=True, device=True, local=local)
+            assert taken
+            assert (found, 0) == translated([(octets, Kind(hook, indev))], fast=False, device=True, local=local)
