@@ -32,9 +32,16 @@ def _ended(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _unheard(number: int, frame: object) -> None:
+    """Who began this run had the signal ignored: nohup, or a shell's background. Programs would inherit that."""
+
+
 def pytest_configure() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        before = signal.getsignal(number)
+        if before is signal.SIG_IGN:
+            signal.signal(number, _unheard)
+        elif before is signal.SIG_DFL:
             signal.signal(number, _ended)
 
 
