@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from nfxlat.datapath.layout import Layout, learn
 from nfxlat.datapath.mmsg import ReceiveBatch
-from nfxlat.datapath.source import HEADROOM, Record
+from nfxlat.datapath.source import HEADROOM, SLOTS, Record
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.netlink.connection import Connection
@@ -43,7 +43,7 @@ class NetlinkQueue:
         *,
         superframes: bool,
         plain: int | None = None,
-        slots: int = 64,
+        slots: int = SLOTS,
         maxlen: int = 4096,
         receive_buffer: int = RECEIVE_BUFFER,
     ) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 HEADROOM = 128  # octets in front of a packet at least: an injector's frame, IPv6 header less IPv4 header 20
 
+SLOTS = 64  # packets that one receive brings at most
 TAILROOM = 1500  # octets behind a superframe at least: its last segment with an injector's frame may be put there
 
 

@@ -24,7 +24,7 @@ from nfxlat.datapath.inject import Injector, local_source
 from nfxlat.datapath.pathmtu import PathMtus, narrowed
 from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.routecache import RouteCache
-from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, Kind, Record, Source
+from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, SLOTS, Kind, Record, Source
 from nfxlat.datapath.superframe import (
     TCP,
     complete_checksum,
@@ -145,11 +145,12 @@ class Worker:
 
     def batch(self, source: Source) -> int:
         """Take one batch from the source; how many packets it held."""
+        totals, counts = self._counters.totals, self._counters.reasons
+        totals[_IN_HANDS] = SLOTS  # at most; should it be killed before it can count them
         records = source.receive()
+        totals[_IN_HANDS] = len(records)
         if not records:
             return 0
-        totals, counts = self._counters.totals, self._counters.reasons
-        totals[_IN_HANDS] = len(records)
         if self._routes is not None:
             self._routes.refresh()
         if self._paths.mtus:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace, end_processes, wait_for
 from nfxlat.lab.topology import DOMAIN
+from nfxlat.service import aside
 
 NAMING = ("--config", "--domain", "--prefix6", "--eam")  # flags that name a domain
 
@@ -98,8 +99,9 @@ class TranslatorProcess:
         return self._process is not None and self._process.poll() is None
 
     def workers(self) -> list[int]:
-        """The pids of its workers."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        """The pids of its workers; what writes its summary is none."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if _name_of(pid) not in ("", aside.NAME)]
 
     def output(self) -> list[str]:
         """The lines it has printed so far."""
@@ -143,3 +145,11 @@ class TranslatorProcess:
         except FileNotFoundError:
             return {}
         return summary
+
+
+def _name_of(pid: str) -> str:
+    """proc_pid_comm(5); "" of one that has gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

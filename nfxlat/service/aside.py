@@ -19,6 +19,7 @@ Work = Callable[[socket.socket], None]  # says what it finds, a message at a tim
 _ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
+NAME = "nfxlat-aside"  # of its process, in ps and top
 GRACE = 5.0  # seconds that its process may live longer than it is waited for, should its parent be gone
 
 
@@ -73,6 +74,7 @@ class Aside:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
+            _named(NAME)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)
             signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS - {signal.SIGALRM})  # those of our group are not its
@@ -82,3 +84,9 @@ class Aside:
             code = 0
         finally:
             os._exit(code)
+
+
+def _named(name: str) -> None:
+    """Name this process as the kernel does (proc_pid_comm(5)); where /proc is not to be written, it keeps its name."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+        comm.write(name)

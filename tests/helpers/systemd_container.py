@@ -71,7 +71,8 @@ def container(namespace: Namespace, folder: Path, options: str) -> Iterator[Cont
     for name in TARGETS:
         (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
     program = folder / "nfxlat"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m nfxlat "$@"\n')
+    python = f"/run/python/bin/{Path(sys.executable).name}" if sys.prefix != sys.base_prefix else sys.executable
+    program.write_text(f'#!/bin/sh\nPYTHONPATH=/run/checkout exec {python} -m nfxlat "$@"\n')
     program.chmod(0o755)
     (folder / "default").write_text(f'NFXLAT_OPTIONS="{options}"\n')
     paths = {"/usr/local/bin/nfxlat": "nfxlat", "/etc/nfxlat.toml": "siit0.toml", "/etc/default/nfxlat-%i": "default"}
@@ -83,7 +84,8 @@ def container(namespace: Namespace, folder: Path, options: str) -> Iterator[Cont
         (units / unit.name).write_text(text)
     group = f"nfxlat-test-{secrets.token_hex(4)}"
     script = str(Path(__file__).with_name("systemd_inside.sh"))
-    command = ["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", script, str(folder), group]
+    command = ["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", script]
+    command += [str(folder), group, str(ROOT), sys.prefix]
     with (folder / "systemd.log").open("w") as log:
         process = namespace.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -90,7 +90,7 @@ def test_round_trips_are_timed_and_load_makes_them_no_shorter_than_nothing(model
 def test_only_processes_have_cpu_time_and_memory(model: Model) -> None:
     values = first_packets().take(model, SHORT, 0, {}).values
     assert bool(values) == bool(model.pids()) == (model.name != "plain")
-    assert all(value > 0 for value in values.values())
+    assert all(value > 0 or (value == 0 and model.name == "offload") for value in values.values())  # the kernel's time
     used = memory(model.pids())
     assert used.rss >= used.pss >= 0
     assert bool(used.pss) == bool(model.pids())
