@@ -13,7 +13,7 @@ from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.ratelimit import ErrorLimits
-from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.source import HEADROOM, SLOTS, Kind, Record
 from nfxlat.datapath.superframe import is_own_checksum_unfinished
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY
@@ -197,3 +197,34 @@ def test_for_this_node_no_second_hop_is_taken_where_forwarding_took_one() -> Non
             found, taken = translated([(octets, Kind(hook, indev))], fast=True, device=True, local=local)
             assert taken
             assert (found, 0) == translated([(octets, Kind(hook, indev))], fast=False, device=True, local=local)
+
+
+def test_what_a_killed_worker_may_have_received_counts_as_in_its_hands() -> None:
+    """From before it can know how many they are, to when all are out."""
+    counters, seen = Counters(), []
+
+    class Watched(Source):
+        def receive(self) -> Sequence[Record]:
+            seen.append(counters.totals[Total.IN_HANDS])
+            return super().receive()
+
+        def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
+            seen.append(counters.totals[Total.IN_HANDS])
+            super().conclude(accepted, again)
+
+    octets = bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF") / UDP() / b"x")
+    for waiting in ([(octets, Kind(PREROUTING, 2))] * 2, []):
+        source = Watched(waiting)
+        injector = Injector(source)
+        worker = Worker(
+            [],
+            TRANSLATORS[0],
+            Injectors(injector, injector, device=True),
+            counters,
+            fast=None,
+            errors=ErrorLimits(1, 1, lambda: 0.0),
+            paths=PathMtus(lambda: 0.0),
+        )
+        worker.batch(source)
+        seen.append(counters.totals[Total.IN_HANDS])
+    assert seen == [SLOTS, 2, 0, SLOTS, 0]
