@@ -99,9 +99,15 @@ class TranslatorProcess:
         return self._process is not None and self._process.poll() is None
 
     def workers(self) -> list[int]:
-        """The pids of its workers; what writes its summary is none."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if _name_of(pid) not in ("", aside.NAME)]
+        """The pids of its workers."""
+        return [int(pid) for pid in self._children() if _name_of(pid) not in ("", aside.NAME)]
+
+    def beside(self) -> list[int]:
+        """The pids of those that read a configuration or write a summary for it (nfxlat.service.aside)."""
+        return [int(pid) for pid in self._children() if _name_of(pid) == aside.NAME]
+
+    def _children(self) -> list[str]:
+        return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
 
     def output(self) -> list[str]:
         """The lines it has printed so far."""

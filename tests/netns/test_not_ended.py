@@ -154,14 +154,14 @@ def test_a_file_that_hangs_holds_neither_the_service_nor_its_end(bare_lab: Lab, 
         os.mkfifo(eams)
         holder = os.open(eams, os.O_RDWR)
         os.kill(process.pid, signal.SIGHUP)
-        wait_for(lambda: len(process.workers()) == 2, "the file to be read beside the service")
+        wait_for(process.beside, "the file to be read beside the service")
         with lab.translator.entered():
             assert ask(Running("siit0", process.pid))["reloads"]["done"] == 0
         assert lab.host4.call(ping, HOST6_EAM4).ok
         wait_for(lambda: "reload refused" in process.last_words(), "the file to be given up", 30)
         assert "siit0.eam: cannot be read: it is a pipe that did not come to its end" in process.last_words()
         os.kill(process.pid, signal.SIGHUP)
-        wait_for(lambda: len(process.workers()) == 2, "the file to be read beside the service")
+        wait_for(process.beside, "the file to be read beside the service")
         began = time.monotonic()
         process.stop()
         assert time.monotonic() - began < files.PATIENCE
