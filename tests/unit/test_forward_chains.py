@@ -30,6 +30,9 @@ def found(text: str, *, tracked: bool = False) -> list[Finding]:
         DROP % ('iifname "siit0" counter packets 0 bytes 0 accept;', ""),
         DROP % ('iifname { "eth0", "siit0" } accept;', ""),
         DROP % ('iifname "siit*" accept;', ""),
+        DROP % ('iifname vmap { "eth0" : drop, "siit0" : accept };', ""),
+        DROP % ('iifname . oifname { "siit0" . "eth0" } accept;', ""),
+        "define OURS = siit0\n" + DROP % ("iifname $OURS accept;", ""),
         DROP % ("counter packets 12 bytes 800 accept;", ""),
         DROP % ("jump mine;", 'chain mine { iifname "siit0" accept; }'),
         DROP % ("ct state established,untracked accept;", ""),
@@ -51,6 +54,8 @@ def test_a_chain_that_may_accept_is_no_finding(text: str) -> None:
         (ACCEPT % ("counter drop;", ""), "forward-drop", "nft insert rule ip filter FORWARD"),
         (ACCEPT % ("counter packets 0 bytes 0 reject;", ""), "forward-drop", "nft insert rule ip filter FORWARD"),
         (DROP % ('iifname "eth0" accept;', ""), "forward-drop", "nft insert rule ip filter FORWARD"),
+        (DROP % ('iifname "lan0" oifname "siit0" accept;', ""), "forward-drop", "nft insert rule ip filter FORWARD"),
+        (DROP % ('iifname != "siit0" accept;', ""), "forward-drop", "nft insert rule ip filter FORWARD"),
         (ACCEPT % ("ct state invalid drop;", ""), "stateful", "nft insert rule ip filter FORWARD"),
         (
             DROP % ("jump DOCKER-USER; ct state established accept;", "chain DOCKER-USER { }"),

@@ -1,5 +1,6 @@
 """Judge other rules, of the file itself or of the loaded ruleset: those that leak or lose what is translated."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -7,13 +8,14 @@ from itertools import pairwise
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.domains import common
 from nfxlat.nft.check.judgements.surroundings import Others
-from nfxlat.nft.language.literals import addresses4
-from nfxlat.nft.language.source import Chain, Source
+from nfxlat.nft.language.literals import addresses4, behind
+from nfxlat.nft.language.source import Chain, Rule, Source
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
 ROUTED = ("ip", "ip6", "inet")  # families whose forward hook sees what is routed
 DROPPING = frozenset(("drop", "reject"))
+_NAME = re.compile(r".+")  # of interfaces
 OPTIONS = {"iifname": "-i", "oifname": "-o"}  # of iptables(8)
 
 
@@ -44,7 +46,7 @@ def forwarding(source: Source, devices: Iterable[str], tracked: Collection[str] 
         if chain.base is None or chain.base.hook != "forward" or chain.table.family not in ROUTED:
             continue
         rules = _reached(source, chain)
-        by_state = any("ct" in words and DROPPING & set(words) for words in rules)
+        by_state = any("ct" in rule.words and DROPPING & set(rule.words) for rule in rules)
         drops = chain.policy == "drop" or any(
             rule.chain is chain and _outright(rule.words) in DROPPING for rule in source.rules
         )
@@ -52,12 +54,12 @@ def forwarding(source: Source, devices: Iterable[str], tracked: Collection[str] 
             if device in tracked:
                 judgement = Others.FORWARD_DROP if drops else None
             else:
-                stateful = by_state or any("ct" in words for words in rules)
+                stateful = by_state or any("ct" in rule.words for rule in rules)
                 judgement = Others.STATEFUL if stateful else Others.FORWARD_DROP
             lacking = [
                 way
                 for way in (("iifname", "oifname") if device in tracked else ("iifname",))
-                if not any(_accepts(words, device, way) for words in rules)
+                if not any(_accepts(source, rule, device, way) for rule in rules)
             ]
             if judgement is not None and lacking:
                 named = f"{chain.table.family} {chain.table.name} {chain.name}"
@@ -97,15 +99,18 @@ def untracked_nat(source: Source, routers: Collection[Domain]) -> Iterator[Findi
             yield Others.UNTRACKED_NAT.at(source.place(verdict.start), verdict=verdict.text, domain=domain.name)
 
 
-def _reached(source: Source, base: Chain) -> list[list[str]]:
-    """The words of each rule that packets of a base chain may reach."""
-    return [rule.words for rule in source.rules if base in source.bases(rule.chain)]
+def _reached(source: Source, base: Chain) -> list[Rule]:
+    """The rules that packets of a base chain may reach."""
+    return [rule for rule in source.rules if base in source.bases(rule.chain)]
 
 
-def _accepts(words: list[str], device: str, way: str) -> bool:
+def _accepts(source: Source, rule: Rule, device: str, way: str) -> bool:
     """Whether packets from (`way` iifname) or into (oifname) the device may be accepted by a rule, as far as its words
     tell."""
+    words = rule.words
     if "accept" not in words:
         return False
-    named = way in words and any(fnmatchcase(device, word.strip("\"'")) for word in words)
+    concatenated = way in words and "." in words  # whatever belongs to which
+    names = words if concatenated else behind(source, rule.tokens, (way,), _NAME)
+    named = any(fnmatchcase(device, name.strip("\"'")) for name in names)
     return named or ("ct" in words and "untracked" in words) or _outright(words) == "accept"

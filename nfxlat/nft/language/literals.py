@@ -16,13 +16,13 @@ _DEPTH = 16  # variables within variables
 
 def addresses4(source: Source, tokens: Sequence[Token], side: str) -> list[IPv4Network]:
     """IPv4 addresses and prefixes behind `ip daddr` or `ip saddr` (`side`) of a rule."""
-    found = _literal(source, tokens, ("ip", side), _ADDRESS4)
+    found = behind(source, tokens, ("ip", side), _ADDRESS4)
     return [IPv4Network(text, strict=False) for text in found if _sound4(text)]
 
 
 def addresses6(source: Source, tokens: Sequence[Token], side: str) -> list[IPv6Network]:
     """IPv6 addresses and prefixes behind `ip6 daddr` or `ip6 saddr` (`side`) of a rule."""
-    found = _literal(source, tokens, ("ip6", side), ADDRESS6)
+    found = behind(source, tokens, ("ip6", side), ADDRESS6)
     return [ipaddresses.network6(text) for text in found if not prefix6_faults(text, translation=False)]
 
 
@@ -44,20 +44,21 @@ def _sound4(text: str) -> bool:
     return True
 
 
-def _literal(source: Source, tokens: Sequence[Token], field: tuple[str, str], pattern: re.Pattern[str]) -> list[str]:
-    """What stands behind a field such as `ip daddr`; nothing where it is a set or `!=`."""
+def behind(source: Source, tokens: Sequence[Token], field: tuple[str, ...], pattern: re.Pattern[str]) -> list[str]:
+    """What stands behind a field such as `ip daddr`, all of it of `pattern`; of a map its keys and values. Nothing
+    where it is a named set, or `!=`."""
     texts = list(_expanded(source, tokens))
     found: list[str] = []
-    for index in range(len(texts) - 2):
-        if tuple(texts[index : index + 2]) != field:
+    for index in range(len(texts) - len(field)):
+        if tuple(texts[index : index + len(field)]) != field:
             continue
-        behind = texts[index + 2 :]
-        if behind[0] == "==":
-            behind = behind[1:]
-        if behind and behind[0] == "{" and "}" in behind:
-            behind = [text for text in behind[1 : behind.index("}")] if text != ","]
+        values = texts[index + len(field) :]
+        if values[0] in ("==", "vmap"):
+            values = values[1:]
+        if values and values[0] == "{" and "}" in values:
+            values = [text for text in values[1 : values.index("}")] if text != ","]
         else:
-            behind = behind[:1]
-        if all(pattern.fullmatch(text) for text in behind):
-            found += behind
+            values = values[:1]
+        if all(pattern.fullmatch(text) for text in values):
+            found += values
     return found
