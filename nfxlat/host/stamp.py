@@ -239,7 +239,7 @@ class Stamp:
             if self._program >= 0:
                 os.close(self._program)
                 self._program = -1
-            self.how = None
+            self.how, self.udp, self.offloads, self.ethernet = None, False, "", frozenset()
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -61,9 +61,10 @@ class Offload:
         self._report, self._by_packet, self._rests = report, by_packet, False
         self._table, self._stamp, self._tell = table, stamp, tell
         self._forgotten: dict[str, int] = {}
-        self._landscape = stamp.landscape
+        self._attached = stamp.landscape, stamp.ethernet
         self.teach = NOTHING
-        report(f"offload: pairs that are known are translated at ingress, {stamp.offloads}")
+        if stamp.how:
+            report(f"offload: pairs that are known are translated at ingress, {stamp.offloads}")
         if passed := passed_over():
             report(f"offload: these chains see no packets of known pairs: {', '.join(map(str, passed))}")
 
@@ -96,9 +97,10 @@ class Offload:
         return self._rests and not self._by_packet()
 
     def interfaces_changed(self) -> None:
-        """Some may have come, gone, or changed their name or master."""
-        if self._landscape != self._stamp.landscape:
-            self._landscape = self._stamp.landscape
+        """Some may have come, gone, changed their name or master, or have the program only now."""
+        attached = self._stamp.landscape, self._stamp.ethernet
+        if attached != self._attached:
+            self._attached = attached
             self.forget("interfaces")
 
     def beat(self) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities
 from nfxlat.host.addresses import judged_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
@@ -236,10 +237,10 @@ class Service:
         local, unfit = judged_addresses()
         node = Node(local, self._point.stamped(self._stamp), unfit)
         if node != self._node:
-            if self._at_work and node.local != self._node.local:
-                self._forget("addresses")
-            self._node = node
+            former, self._node = self._node, node
             self._supervisor.send(node)
+            if self._at_work and node.local != former.local:  # behind it: what is taught anew is of the new addresses
+                self._forget("addresses")
 
     def _forget(self, why: str) -> None:
         if self._offload is not None:
@@ -284,6 +285,9 @@ class Service:
                 by_packet = lambda: bool(setup.rules.inputs.policies)  # noqa: E731
                 self._offload = Offload(self._table, setup.stamp, self._supervisor.send, self._report, by_packet)
                 self._begin_offload()
+            elif self._table is not None:
+                self._table.close()
+                self._table = None
         else:
             if options.model != "device":  # the TUN tells itself whether it is in use
                 status.refuse_another(options.domain.name)
@@ -298,8 +302,9 @@ class Service:
             return None
         try:
             self._table = Table(self._options.offload_entries)
-        except OSError as error:
-            self._report(f"no offload: the kernel refuses BPF maps ({error.strerror})")
+        except (OSError, OperatorError) as error:
+            why = error.what if isinstance(error, OperatorError) else f"the kernel refuses BPF maps ({error.strerror})"
+            self._report(f"no offload: {why}")
             return None
         stack.callback(self._table.close)
         return self._table

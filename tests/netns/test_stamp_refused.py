@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfxlat.host import bpf, clsact, ingress, stamp
+from nfxlat.host import bpf, clsact, ingress, interfaces, stamp
 from nfxlat.host.stamp import Stamp
 from nfxlat.lab.netns import Namespace
 from nfxlat.offload.program import linked, text
@@ -70,6 +70,15 @@ def test_refusal_of_every_way_is_one_line_and_leaves_nothing(monkeypatch: pytest
     assert [line.partition(" (")[0] for line in lines] == ["no stamp: the kernel refuses the BPF program"]
     assert len(noted) == 1
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_fails_behind_the_load_offloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interfaces, "listed", refuse(errno.ENOBUFS))
+    table = ingress.Table(entries=64)
+    found = Stamp("siit0", lambda line: None, udp=True, table=table)
+    assert (found.how, found.udp, found.offloads, found.ethernet) == (None, False, "", frozenset())
+    found.close()
+    table.close()
 
 
 def test_without_cap_perfmon_tcp_is_stamped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

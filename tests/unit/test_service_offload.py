@@ -1,10 +1,13 @@
 """The supervisor's side of offload: what workers are told, and where there is none. What it reads for that."""
 
+import platform
 import struct
+from contextlib import ExitStack
 from ipaddress import IPv6Network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,10 +17,11 @@ from nfxlat.netlink import bound_queues
 from nfxlat.netlink.bound_queues import Seen, Watch
 from nfxlat.nft.kernel import nf_tables
 from nfxlat.nft.kernel.base_chains import ahead_of
-from nfxlat.service import offload
+from nfxlat.service import offload, translation
 from nfxlat.service.messages import Message, Teach
 from nfxlat.service.offload import NOTHING, Offload, refused
 from nfxlat.service.options import Options
+from nfxlat.service.translation import Service
 from nfxlat.wire.netlink import attribute
 from nfxlat.xlat.domain import Domain
 
@@ -52,7 +56,10 @@ class Table:
 
 def stamp(*names: str) -> Any:
     return SimpleNamespace(
-        offloads="TCP", ethernet=frozenset((3,)), landscape=frozenset(Interface(3, name, 0, "", 0, 0) for name in names)
+        how="tcx",
+        offloads="TCP",
+        ethernet=frozenset((3,)),
+        landscape=frozenset(Interface(3, name, 0, "", 0, 0) for name in names),
     )
 
 
@@ -101,6 +108,53 @@ def test_interfaces_that_changed_make_all_be_forgotten(monkeypatch: pytest.Monke
     one.interfaces_changed()
     one.interfaces_changed()
     assert table.generation == 2
+
+
+def test_interfaces_that_take_the_program_later_are_taught_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many, some at a time; or one that refused it at first."""
+    found = stamp("to-r4")
+    one, _, told, _ = made(monkeypatch, found)
+    one.begin(DOMAIN, DEVICE)
+    found.ethernet = frozenset((3, 4))
+    one.interfaces_changed()
+    one.interfaces_changed()
+    assert told[1:] == [Teach(2, frozenset((3, 4)))]
+
+
+def test_where_no_interface_takes_the_program_none_is_said_to_translate(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = stamp("to-r4")
+    found.how = None
+    assert made(monkeypatch, found)[-1] == []
+
+
+def test_a_machine_whose_system_call_is_not_known_has_no_offload_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "vax")
+    lines: list[str] = []
+    with ExitStack() as stack:
+        assert Service(Options(DOMAIN, setup=True, offload=True), lines.append)._made_table(stack) is None
+    assert lines == ["no offload: the system call number of bpf(2) on vax is unknown"]
+
+
+def test_where_the_program_is_refused_its_table_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = SimpleNamespace(close=Mock())
+    refusing = SimpleNamespace(up=Mock(), down=Mock(), device=None, stamp=SimpleNamespace(offloads=""))
+    monkeypatch.setattr(translation, "Table", lambda entries: table)
+    monkeypatch.setattr(translation, "Setup", lambda *_, **__: refusing)
+    service = Service(Options(DOMAIN, setup=True, offload=True), print)
+    with ExitStack() as stack:
+        service._prepare_host(stack)
+        table.close.assert_called_once()
+        assert service._table is None
+
+
+def test_workers_hear_of_new_addresses_before_they_teach_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, told = Service(Options(DOMAIN), print), list[str]()
+    monkeypatch.setattr(translation, "judged_addresses", lambda: (frozenset({bytes(4)}), frozenset()))
+    monkeypatch.setattr(service._supervisor, "send", lambda message: told.append("node"))
+    service._offload = SimpleNamespace(forget=told.append, may_begin=False)  # type: ignore[assignment]
+    service._at_work = True
+    service._look_at_node()
+    assert told == ["node", "addresses"]
 
 
 def test_with_ipsec_policies_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
