@@ -22,7 +22,6 @@ from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.inject import Injector, local_source
 from nfxlat.datapath.pathmtu import PathMtus, narrowed
-from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, SLOTS, Kind, Record, Source
 from nfxlat.datapath.superframe import (
@@ -77,7 +76,6 @@ class Worker:
         counters: Counters,
         *,
         fast: FastPath | None,
-        errors: ErrorLimits,
         paths: PathMtus,
         routes: RouteCache | None = None,
         learnt: Callable[[bytes, int], None] = lambda pair, mtu: None,
@@ -94,7 +92,6 @@ class Worker:
         self._injectors = injectors
         self._counters = counters
         self._fast = fast
-        self._errors = errors
         self._routes = routes
         self._paths = paths
         self._learnt = learnt
@@ -261,7 +258,8 @@ class Worker:
             if outcome.action is Action.TRANSLATED and kind.hook in _FROM_OUTSIDE and self._poses(piece, outcome):
                 outcome = dropped(Reason.LOCAL_SOURCE)
             if outcome.action is Action.REJECTED:
-                outcome = self._reject(outcome)
+                self._counters.totals[Total.ERRORS_SENT] += 1
+                self._injectors.raw.put_packet(outcome.packets[0], ERROR)
             count(outcome.reason, direction)
             if outcome.action is Action.TRANSLATED:
                 if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
@@ -334,15 +332,6 @@ class Worker:
             return 1
         mtu = self._routes.mtu(original[16:20])
         return 1 if not mtu or len(original) <= mtu else -(-(len(original) - header) // ((mtu - header) & ~7))
-
-    def _reject(self, outcome: Outcome) -> Outcome:
-        """Send the ICMP error, in the sender's family, unless the rate limit holds it back."""
-        (packet,) = outcome.packets
-        if not self._errors.allow(outcome.reason, _destination(packet)):
-            return dropped(Reason.ERROR_RATE_LIMITED)
-        self._counters.totals[Total.ERRORS_SENT] += 1
-        self._injectors.raw.put_packet(packet, ERROR)
-        return outcome
 
     def _stage(self, packets: Sequence[bytes], what: int) -> None:
         for packet in packets:

@@ -44,6 +44,7 @@ class WorkerProcess:
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
         self._routes = RouteCache(route_to, time.monotonic)
+        self._limits = ErrorLimits(options.icmp_rate, options.icmp_burst, time.monotonic)
         self._news = News(lambda learnt: self._say(PathMtu(learnt)), time.monotonic)
         translator = self._translator()
         self._teacher = None
@@ -70,7 +71,6 @@ class WorkerProcess:
             share.injectors,
             share.counters,
             fast=fast,
-            errors=ErrorLimits(options.icmp_rate, options.icmp_burst, time.monotonic),
             paths=paths,
             learnt=self._learnt,
             event=_limited(lambda line: self._say(Told(line))),
@@ -131,7 +131,7 @@ class WorkerProcess:
     def _translator(self) -> Translator:
         """As the node is now."""
         own = OwnAddresses(self._node.local, self._node.unfit, self._routes.source)
-        return translator_for(self._domain, own, self._node.local)
+        return translator_for(self._domain, own, self._node.local, self._limits.allow)
 
     def _say(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # the supervisor is gone, or too busy: each worker learns by itself as well

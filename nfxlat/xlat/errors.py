@@ -7,9 +7,10 @@ Rules:
   Exceeded, Packet Too Big, Parameter Problem, no route) are done for echo messages too: ping and traceroute need them.
 - The quote is the packet as it was received, as much as fits 576 or 1280 octets.
 - The source is address4 or address6, else the node's own towards the receiver, else 192.0.0.8, in prefix6 for IPv6.
-- No rate limit here: that is the data path's, which has a clock.
+- The rate limit is the data path's, which has a clock. It is asked before a source is looked for, which costs more.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from nfxlat.outcome import Action, Outcome, Reason, dropped
@@ -43,14 +44,21 @@ _DEFAULT6: Final = (1, 1)
 _TOS: Final = 0xC0  # RFC 1812 4.3.2.5: precedence 6
 _TTL: Final = 64
 
+Allow = Callable[[Reason, bytes], bool]  # whether an error for that reason may go to a receiver, 4 or 16 octets
+
+
+def always(reason: Reason, receiver: bytes) -> bool:
+    """No limit."""
+    return True
+
 
 class Errors:
     """The errors of one domain. Both methods give REJECTED with the one ICMP error, or DROPPED where none is sent."""
 
-    __slots__ = ("_dummy6", "_map")
+    __slots__ = ("_allow", "_dummy6", "_map")
 
-    def __init__(self, addresses: AddressMap) -> None:
-        self._map = addresses
+    def __init__(self, addresses: AddressMap, allow: Allow = always) -> None:
+        self._map, self._allow = addresses, allow
         self._dummy6 = addresses.to6(DUMMY4, eam=False).address
 
     def about4(self, packet: bytes, reason: Reason, mtu: int = 0) -> Outcome:
@@ -65,6 +73,8 @@ class Errors:
             return dropped(reason)
         if martian4(source) or martian4(packet[ipv4.DESTINATION : ipv4.HEADER_LENGTH]):
             return dropped(reason)
+        if not self._allow(reason, source):
+            return dropped(Reason.ERROR_RATE_LIMITED)
         own = self._map.own_source(source) or DUMMY4
         quote = packet[: ipv4.ERROR_SIZE - ipv4.HEADER_LENGTH - icmp.HEADER_LENGTH]  # RFC 1812 4.3.2.3
         message = icmp.build4(*_TYPE_CODE4[reason], mtu, quote)
@@ -95,6 +105,8 @@ class Errors:
             return dropped(reason)
         if martian6(source) or martian6(packet[ipv6.DESTINATION : ipv6.HEADER_LENGTH]):
             return dropped(reason)
+        if not self._allow(reason, source):
+            return dropped(Reason.ERROR_RATE_LIMITED)
         own = self._map.own_source(source) or self._dummy6
         if own is None:
             return dropped(Reason.ERROR_NO_SOURCE)

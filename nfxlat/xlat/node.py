@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from nfxlat.xlat.addresses import Routed
 from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.errors import Allow, always
 from nfxlat.xlat.special import martian4, martian6
 from nfxlat.xlat.translator import Translator
 
@@ -30,11 +31,11 @@ class OwnAddresses:
         return min(near, key=lambda address: (_difference(address, given), address), default=None)
 
 
-def translator_for(domain: Domain, own: OwnAddresses, local: Set[bytes]) -> Translator:
+def translator_for(domain: Domain, own: OwnAddresses, local: Set[bytes], allow: Allow = always) -> Translator:
     """The translator of a domain on a node with the addresses `local` (packed, 4 or 16 octets); next-hop MTUs are told
     packet by packet."""
     own6 = [address for address in local if len(address) == 16]
-    return Translator(replace(domain, mtu4=None, mtu6=None), own6, own)
+    return Translator(replace(domain, mtu4=None, mtu6=None), own6, own, allow)
 
 
 def _martian(address: bytes) -> bool:

@@ -14,7 +14,7 @@ from nfxlat.outcome import Outcome, Reason, dropped
 from nfxlat.wire import ipv4, ipv6
 from nfxlat.xlat.addresses import AddressMap, Method, Routed
 from nfxlat.xlat.domain import Domain
-from nfxlat.xlat.errors import Errors
+from nfxlat.xlat.errors import Allow, Errors, always
 from nfxlat.xlat.hairpin import WayRound
 from nfxlat.xlat.quote import Quotes
 from nfxlat.xlat.template import Pair, Pairs, Template
@@ -25,23 +25,32 @@ from nfxlat.xlat.v6to4 import V6to4
 
 class Translator:
     """The stateless translator of one domain (RFC 7915). `own6`: its node's IPv6 addresses, 16 octets each, so that
-    errors from there come from its IPv4 address (RFC 6791 4); `routed`: see AddressMap.
+    errors from there come from its IPv4 address (RFC 6791 4); `routed`: see AddressMap; `allow`: the rate limit of the
+    ICMP errors that it makes itself.
     """
 
     __slots__ = ("_errors", "_pairs", "_traffic_class", "_v4to6", "_v6to4", "_way_round", "addresses", "domain")
 
-    def __init__(self, domain: Domain, own6: Collection[bytes] = (), routed: Routed = lambda receiver: None) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        own6: Collection[bytes] = (),
+        routed: Routed = lambda receiver: None,
+        allow: Allow = always,
+    ) -> None:
         self.domain = domain
         self.addresses = AddressMap(domain, own6, routed)
         self._traffic_class = octets(domain.traffic_class) or COPY  # RFC 7915 4.1, 5.1
         self._pairs = Pairs(self.addresses)
-        self._errors = Errors(self.addresses)
+        self._errors = Errors(self.addresses, allow)
         quotes = Quotes(self.addresses, self._traffic_class)
         self._v4to6 = V4to6(self.addresses, self._pairs, self._errors, quotes, self._traffic_class)
         self._v6to4 = V6to4(self.addresses, self._pairs, self._errors, quotes, self._traffic_class)
         self._way_round: WayRound | None = None
         if domain.hairpin == "simple":
-            self._way_round = WayRound(self.addresses, self._errors, self._v4to6, self._v6to4)
+            unsent = Errors(AddressMap(domain))  # nobody gets the error about what is between both passes
+            back = V4to6(self.addresses, self._pairs, unsent, quotes, self._traffic_class)
+            self._way_round = WayRound(self.addresses, self._errors, back, self._v6to4)
 
     def translate(
         self,

@@ -16,7 +16,6 @@ from nfxlat.datapath.counters import REASONS, Counters
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.frame import ethernet
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
-from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.source import HEADROOM, TAILROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
 from nfxlat.datapath.worker import Injectors, Worker
@@ -254,7 +253,6 @@ def _worker(which: int, *, fast: bool, device: bool) -> Worker:
         Injectors(injector, injector, device),
         Counters(),
         fast=FastPath(translator, FRAME, device=device, guard=9) if fast else None,
-        errors=ErrorLimits(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=9,
         local={fuzz_core.HOSTS4[5], fuzz_core.HOSTS6[6]},

@@ -12,7 +12,6 @@ from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.inject import Injector
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.superframe import segments
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Reason
@@ -34,7 +33,6 @@ def worker(fast: bool, injector: Injector, translator: Translator = TRANSLATOR) 
         Injectors(injector, injector, True),
         counters,
         fast=FastPath(translator, injector.frame) if fast else None,
-        errors=ErrorLimits(1, 1, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
     )
     return made, counters

@@ -12,7 +12,6 @@ from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.source import HEADROOM, SLOTS, Kind, Record
 from nfxlat.datapath.superframe import is_own_checksum_unfinished
 from nfxlat.datapath.worker import Injectors, Worker
@@ -116,7 +115,6 @@ def translated(
         Injectors(injector, injector, device),
         counters,
         fast=FastPath(TRANSLATORS[0], TUN, device=device, guard=GUARD, local=local) if fast else None,
-        errors=ErrorLimits(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         device_index=GUARD,
         local=local,
@@ -162,7 +160,6 @@ def test_a_worker_begins_each_batch_anew() -> None:
         Injectors(injector, injector, device=True),
         counters,
         fast=FastPath(TRANSLATORS[0], TUN),
-        errors=ErrorLimits(1, 1, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
     )
     worker.batch(source)
@@ -222,7 +219,6 @@ def test_what_a_killed_worker_may_have_received_counts_as_in_its_hands() -> None
             Injectors(injector, injector, device=True),
             counters,
             fast=None,
-            errors=ErrorLimits(1, 1, lambda: 0.0),
             paths=PathMtus(lambda: 0.0),
         )
         worker.batch(source)

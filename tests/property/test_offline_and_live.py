@@ -18,7 +18,6 @@ from plain_packets import packets
 from nfxlat.datapath.counters import REASONS, Counters
 from nfxlat.datapath.frame import BARE
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.datapath.worker import Injectors, Worker
@@ -106,7 +105,6 @@ def live(domain: Domain, packet: bytes, superframe: int) -> tuple[list[bytes], b
         Injectors(sent, sent, device=False),
         counters,
         fast=None,
-        errors=ErrorLimits(1e9, 1000, lambda: 0.0),
         paths=PathMtus(lambda: 0.0),
         routes=RouteCache(route, lambda: 0.0),
     )

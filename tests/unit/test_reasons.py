@@ -27,12 +27,12 @@ from scapy.packet import Raw
 from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.inject import reason_of
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.ratelimit import ErrorLimits
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Action, Reason
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
 from nfxlat.xlat.eamt import Eamt
+from nfxlat.xlat.translator import Translator
 
 HOSTS = Eamt([(IPv4Network(A4), IPv6Network("2001:db8:a::7")), (IPv4Network(B4), IPv6Network("2001:db8:b::80"))])
 DEVICE = 9
@@ -95,7 +95,6 @@ def queued(packet: bytes, *, indev: int = 2, info: int = 0, cut: bool = False, a
             Injectors(collector, collector, False),
             counters,
             fast=None,
-            errors=ErrorLimits(0, 0, lambda: 0.0),
             paths=PathMtus(lambda: 0.0),
             device_index=DEVICE,
             local={IP(src="192.0.2.77").build()[12:16]},
@@ -162,7 +161,7 @@ MET: dict[Reason, Met] = {
     Reason.INNER_NO_MAPPING: dropped(ipv6(ICMPv6TimeExceeded() / IPv6(src=B6, dst="2001:db8:fe::1") / UDP())),
     Reason.INNER_ICMP_ERROR: dropped(error4(error4(QUOTE4))),
     Reason.INNER_ICMP_TYPE: dropped(error4(ipv4(ICMP(type=13) / bytes(12)))),
-    Reason.ERROR_RATE_LIMITED: queued(ipv4(ttl=1)),
+    Reason.ERROR_RATE_LIMITED: lambda: Translator(T.domain, allow=lambda *_: False).translate(ipv4(ttl=1)).reason,
     Reason.ERROR_NO_SOURCE: dropped(ipv6(src="2001:db8:fe::1", dst="2001:db8:b::80"), prefix6=None, eamt=HOSTS),
     Reason.FROM_DOMAIN_DEVICE: queued(ipv4(), indev=DEVICE, accepted=True),
     Reason.SUPERFRAME_UNKNOWN: queued(ipv4(UDP() / bytes(3000)), info=nl.SKB_GSO | nl.SKB_CSUMNOTREADY),

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from ipaddress import IPv6Network, ip_address
 
 import pytest
+from packets import ipv4
 
 from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.frame import BARE
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.outcome import Reason
+from nfxlat.service import worker_process
 from nfxlat.service.control import Control
 from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop
 from nfxlat.service.options import Options
@@ -120,3 +124,22 @@ def test_a_message_that_no_worker_has_to_say_is_a_bug() -> None:
     assert service._paths.mtus == dict(LEARNT.learnt)
     with pytest.raises(MessageError, match="from a worker"):
         service._heard(NODE)
+
+
+def test_its_icmp_errors_have_a_limit_that_outlives_changes_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes: list[bytes] = []
+
+    def route_to(receiver: bytes) -> tuple[int, bytes]:
+        routes.append(receiver)
+        return 1500, bytes(4)
+
+    monkeypatch.setattr(worker_process, "route_to", route_to)
+    ours, theirs = Control.pair()
+    share = Share([], Injectors(Nowhere(), Nowhere(), device=True), Counters())
+    options = replace(OPTIONS, icmp_rate=1e-9, icmp_burst=2)
+    process = WorkerProcess(options, share, device=None, node=NODE, paths=PathMtus(time.monotonic), control=theirs)
+    reasons = [process._translator().translate(ipv4(ttl=1, src=f"198.51.{n}.7")).reason for n in range(4)]
+    assert reasons == [Reason.HOP_LIMIT_EXCEEDED] * 2 + [Reason.ERROR_RATE_LIMITED] * 2
+    assert len(routes) == 2
+    ours.close()
+    theirs.close()

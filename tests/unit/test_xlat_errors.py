@@ -218,3 +218,43 @@ def test_no_source_for_an_icmpv6_error() -> None:
     only_eam = translator(prefix6=None, address6=None, eamt=EAMT)
     lonely = ipv6(src="2001:db8:fe::1", dst="2001:db8:b::80")
     assert only_eam.translate(lonely) == Outcome(Action.DROPPED, Reason.ERROR_NO_SOURCE)
+
+
+# 1.15; RFC 4443 2.4(f): the limit comes before all that an error costs
+@pytest.mark.parametrize("packet", [ipv4(ttl=1), ipv6(hlim=1)])
+def test_an_error_that_is_not_allowed_looks_for_no_source(packet: bytes) -> None:
+    asked: list[tuple[Reason, bytes]] = []
+    looked: list[bytes] = []
+    allowed = False
+
+    def allow(reason: Reason, receiver: bytes) -> bool:
+        asked.append((reason, receiver))
+        return allowed
+
+    limited = Translator(packets.T.domain, routed=looked.append, allow=allow)
+    source = packet[12:16] if packet[0] >> 4 == 4 else packet[8:24]
+    assert limited.translate(packet) == Outcome(Action.DROPPED, Reason.ERROR_RATE_LIMITED)
+    assert (asked, looked) == ([(Reason.HOP_LIMIT_EXCEEDED, source)], [])
+    allowed = True
+    assert limited.translate(packet).action is Action.REJECTED
+    assert (len(asked), looked) == (2, [source])
+
+
+def test_of_an_error_that_is_never_sent_the_limit_is_not_asked() -> None:
+    limited = Translator(packets.T.domain, allow=lambda reason, receiver: pytest.fail("asked"))
+    assert limited.translate(ipv4(Raw(bytes(8)), proto=17, ttl=1, frag=1)).reason is Reason.HOP_LIMIT_EXCEEDED
+
+
+def test_of_both_passes_of_a_hairpin_the_limit_is_asked_once() -> None:
+    asked: list[bytes] = []
+    looked: list[bytes] = []
+
+    def allow(reason: Reason, receiver: bytes) -> bool:
+        asked.append(receiver)
+        return True
+
+    limited = Translator(packets.translator(eamt=EAMT, hairpin="simple").domain, routed=looked.append, allow=allow)
+    packet = ipv6(hlim=2)
+    outcome = limited.translate(packet)
+    assert (outcome.action, outcome.reason) == (Action.REJECTED, Reason.HOP_LIMIT_EXCEEDED)
+    assert asked == looked == [packet[8:24]]
