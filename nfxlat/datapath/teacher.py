@@ -93,26 +93,27 @@ class Teacher:
         self._known, self._old = {}, {}
 
     def look(self, buffer: bytearray, records: Sequence[Record]) -> Sequence[Record]:
-        """See what comes, before it is translated in place. The records to go on with: copies are ASKED."""
-        if not self._generation:
-            return records
+        """See what comes, before it is translated in place. The records to go on with: copies are ASKED, those too that
+        were on their way when teaching ended."""
         now = self._clock()
         judged_now = self._pairs.drained > self._since
-        interfaces, known = self._interfaces, self._known
+        interfaces = self._interfaces if self._generation else ()
+        known = self._known
         result = records
         for index, (start, length, priority, kind) in enumerate(records):
-            if kind.hook != PREROUTING or kind.indev not in interfaces:
+            if kind.hook != PREROUTING:
                 continue
-            pair = _addresses(buffer, start, length)
             if priority == ASKING:
                 if result is records:
                     result = list(records)
                 result[index] = (start, length, priority, ASKED)  # type: ignore[index]
                 self._totals[Total.ASKED] += 1
-                if pair is not None:
-                    self._due[kind.indev, pair] = True
+            elif not judged_now:
                 continue
-            if pair is None or not judged_now:
+            if kind.indev not in interfaces or (pair := _addresses(buffer, start, length)) is None:
+                continue
+            if priority == ASKING:
+                self._due[kind.indev, pair] = True
                 continue
             key = kind.indev, pair
             when = known.get(key)

@@ -1,6 +1,6 @@
 """What a worker teaches the program at ingress, and up to when it says that all is out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -230,6 +230,19 @@ def test_a_copy_is_no_packet_and_answers() -> None:
     assert all(record[3] is ASKED for record in records)
     assert school.pairs.answers == {(IN, FORTH): school.now}
     assert school.counters.totals[Total.ASKED] == 2
+
+
+@pytest.mark.parametrize(("generation", "interfaces"), [(0, ()), (GENERATION + 1, {OTHER})])
+def test_a_copy_that_was_on_its_way_when_teaching_ended_is_no_packet_either(
+    generation: int, interfaces: Collection[int]
+) -> None:
+    """It would arrive twice."""
+    school = School()
+    school.batch(ipv4(), ipv4())
+    school.teacher.serve(generation, interfaces)
+    assert [record[3] for record in school.batch(ipv4(), priority=ASKING)] == [ASKED]
+    assert not school.pairs.answers
+    assert school.counters.totals[Total.ASKED] == 1
 
 
 def test_copies_of_what_may_not_be_taught_any_more_are_not_answered() -> None:
