@@ -22,6 +22,28 @@ class Flow(NamedTuple):
     destination: bytes
 
 
+def flow_of(translator: Translator, local: Collection[bytes], pair: bytes) -> Flow | None:
+    """What the core teaches of a pair, where `local` are this node's addresses; None: it has to see every packet."""
+    template = translator.template(pair)
+    if template is None:
+        return None
+    if (own := pair[len(pair) // 2 :]) in local and translator.keeps(own):
+        return None  # not ours
+    half = len(template.addresses) // 2
+    source, destination = template.addresses[:half], template.addresses[half:]
+    if source in local:
+        return None  # such a result leaves by the raw socket (accept_local, rp_filter)
+    return Flow(
+        template.addresses,
+        template.delta,
+        template.pseudo,
+        template.traffic_class,
+        pair[: len(pair) // 2] in local,
+        int(destination in local),
+        destination,
+    )
+
+
 class Flows:
     """`translator` teaches; `local` is the set of this node's addresses (packed); `generation`: pairs in one."""
 
@@ -41,28 +63,8 @@ class Flows:
         """
         if pair in self.young:
             return None
-        flow = self._old[pair] if pair in self._old else self._learn(pair)
+        flow = self._old[pair] if pair in self._old else flow_of(self._translator, self._local, pair)
         if len(self.young) >= self._generation:
             self._old, self.young = self.young, {}
         self.young[pair] = flow
         return flow
-
-    def _learn(self, pair: bytes) -> Flow | None:
-        template = self._translator.template(pair)
-        if template is None:
-            return None
-        if (own := pair[len(pair) // 2 :]) in self._local and self._translator.keeps(own):
-            return None  # not ours
-        half = len(template.addresses) // 2
-        source, destination = template.addresses[:half], template.addresses[half:]
-        if source in self._local:
-            return None  # such a result leaves by the raw socket (accept_local, rp_filter)
-        return Flow(
-            template.addresses,
-            template.delta,
-            template.pseudo,
-            template.traffic_class,
-            pair[: len(pair) // 2] in self._local,
-            int(destination in self._local),
-            destination,
-        )

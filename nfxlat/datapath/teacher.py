@@ -21,7 +21,7 @@ from typing import Protocol
 
 from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.drained import Drained, Seen
-from nfxlat.datapath.flows import Flow, Flows
+from nfxlat.datapath.flows import Flow, flow_of
 from nfxlat.datapath.source import Kind, Record
 from nfxlat.offload import table
 from nfxlat.wire.nfqueue import PREROUTING
@@ -83,8 +83,7 @@ class Teacher:
 
     def renew(self, translator: Translator, local: Collection[bytes]) -> None:
         """From now on `translator` translates, and this node's addresses are `local`."""
-        self._translator = translator
-        self._flows = Flows(translator, local, self._capacity // 4)
+        self._translator, self._local = translator, local
 
     def serve(self, generation: int, interfaces: Collection[int]) -> None:
         """Teach pairs of this generation (0: none) that come in at these interfaces (indexes)."""
@@ -171,7 +170,7 @@ class Teacher:
 
     def _flow(self, addresses: bytes) -> Flow | None:
         """What the program may do; None: the core has to see every packet."""
-        flow = self._flows.young.get(addresses) or self._flows.find(addresses)
+        flow = flow_of(self._translator, self._local, addresses)
         if flow is None or flow.local_source or flow.extra_hop or flow.addresses in self._narrow:
             return None
         return flow
