@@ -126,7 +126,8 @@ class Teacher:
                     continue
             if now >= when:
                 self._due[key] = False
-            self._watching = now + WATCH
+            if when <= now + AGAIN:  # else nothing can be taught of it, so nothing waits
+                self._watching = now + WATCH
         return result
 
     def concluded(self, last: Mapping[int, bytes]) -> None:

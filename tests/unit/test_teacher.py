@@ -283,6 +283,18 @@ def test_what_is_out_is_looked_up_only_while_something_is_taught() -> None:
     assert school.pairs.drained == before
 
 
+def test_a_pair_of_which_nothing_can_be_taught_is_not_waited_for() -> None:
+    school, stranger = School(), ipv4(dst="127.0.0.1")
+    school.batch(stranger, stranger)
+    school.now += WATCH
+    before = school.pairs.drained
+    school.batch(stranger)
+    assert school.pairs.drained == before
+    school.now += NEVER_MIND
+    school.batch(stranger)  # it may be another's by now
+    assert school.pairs.drained == school.now
+
+
 @dataclass
 class State:
     drained: int = 0
