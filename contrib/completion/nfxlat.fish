@@ -58,7 +58,7 @@ complete -c nfxlat -f
 
 complete -c nfxlat -n _shtab_nfxlat_using -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n _shtab_nfxlat_using -l version -d 'show program'"'"'s version number and exit'
-complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a bench -d 'Builds one lab of network namespaces per model and measures all of them in turn, in several rounds. The host'"'"'s own network is not touched; everything is removed at the end. Takes about eight minutes, at most twelve. Keep the machine idle otherwise. Exit status: 0 everything was measured, 1 something failed, 2 it cannot run here, 128+N stopped by signal N.'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a bench -d 'Builds one lab of network namespaces per model and measures all of them in turn, in several rounds. The host'"'"'s own network is not touched; everything is removed at the end. Takes at most twelve minutes. Keep the machine idle otherwise. Exit status: 0 everything was measured, 1 something failed, 2 it cannot run here, 128+N stopped by signal N.'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l full -d 'more models and measurements; takes about three times as long'
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l quick -d 'one short round, to see that it works; its figures mean nothing'

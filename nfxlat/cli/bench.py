@@ -39,8 +39,8 @@ def add_parser(subparsers: Any) -> None:
         "bench",
         help="measure nfxlat beside TAYGA, plain forwarding and a null translator",
         description="Builds one lab of network namespaces per model and measures all of them in turn, in several "
-        "rounds. The host's own network is not touched; everything is removed at the end. Takes about eight "
-        "minutes, at most twelve. Keep the machine idle otherwise. "
+        "rounds. The host's own network is not touched; everything is removed at the end. Takes at most twelve "
+        "minutes. Keep the machine idle otherwise. "
         "Exit status: 0 everything was measured, 1 something failed, 2 it cannot run here, 128+N stopped by signal N.",
     )
     parser.add_argument(
