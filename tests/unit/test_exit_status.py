@@ -1,9 +1,12 @@
 """How a command ends: by the operator's mistake, or for what the host lacks now."""
 
+import contextlib
+import ctypes
 import errno
 import os
 import resource
 import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 from pyroute2.netlink.exceptions import NetlinkError
@@ -14,6 +17,26 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import state
 from nfxlat.nft.kernel import load
 from nfxlat.service.supervisor import ended_within
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@contextlib.contextmanager
+def child(life: Callable[[], object]) -> Iterator[int]:
+    """A process that lives so, and no longer than this one."""
+    pid = os.fork()
+    if not pid:
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            life()
+        finally:
+            os._exit(0)
+    try:
+        yield pid
+    finally:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def test_what_the_host_lacks_now_is_told_from_mistakes() -> None:
@@ -40,19 +63,19 @@ def test_a_start_that_cannot_fork_is_tried_again_by_the_unit(monkeypatch: pytest
 
 
 def test_a_set_up_that_runs_already_is_a_mistake() -> None:
-    pid = os.fork()
-    if not pid:  # a lock of fcntl is another process's
-        held = state.State("locked0")
+    name = f"locked{os.getpid()}"
+
+    def hold() -> None:  # a lock of fcntl is another process's
+        held = state.State(name)
         os.kill(os.getpid(), signal.SIGSTOP)
         held.close(remove=True)
-        os._exit(0)
-    os.waitpid(pid, os.WUNTRACED)
-    try:
+
+    with child(hold) as pid:
+        assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
         with pytest.raises(OperatorError, match="another nfxlat --setup is running") as caught:
-            state.State("locked0")
-    finally:
+            state.State(name)
         os.kill(pid, signal.SIGCONT)
-        os.waitpid(pid, 0)
+        assert os.waitpid(pid, 0)[1] == 0
     assert exit_status.of(caught.value) == 2
 
 
@@ -82,9 +105,7 @@ def test_without_a_descriptor_libnftables_is_not_begun_with() -> None:
 
 def test_a_child_is_waited_for_without_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pidfd_open", lambda pid: (_ for _ in ()).throw(OSError(errno.EMFILE, "")))
-    pid = os.fork()
-    if not pid:
-        signal.pause()
-    assert not ended_within(pid, 0.05)
-    os.kill(pid, signal.SIGKILL)
-    assert ended_within(pid, 10)
+    with child(signal.pause) as pid:
+        assert not ended_within(pid, 0.05)
+        os.kill(pid, signal.SIGKILL)
+        assert ended_within(pid, 10)
