@@ -7,19 +7,17 @@ from hypothesis import strategies as st
 from plain_packets import TRANSLATORS, packets
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from worker_ends import Injector, Source, Waiting
 
 from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.source import HEADROOM, SLOTS, Kind, Record
+from nfxlat.datapath.source import SLOTS, Kind, Record
 from nfxlat.datapath.superframe import is_own_checksum_unfinished
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY
 
-Waiting = list[tuple[bytes, Kind]]
-
-SLOT = 2048
 GUARD = 9
 OTHERS = [  # what only the core translates, and what nobody does
     bytes(IP(src="192.0.2.2", dst="203.0.113.2", options=[b"\x01"] * 4) / UDP() / b"options"),
@@ -41,62 +39,6 @@ kind = st.builds(
 )
 
 
-class Source:
-    queue = 7
-    plain: int | None = None
-    base = 1 << 20
-
-    def __init__(self, waiting: Waiting) -> None:
-        self.buffer = bytearray(b"\xa5" * SLOT * (len(waiting) + 1))
-        self._records: list[Record] = []
-        self.last: dict[int, bytes] = {}
-        for number, (octets, kind) in enumerate(waiting):
-            start = number * SLOT + HEADROOM
-            self.buffer[start : start + len(octets)] = octets
-            self._records.append((start, len(octets), 0, kind))
-        self.accepted: list[int] = []
-        self.again: list[int] = []
-
-    def fileno(self) -> int:
-        return -1
-
-    def receive(self) -> Sequence[Record]:
-        return self._records
-
-    def pending(self) -> bool:
-        return False
-
-    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
-        self.accepted += accepted
-        self.again += again
-
-    def close(self) -> None: ...
-
-
-class Injector:
-    """What leaves, in order."""
-
-    frame = TUN
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.packets: list[bytes] = []
-
-    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None:
-        for address, length, destination in zip(messages[::2], messages[1::2], destinations, strict=True):
-            begin = address - self._source.base
-            octets = bytes(self._source.buffer[begin + self.frame.size : begin + length])
-            assert destination in (octets[16:20], octets[24:40])
-            self.packets.append(octets)
-
-    def put_packet(self, packet: bytes, what: int) -> None:
-        self.packets.append(packet)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def translated(
     waiting: Waiting,
     *,
@@ -108,7 +50,7 @@ def translated(
     """What left, what was accepted and what goes to the queue `plain`, the counters; how many the fast path took."""
     source = Source(waiting)
     source.plain = plain
-    injector, counters = Injector(source), Counters()
+    injector, counters = Injector(source, TUN), Counters()
     worker = Worker(
         [],
         TRANSLATORS[0],
@@ -153,7 +95,7 @@ def test_a_worker_begins_each_batch_anew() -> None:
     """What one batch has accepted or counted is not the next one's."""
     octets = bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF") / UDP() / b"x")
     source = Source([(octets, Kind(POSTROUTING, 2)), (octets, Kind(PREROUTING, 2))])
-    injector, counters = Injector(source), Counters()
+    injector, counters = Injector(source, TUN), Counters()
     worker = Worker(
         [],
         TRANSLATORS[0],
@@ -212,7 +154,7 @@ def test_what_a_killed_worker_may_have_received_counts_as_in_its_hands() -> None
     octets = bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF") / UDP() / b"x")
     for waiting in ([(octets, Kind(PREROUTING, 2))] * 2, []):
         source = Watched(waiting)
-        injector = Injector(source)
+        injector = Injector(source, TUN)
         worker = Worker(
             [],
             TRANSLATORS[0],

@@ -5,7 +5,6 @@ routes have the MTUs that offline takes for granted. Packets: those of the fuzze
 ones and superframes that hypothesis makes. What comes out, what is answered and what is counted is the same.
 """
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plain_packets import packets
+from worker_ends import Injector, Source
 
 from nfxlat.datapath.counters import REASONS, Counters
-from nfxlat.datapath.frame import BARE
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.routecache import RouteCache
-from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.source import Kind
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.offline import link
 from nfxlat.offline.record import Record as Captured
@@ -38,59 +37,6 @@ DOMAINS = [replace(one, mtu4=one.mtu4 or 1500, mtu6=one.mtu6 or 1500) for one in
 INTERFACE = 2
 
 
-class Queue:
-    """One packet that waits."""
-
-    queue, base = 7, 0
-    plain: int | None = None
-
-    def __init__(self, packet: bytes, *, superframe: int) -> None:
-        self.buffer = bytearray(bytes(HEADROOM) + packet)
-        kind = Kind(PREROUTING, INTERFACE, SKB_GSO if superframe else 0)
-        priority = stamp.MAGIC | stamp.UDP | superframe
-        self._records: list[Record] = [(HEADROOM, len(packet), priority, kind)]
-        self.accepted = False
-        self.last: dict[int, bytes] = {}
-
-    def fileno(self) -> int:
-        return -1
-
-    def receive(self) -> Sequence[Record]:
-        return self._records
-
-    def pending(self) -> bool:
-        return False
-
-    def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
-        self.accepted = bool(accepted)
-
-    def descriptors(self) -> Sequence[int]:
-        return ()
-
-    def close(self) -> None: ...
-
-
-class Sent:
-    """What leaves, in order."""
-
-    frame = BARE
-
-    def __init__(self) -> None:
-        self.packets: list[bytes] = []
-
-    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None: ...
-
-    def put_packet(self, packet: bytes, what: int) -> None:
-        self.packets.append(packet)
-
-    def flush(self) -> None: ...
-
-    def descriptors(self) -> Sequence[int]:
-        return ()
-
-    def close(self) -> None: ...
-
-
 def live(domain: Domain, packet: bytes, superframe: int) -> tuple[list[bytes], bool, dict[Reason, int]]:
     """What left, whether the original goes on, and what was counted."""
 
@@ -98,7 +44,9 @@ def live(domain: Domain, packet: bytes, superframe: int) -> tuple[list[bytes], b
         return (domain.mtu4 if len(destination) == 4 else domain.mtu6) or 0, bytes(len(destination))
 
     own = OwnAddresses(frozenset(), frozenset(), lambda receiver: None)
-    counters, sent, queue = Counters(), Sent(), Queue(packet, superframe=superframe)
+    kind = Kind(PREROUTING, INTERFACE, SKB_GSO if superframe else 0)
+    counters, queue = Counters(), Source([(packet, kind)], priority=stamp.MAGIC | stamp.UDP | superframe)
+    sent = Injector(queue)
     worker = Worker(
         [],
         translator_for(domain, own, frozenset()),
@@ -111,7 +59,7 @@ def live(domain: Domain, packet: bytes, superframe: int) -> tuple[list[bytes], b
     worker.trust_stamps({INTERFACE})
     worker.batch(queue)
     cells = ((reason, sum(counters.reasons[column :: len(REASONS)])) for column, reason in enumerate(REASONS))
-    return sent.packets, queue.accepted, {reason: number for reason, number in cells if number}
+    return sent.packets, bool(queue.accepted), {reason: number for reason, number in cells if number}
 
 
 def compare(domain: Domain, packet: bytes) -> Judgement:

@@ -1,15 +1,15 @@
 """A worker's life without packets: what it is told, before it goes and at work."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv6Network, ip_address
 
 import pytest
 from packets import ipv4
+from worker_ends import Injector, Source
 
 from nfxlat.datapath.counters import Counters
-from nfxlat.datapath.frame import BARE
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.worker import Injectors, Worker
 from nfxlat.outcome import Reason
@@ -29,20 +29,6 @@ PAIR = bytes((203, 0, 113, 2, 198, 51, 100, 7))
 LEARNT = PathMtu(((PAIR, 576),))
 
 
-class Nowhere:
-    """An injector of no packets."""
-
-    frame = BARE
-
-    def put_all(self, messages: list[int], destinations: list[bytes], parts: Collection[int] = ()) -> None: ...
-
-    def put_packet(self, packet: bytes, what: int) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Line:
     """A worker that has not begun, the supervisor's end of its line, and what was changed in its data path."""
 
@@ -51,7 +37,8 @@ class Line:
         self.theirs = theirs
         self.changes: list[object] = []
         self.paths = PathMtus(time.monotonic)
-        share = Share([], Injectors(Nowhere(), Nowhere(), device=True), Counters())
+        nowhere = Injector(Source())
+        share = Share([], Injectors(nowhere, nowhere, device=True), Counters())
         self.process = WorkerProcess(OPTIONS, share, device=None, node=NODE, paths=self.paths, control=theirs)
         monkeypatch.setattr(Worker, "renew", lambda worker, translator, local: self.changes.append(local))
         monkeypatch.setattr(Worker, "trust_stamps", lambda worker, stamped: self.changes.append(stamped))
@@ -135,7 +122,8 @@ def test_its_icmp_errors_have_a_limit_that_outlives_changes_of_the_node(monkeypa
 
     monkeypatch.setattr(worker_process, "route_to", route_to)
     ours, theirs = Control.pair()
-    share = Share([], Injectors(Nowhere(), Nowhere(), device=True), Counters())
+    nowhere = Injector(Source())
+    share = Share([], Injectors(nowhere, nowhere, device=True), Counters())
     options = replace(OPTIONS, icmp_rate=1e-9, icmp_burst=2)
     process = WorkerProcess(options, share, device=None, node=NODE, paths=PathMtus(time.monotonic), control=theirs)
     reasons = [process._translator().translate(ipv4(ttl=1, src=f"198.51.{n}.7")).reason for n in range(4)]
