@@ -80,8 +80,8 @@ TimeoutStartSec=300
 END
 mkdir -p "$work/home/etc/systemd/system/multi-user.target.wants"
 ln -s ../check.service "$work/home/etc/systemd/system/multi-user.target.wants/check.service"
-timeout --kill-after=10 400 unshare --mount systemd-nspawn --quiet --directory="$work/home" --boot --private-network --register=no \
-    --keep-unit --capability=all --console=pipe </dev/null >"$work/log" 2>&1 || true
+timeout --kill-after=10 400 unshare --mount systemd-nspawn --quiet --directory="$work/home" --machine="nfxlat-$$" --boot \
+    --private-network --register=no --keep-unit --capability=all --console=pipe </dev/null >"$work/log" 2>&1 || true
 cat "$work/home/check/log" 2>/dev/null || tail -n 20 "$work/log" >&2
 [ -f "$work/home/check/passed" ] || die "the package does not hold in Debian ($suite)"
 say "the package holds in a clean Debian ($suite)"
