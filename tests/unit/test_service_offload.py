@@ -1,5 +1,7 @@
 """The supervisor's side of offload: what workers are told, and where there is none. What it reads for that."""
 
+import errno
+import os
 import platform
 import struct
 from contextlib import ExitStack
@@ -133,6 +135,14 @@ def test_a_machine_whose_system_call_is_not_known_has_no_offload_and_one_line(mo
     with ExitStack() as stack:
         assert Service(Options(DOMAIN, setup=True, offload=True), lines.append)._made_table(stack) is None
     assert lines == ["no offload: the system call number of bpf(2) on vax is unknown"]
+
+
+def test_without_cap_bpf_there_is_no_offload_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translation, "Table", Mock(side_effect=PermissionError(errno.EPERM, os.strerror(errno.EPERM))))
+    lines: list[str] = []
+    with ExitStack() as stack:
+        assert Service(Options(DOMAIN, setup=True, offload=True), lines.append)._made_table(stack) is None
+    assert lines == ["no offload: the kernel refuses BPF maps (Operation not permitted)"]
 
 
 def test_where_the_program_is_refused_its_table_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
