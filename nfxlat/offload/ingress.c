@@ -530,8 +530,10 @@ INLINE int translate(struct __sk_buff *skb)
 	if (packet.protocol != IPPROTO_TCP && packet.protocol != IPPROTO_UDP)
 		goto unfit;
 	lane = &pair->lanes[packet.protocol == IPPROTO_UDP];
-	if (diverts)
+	if (diverts) {
+		why = DIVERTING;
 		goto diverts;
+	}
 	if (unfit || packet.ttl <= 1 || !read_transport(transport, end, &packet))
 		goto unfit;
 	if (packet.protocol == IPPROTO_UDP && is_odd_udp(skb, &packet, pair, &own_partial))
@@ -540,8 +542,10 @@ INLINE int translate(struct __sk_buff *skb)
 		segment = packet.size;
 		if (skb->gso_size && packet.doff + skb->gso_size < segment)
 			segment = packet.doff + skb->gso_size;
-		if (segment + sizeof(struct ipv6) > domain->lowest_ipv6_mtu)
+		if (segment + sizeof(struct ipv6) > domain->lowest_ipv6_mtu) {
+			why = DIVERTING;
 			goto diverts;
+		}
 	}
 	verdict = waits(lane, domain, now, &why);
 	if (verdict)
@@ -552,7 +556,7 @@ INLINE int translate(struct __sk_buff *skb)
 	if (from6 ? to4(skb, domain, pair, &packet, !own_partial) : to6(skb, domain, pair, &packet, !own_partial)) {
 		why = FAILED;
 		verdict = GOES_ON;
-		goto waits;
+		goto diverts;
 	}
 	pair->packets++;
 	pair->octets += packet.size;
@@ -564,7 +568,6 @@ INLINE int translate(struct __sk_buff *skb)
 diverts:
 	lane->until = now + DIVERTED;
 	lane->queued = lane->since = ktime_get_ns();
-	why = DIVERTING;
 waits:
 	pair->used = now;
 unfit:

@@ -1,8 +1,10 @@
 """When the program at ingress takes a packet of a pair that it knows, and when not. BPF_PROG_TEST_RUN."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from bpf_run import DROPPED, GOES_ON, REDIRECT, Runner
@@ -14,6 +16,7 @@ from scapy.packet import Packet, Raw
 from nfxlat.host import ingress
 from nfxlat.host.ingress import Table
 from nfxlat.offload import table
+from nfxlat.offload.program import FOLDER, text
 from nfxlat.offload.table import ACTIVE, Pair
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -27,9 +30,9 @@ ADDRESSES = bytes(IP(src=A4, dst=B4))[12:20]
 class Node:
     """The program, one pair taught to it, and packets of that pair."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = FOLDER) -> None:
         self.table = Table(entries=64)
-        program, self.udp = ingress.load("offload", self.table.descriptors, ingress.places())
+        program, self.udp = ingress.load("offload", self.table.descriptors, ingress.places(), folder=folder)
         self._runner = Runner(program)
         self.table.beat()
         self.generation = self.table.configure(LOOPBACK, 1280, NEAR, FAR)
@@ -194,6 +197,21 @@ def test_behind_a_datagram_that_the_core_has_to_cut_others_take_the_queue(node: 
     assert node.takes(UDP() / bytes(1232), flags="")
     assert not node.takes(UDP() / bytes(1233), flags="")
     assert not node.takes(UDP_PACKET)
+
+
+def test_behind_a_packet_that_finds_no_memory_others_take_the_queue(tmp_path: Path) -> None:
+    """bpf_skb_change_proto fails, of which the packet is none the wiser: the call is a constant here."""
+    call, failed = (b"\x85\0\0\0" + (31).to_bytes(4, sys.byteorder)).hex(), (b"\xb7\0\0\0" + b"\xff" * 4).hex()
+    program = text("offload")
+    assert program.count(f"\n{call}\n") == 2
+    (tmp_path / f"offload.{sys.byteorder}.bpf").write_text(program.replace(f"\n{call}\n", f"\n{failed}\n"))
+    node = Node(tmp_path)
+    node.teach(tcp_queued=ACTIVE)
+    assert not node.takes(TCP_PACKET)
+    assert node.pair.tcp_queued != ACTIVE
+    assert not node.takes(TCP_PACKET)
+    assert (node.counted("failed"), node.counted("diverted"), node.counted("translated")) == (1, 1, 0)
+    node.close()
 
 
 def test_only_udp_s_fragments_divert(node: Node) -> None:
