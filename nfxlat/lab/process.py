@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -112,6 +113,12 @@ class TranslatorProcess:
     def output(self) -> list[str]:
         """The lines it has printed so far."""
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def told(self, words: str, times: int = 1) -> float:
+        """Wait until so many lines of its output have these words; the seconds that took."""
+        began = time.monotonic()
+        wait_for(lambda: sum(words in line for line in self.output()) >= times, words)
+        return time.monotonic() - began
 
     def last_words(self) -> str:
         return next((line for line in reversed(self.output()) if line.strip()), "it ended without output")

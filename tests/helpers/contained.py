@@ -6,10 +6,12 @@ host4 192.0.2.2 --- eth4 [ container: root there, nobody here ] eth6 --- host6 2
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from subprocess import PIPE, STDOUT
 
-from nfxlat.lab.netns import Namespace, end_processes
+from nfxlat.lab.netns import Namespace, end_processes, wait_for
 
 DOMAIN = ("--prefix6", "2001:db8:64::/96", "--eam", "203.0.113.2=2001:db8:2::2")
 ADDRESSES = (
@@ -21,11 +23,13 @@ READ_ONLY = "mount -o bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/s
 
 
 class Container:
-    """`sh` in such namespaces, told line by line what to do."""
+    """`sh` in such namespaces, told line by line what to do. What runs in the background writes to `log`."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        log.touch()
         self.process = subprocess.Popen(
-            ["unshare", "-Urnm", "sh", "-c", f"{PRIVATE}; echo; exec sh"],
+            ["unshare", "-Urnm", "sh", "-c", f'exec 3>>"$0"; {PRIVATE}; echo; exec sh', str(log)],
             stdin=PIPE,
             stdout=PIPE,
             stderr=STDOUT,
@@ -41,7 +45,12 @@ class Container:
     def run(self, command: str) -> list[str]:
         """What it prints."""
         self.input.write(f"{command}\necho done\n")
-        return list(iter(lambda: self.output.readline().rstrip("\n"), "done"))
+        lines: list[str] = []
+        while (line := self.output.readline()) != "done\n":
+            if not line:
+                raise EOFError("\n".join(["the container has ended", *lines]))
+            lines.append(line.rstrip("\n"))
+        return lines
 
     def nfxlat(self, *arguments: str) -> str:
         """The command."""
@@ -49,18 +58,24 @@ class Container:
 
     def start(self, *arguments: str) -> list[str]:
         """`nfxlat run` in the background, of DOMAIN; what it says until it is ready or has ended."""
-        self.input.write(f"{{ {self.nfxlat('run', *DOMAIN, *arguments)}; echo ended; }} 2>&1 &\n")
-        lines: list[str] = []
-        while not lines or not (lines[-1].startswith("ready:") or lines[-1] in ("ended", "")):
-            lines.append(self.output.readline().rstrip("\n"))
-        return lines
+        before = len(self.log.read_text())
+        self.input.write(f"{{ {self.nfxlat('run', *DOMAIN, *arguments)}; echo ended; }} >&3 2>&3 &\n")
+
+        def said() -> list[str]:
+            """All of it, if it has said that."""
+            lines = self.log.read_text()[before:].rpartition("\n")[0].splitlines()
+            last = (number for number, line in enumerate(lines, 1) if line.startswith("ready:") or line == "ended")
+            return lines[: next(last, 0)]
+
+        wait_for(said, "ready, or the end, of nfxlat run", 60)
+        return said()
 
 
 @contextlib.contextmanager
 def container() -> Iterator[tuple[Container, Namespace, Namespace]]:
     """One between two hosts, addresses given."""
-    with Namespace("host4") as host4, Namespace("host6") as host6:
-        inside = Container()
+    with tempfile.TemporaryDirectory() as folder, Namespace("host4") as host4, Namespace("host6") as host6:
+        inside = Container(Path(folder) / "log")
         try:
             for host, name in ((host4, "eth4"), (host6, "eth6")):
                 host.ip(f"link add eth0 type veth peer name {name} netns {inside.process.pid}")

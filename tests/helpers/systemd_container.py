@@ -7,10 +7,11 @@ the shipped unit's.
 """
 
 import contextlib
+import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,40 +83,59 @@ def container(namespace: Namespace, folder: Path, options: str) -> Iterator[Cont
         for path, name in paths.items():
             text = text.replace(path, f"/run/test/{name}")
         (units / unit.name).write_text(text)
-    group = f"nfxlat-test-{secrets.token_hex(4)}"
+    group = f"nfxlat-test-{os.getpid()}-{secrets.token_hex(4)}"
     script = str(Path(__file__).with_name("systemd_inside.sh"))
     command = ["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", script]
     command += [str(folder), group, str(ROOT), sys.prefix]
     with (folder / "systemd.log").open("w") as log:
         process = namespace.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        wait_for(lambda: children.read_text().strip() or process.poll() is not None, "the container", 30)
-        up = Container(folder, int(children.read_text()))
 
-        asked = ["systemctl", "is-active", "start.target"]
-
-        def is_up() -> bool:
-            return up.run(*asked, check=False).stdout == "active\n"
-
-        try:  # emulated and on a busy host that takes minutes
-            wait_for(lambda: is_up() or process.poll() is not None, "systemd", 240)
-            assert process.poll() is None
-        except Exception:
-            print((folder / "systemd.log").read_text(), up.run(*asked, check=False), file=sys.stderr)
-            raise
-        yield up
-    finally:
+    def end() -> None:
         process.kill()
         process.wait()
         with contextlib.suppress(ValueError):
             namespace.processes.remove(process)
         _remove_group(group)
 
+    try:
+        yield _booted(process, folder)
+    except BaseException:
+        with contextlib.suppress(TimeoutError):  # what is told is what has failed before
+            end()
+        raise
+    else:
+        end()
+
+
+def _booted(process: subprocess.Popen[str], folder: Path) -> Container:
+    """Once its systemd is up; emulated and on a busy host that takes minutes."""
+
+    def until(condition: Callable[[], object], what: str, seconds: float) -> None:
+        wait_for(lambda: process.poll() is not None or condition(), what, seconds)
+        assert process.poll() is None, "it has ended"
+
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    asked = ["systemctl", "is-active", "start.target"]
+    try:
+        until(lambda: children.read_text().strip(), "the container", 30)
+        up = Container(folder, int(children.read_text()))
+        until(lambda: up.run(*asked, check=False).stdout == "active\n", "systemd", 240)
+    except Exception as error:
+        error.add_note((folder / "systemd.log").read_text())
+        raise
+    return up
+
 
 def _remove_group(group: str) -> None:
-    remove = 'mount -t cgroup2 c /sys/fs/cgroup && find "/sys/fs/cgroup/$0" -depth -type d -exec rmdir {} +'
-
+    """And those whose creators were killed."""
+    remove = """
+        mount -t cgroup2 c /sys/fs/cgroup && cd /sys/fs/cgroup || exit
+        for each in nfxlat-test-*-*; do
+            pid=${each#nfxlat-test-}
+            [ -e "/proc/${pid%-*}" ] || find "$each" -depth -type d -exec rmdir {} + || true
+        done
+        [ ! -e "$0" ] || find "$0" -depth -type d -exec rmdir {} +
+    """
     command = ["unshare", "--mount", "sh", "-c", remove, group]
 
     def gone() -> bool:  # its processes end in their own time

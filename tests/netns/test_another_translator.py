@@ -1,6 +1,7 @@
 """Whoever else translates the same domain in a network namespace is seen, whatever container it is in, and refused."""
 
 import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -8,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from subprocess import DEVNULL, PIPE, STDOUT
+from subprocess import DEVNULL, STDOUT
 
 import pytest
 
 from nfxlat.host.netns import CLONE_NEWNET
-from nfxlat.lab.netns import Namespace, end_processes
+from nfxlat.lab.netns import Namespace, end_processes, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.topology import HOST6_EAM4, Lab
 from nfxlat.service import status
@@ -26,15 +27,18 @@ MOUNTS = ("unshare", "-m", "sh", "-c", 'mount --make-rprivate /; mount -t tmpfs 
 PROCESSES = ("unshare", "-pf", "--kill-child", *MOUNTS)  # where each is the first, and has number 1
 SETUP = ("--setup",)
 CLONE_NEWUSER, NOBODY = 0x10000000, 65534
+NUMBERS = itertools.count()
 
 
 @contextmanager
 def started(lab: Lab, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`nfxlat run`, ready, in the network namespace of the lab's translator; `words` come before its command."""
-    process = lab.translator.popen(words, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
-    assert process.stdout is not None
+    log = lab.directory / f"{next(NUMBERS)}.log"
+    with log.open("w") as out:
+        process = lab.translator.popen(words, stdin=DEVNULL, stdout=out, stderr=STDOUT)
     try:
-        assert any(line.startswith("ready:") for line in process.stdout)
+        wait_for(lambda: process.poll() is not None or "\nready:" in log.read_text(), "nfxlat run to be ready", 60)
+        assert process.poll() is None, log.read_text()
         yield process
     finally:
         if words[: len(PROCESSES)] == PROCESSES:  # unshare -f passes no signal on

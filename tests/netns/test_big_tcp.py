@@ -15,6 +15,7 @@ from pinned import on_one_processor
 
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6_4, Lab, in_prefix6
 
 pytestmark = pytest.mark.quiet
@@ -43,7 +44,7 @@ def transfer(receiver: Namespace, sender: Namespace, source: str, target: str) -
         tcp.bind((source, 0))
         tcp.settimeout(10)
         listener.settimeout(10)
-        listener.setsockopt(socket.SOL_SOCKET, 33, WINDOW)  # SO_RCVBUFFORCE
+        listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WINDOW)
         listener.bind(("", 0))
         listener.listen()
         tcp.connect((target, listener.getsockname()[1]))

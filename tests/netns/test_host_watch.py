@@ -5,7 +5,6 @@ host4 --- router4 --- translator --- router6 --- host6
 
 import os
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,13 +16,6 @@ from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.service.repairs import REPAIRS
 
 CLAT = ("--role", "host", "--prefix6", "2001:db8:64::/96", "--eam", "192.0.0.1=2001:db8:1::64")
-
-
-def told(process: TranslatorProcess, words: str, times: int = 1) -> float:
-    """Wait until it has said so; the seconds that took."""
-    began = time.monotonic()
-    wait_for(lambda: sum(words in line for line in process.output()) >= times, words, 10)
-    return time.monotonic() - began
 
 
 def host_lines(process: TranslatorProcess) -> list[str]:
@@ -57,7 +49,7 @@ def test_what_is_taken_away_is_told_and_comes_back(
 ) -> None:
     before = state(lab)
     lab.translator.ip(command)
-    told(process, "; repaired")
+    process.told("; repaired")
     (line,) = host_lines(process)
     assert names in line
     assert state(lab) == before
@@ -68,12 +60,12 @@ def test_what_is_taken_away_is_told_and_comes_back(
 def test_a_route_in_the_place_of_ours_is_told_once_and_left_alone(lab: Lab, process: TranslatorProcess) -> None:
     before = state(lab)
     lab.translator.ip("route replace 198.51.100.0/24 via 192.0.2.17")
-    told(process, "cannot be repaired: ")
-    told(process, "cannot be repaired: ")
+    process.told("cannot be repaired: ")
+    process.told("cannot be repaired: ")
     assert "via 192.0.2.17" in lab.translator.ip("route show 198.51.100.0/24")
     assert process.summary()["host"] == {"lost": 1, "repaired": 0}
     lab.translator.ip("route del 198.51.100.0/24 via 192.0.2.17")
-    told(process, "; repaired")
+    process.told("; repaired")
     assert state(lab) == before
     assert len(host_lines(process)) == 2
     assert process.summary()["host"] == {"lost": 1, "repaired": 1}
@@ -84,7 +76,7 @@ def test_forwarding_that_another_tool_switches_off_is_switched_on_again(
     lab: Lab, process: TranslatorProcess, key: str
 ) -> None:
     lab.translator.sysctl(key, 0)
-    told(process, "; repaired")
+    process.told("; repaired")
     assert f"sysctl {key} 1 (it is 0)" in host_lines(process)[0]
     assert both_ways(lab)
     process.stop()
@@ -100,7 +92,7 @@ def test_a_device_that_is_deleted_is_made_anew_and_the_workers_use_it(lab: Lab, 
     before = descriptors()
     for round_ in (1, 2, 3):
         lab.translator.ip("link del siit0")
-        told(process, "; repaired", round_)
+        process.told("; repaired", round_)
         assert both_ways(lab)
     wait_for(lambda: descriptors() <= before, f"no more than {before} descriptors")  # those into former devices go
     assert process.summary()["workers_restarted"] == 0
@@ -110,7 +102,7 @@ def test_a_device_that_is_deleted_is_made_anew_and_the_workers_use_it(lab: Lab, 
 def test_a_tun_that_goes_down_comes_up_while_it_is_in_use(lab: Lab, process: TranslatorProcess) -> None:
     before = state(lab)
     lab.translator.ip("link set siit0 down")
-    told(process, "; repaired")
+    process.told("; repaired")
     assert state(lab) == before
     assert both_ways(lab)
 
@@ -128,7 +120,7 @@ def test_a_host_keeps_its_address_and_its_default_route(clat: tuple[Lab, Transla
     before = state(lab)
     assert lab.translator.call(ping, HOST6_4, "192.0.0.1").ok
     lab.translator.ip(command)
-    told(process, "; repaired")
+    process.told("; repaired")
     assert state(lab) == before
     assert lab.translator.call(ping, HOST6_4, "192.0.0.1").ok
 
@@ -137,10 +129,10 @@ def test_two_tools_that_undo_each_other_do_not_go_on_for_ever(lab: Lab, process:
     took = []
     for number in range(1, REPAIRS + 1):
         lab.translator.ip("route flush proto 118")
-        took.append(told(process, "; repaired", number))
+        took.append(process.told("; repaired", number))
     assert min(took) < 1  # a busy machine may be slower, but not five times in a row
     lab.translator.ip("route flush proto 118")
-    told(process, f"for the {REPAIRS + 1}th time within a minute: not repaired")
+    process.told(f"for the {REPAIRS + 1}th time within a minute: not repaired")
     assert lab.translator.ip("route show proto 118") == ""
     assert process.summary()["host"] == {"lost": REPAIRS + 1, "repaired": REPAIRS}
 
@@ -152,5 +144,5 @@ def test_changes_of_others_are_not_ours(lab: Lab, process: TranslatorProcess) ->
     lab.translator.ip("link add other type veth peer name other2")
     lab.translator.ip("link del other")
     lab.translator.ip("route del unreachable 198.51.100.0/24 metric 4294967295")  # the end of what is to be waited for
-    told(process, "; repaired")
+    process.told("; repaired")
     assert process.summary()["host"] == {"lost": 1, "repaired": 1}

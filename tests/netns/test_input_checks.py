@@ -12,8 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -39,8 +40,10 @@ def third_interface(lab: Lab) -> Iterator[None]:
     lines = ["link add third type veth peer name fourth", "link set third up", "link set fourth up"]
     lines += [f"route add {ELSEWHERE4}/32 dev third", f"route add {ELSEWHERE6}/128 dev third"]
     lab.translator.ip_batch(lines)
-    yield
-    lab.translator.ip("link del third")
+    try:
+        yield
+    finally:
+        lab.translator.ip("link del third")
 
 
 @pytest.fixture(scope="module")
@@ -99,33 +102,36 @@ def test_a_frame_to_many_is_not_translated(shared_lab: Lab, shared_process: Tran
     assert crossed(shared_lab, version, frames) == ["to-node."]
 
 
-@pytest.fixture
-def rp_filter(shared_lab: Lab) -> Iterator[None]:
-    yield
-    shared_lab.translator.sysctl("net.ipv4.conf.to-r4.rp_filter", 0)
-    shared_lab.translator.sysctl("net.ipv4.conf.all.rp_filter", 0)
-
-
 def loads(process: TranslatorProcess) -> int:
     return sum("rules ip nfxlat_siit0 loaded" in line for line in process.output())
+
+
+@contextmanager
+def followed(process: TranslatorProcess, there: Callable[[], object], back: Callable[[], object]) -> Iterator[None]:
+    """A change that the rules follow, there and back."""
+    before = loads(process)
+    there()
+    try:
+        wait_for(lambda: loads(process) > before, "new rules")
+        yield
+    finally:
+        back()
+    wait_for(lambda: loads(process) > before + 1, "new rules")
 
 
 @MODELS
 @pytest.mark.parametrize("scope", ["to-r4", "all"])
 @pytest.mark.parametrize(("value", "crosses"), [(1, ["number-2"]), (2, ["number-0", "number-2"])])
 def test_rp_filter_is_followed(
-    shared_lab: Lab, shared_process: TranslatorProcess, rp_filter: None, scope: str, value: int, crosses: list[str]
+    shared_lab: Lab, shared_process: TranslatorProcess, scope: str, value: int, crosses: list[str]
 ) -> None:
     lab, process = shared_lab, shared_process
+    sysctl = partial(lab.translator.sysctl, f"net.ipv4.conf.{scope}.rp_filter")
     assert words(lab, 4, ELSEWHERE4, NOWHERE4) == ["number-0", "number-1", "number-2"]
-    before = loads(process)
-    lab.translator.sysctl(f"net.ipv4.conf.{scope}.rp_filter", value)
-    wait_for(lambda: loads(process) > before, "new rules")
-    assert words(lab, 4, ELSEWHERE4, NOWHERE4) == crosses
-    if scope != "all":  # else it is the translated packet's source that fails, on the domain device
-        assert words(lab, 6, ELSEWHERE6, NOWHERE6) == ["number-0", "number-1", "number-2"]
-    lab.translator.sysctl(f"net.ipv4.conf.{scope}.rp_filter", 0)
-    wait_for(lambda: loads(process) > before + 1, "new rules")
+    with followed(process, partial(sysctl, value), partial(sysctl, 0)):
+        assert words(lab, 4, ELSEWHERE4, NOWHERE4) == crosses
+        if scope != "all":  # else it is the translated packet's source that fails, on the domain device
+            assert words(lab, 6, ELSEWHERE6, NOWHERE6) == ["number-0", "number-1", "number-2"]
     assert words(lab, 4, ELSEWHERE4, NOWHERE4) == ["number-0", "number-1", "number-2"]
 
 
@@ -134,10 +140,8 @@ def test_what_comes_in_by_an_interface_that_forwards_nothing_is_not_translated(
     shared_lab: Lab, shared_process: TranslatorProcess
 ) -> None:
     lab, process = shared_lab, shared_process
-    before = loads(process)
-    lab.translator.sysctl("net.ipv4.conf.to-r4.forwarding", 0)
-    try:
-        wait_for(lambda: loads(process) > before, "new rules")
+    sysctl = partial(lab.translator.sysctl, "net.ipv4.conf.to-r4.forwarding")
+    with followed(process, partial(sysctl, 0), partial(sysctl, 1)):
         taken = process.summary()["totals"]["packets"]
         sender = lab.router4
         with sender.entered():
@@ -148,9 +152,6 @@ def test_what_comes_in_by_an_interface_that_forwards_nothing_is_not_translated(
             tap.send(bytes(Ether(dst=own) / packet(4, HOST4, "number-0")))
         assert words(lab, 6) == ["number-0"]  # of IPv6 the node's own switch decides
         assert process.summary()["totals"]["packets"] == taken + 1
-    finally:
-        lab.translator.sysctl("net.ipv4.conf.to-r4.forwarding", 1)
-        wait_for(lambda: loads(process) > before + 1, "new rules")
     assert words(lab, 4) == ["number-0"]
 
 
@@ -186,15 +187,10 @@ def test_plaintext_that_an_ipsec_policy_refuses_is_not_translated(
 ) -> None:
     """router6's end of the link sends it; what the policy leaves out crosses."""
     lab, process = shared_lab, shared_process
-    before = loads(process)
     wanted = f"src {HOST6_PREFIX}/128 dst {HOST4_6}/128 dir fwd"
-    lab.translator.ip(f"xfrm policy add {wanted} tmpl src :: dst :: proto esp mode transport")
-    try:
-        wait_for(lambda: loads(process) > before, "new rules")
+    there = f"xfrm policy add {wanted} tmpl src :: dst :: proto esp mode transport"
+    with followed(process, partial(lab.translator.ip, there), partial(lab.translator.ip, f"xfrm policy del {wanted}")):
         assert words(lab, 6, HOST6_PREFIX) == ["number-1"]
-    finally:
-        lab.translator.ip(f"xfrm policy del {wanted}")
-    wait_for(lambda: loads(process) > before + 1, "new rules")
     assert words(lab, 6, HOST6_PREFIX) == ["number-0", "number-1"]
 
 

@@ -32,6 +32,18 @@ pytestmark = pytest.mark.skipif(not NETWORKD.exists(), reason="systemd-networkd 
 
 
 @contextmanager
+def present(folder: Path) -> Iterator[None]:
+    """A folder to mount at, made where there is none."""
+    made = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        if made:
+            folder.rmdir()
+
+
+@contextmanager
 def networkd(node: Namespace, folder: Path, snippets: dict[str, Path]) -> Iterator[Path]:
     """It, once it has configured v6; its log. It has a file for v6, one for eth9, and one for all that none names."""
     networks = {
@@ -46,16 +58,17 @@ def networkd(node: Namespace, folder: Path, snippets: dict[str, Path]) -> Iterat
     for name, source in snippets.items():
         (folder / "run" / name).write_text(source.read_text())
     log = folder / "log"
-    Path("/run/systemd").mkdir(exist_ok=True)
-    with log.open("wb") as out:
-        command = ["unshare", "--mount", "sh", "-c", BEGIN, "sh", str(folder / "run"), str(NETWORKD)]
-        process = node.popen(command, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        wait_for(lambda: "v6: State changed: configuring -> configured" in said(log), "networkd to configure v6", 30)
-        yield log
-    finally:
-        end_processes([process], grace=5)
-        node.processes.remove(process)
+    with present(Path("/run/systemd")):
+        with log.open("wb") as out:
+            command = ["unshare", "--mount", "sh", "-c", BEGIN, "sh", str(folder / "run"), str(NETWORKD)]
+            process = node.popen(command, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            configured = "v6: State changed: configuring -> configured"
+            wait_for(lambda: configured in said(log), "networkd to configure v6", 30)
+            yield log
+        finally:
+            end_processes([process], grace=5)
+            node.processes.remove(process)
 
 
 def said(log: Path) -> str:

@@ -11,6 +11,7 @@ from pinned import on_one_processor
 
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, Lab
 
 pytestmark = pytest.mark.quiet
@@ -55,7 +56,7 @@ def arrived(receiver: Namespace, sender: Namespace, source: str, target: str) ->
     with sink, tap:
         if to6:
             tap.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER: IP_PMTUDISC_DONT
-        sink.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         sink.bind(("", 0))
         sink.settimeout(5)
         tap.bind((source, 0))

@@ -125,28 +125,20 @@ def test_only_what_differs_is_changed(node: Namespace) -> None:
     assert node.sysctl("net.ipv4.ip_forward") == "1"
 
 
-def test_default_router_learnt_by_advertisement_survives_forwarding(node: Namespace) -> None:
-    node.sysctl("net.ipv6.conf.v6.accept_ra", 1)
-    node.ip("-6 route add default via fe80::1 dev v6 proto ra metric 1024")
-    setup = made()
-    setup.up()
-    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "2"
-    assert "via fe80::1" in node.ip("-6 route show default")
-    setup.down()
-    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "1"
-    assert "via fe80::1" in node.ip("-6 route show default")
-
-
-def test_a_default_route_of_a_manager_s_leaves_accept_ra_off(node: Namespace) -> None:
+@pytest.mark.parametrize(("before", "meanwhile"), [(1, "2"), (0, "0")], ids=["the kernel learns", "a manager learns"])
+def test_a_default_route_learnt_by_advertisement_survives_forwarding(
+    node: Namespace, before: int, meanwhile: str
+) -> None:
     """systemd-networkd and NetworkManager read advertisements themselves, and keep the kernel from it."""
-    node.sysctl("net.ipv6.conf.v6.accept_ra", 0)
+    node.sysctl("net.ipv6.conf.v6.accept_ra", before)
     node.ip("-6 route add default via fe80::1 dev v6 proto ra metric 1024")
     setup = made()
     setup.up()
-    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "0"
+    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == meanwhile
     assert "via fe80::1" in node.ip("-6 route show default")
     setup.down()
-    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == "0"
+    assert node.sysctl("net.ipv6.conf.v6.accept_ra") == str(before)
+    assert "via fe80::1" in node.ip("-6 route show default")
 
 
 def test_accept_ra_is_looked_after_once_forwarding_is_on_too(node: Namespace) -> None:

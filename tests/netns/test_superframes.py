@@ -19,6 +19,7 @@ from nfxlat.datapath.inject import DeviceInjector
 from nfxlat.lab.capture import Capture
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_NARROW_4, HOST6_PREFIX, Lab
 from nfxlat.lab.transfer import ServerProcess, download, send_bulk
 from nfxlat.wire import vnet
@@ -53,7 +54,7 @@ def exchange_rows(
     sent = [hashlib.sha256(row[i : i + size]).hexdigest() for size, row in rows for i in range(0, len(row), size)]
     received: list[str] = []
     with sink, tap:
-        sink.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
         sink.bind(("::", 0))
         sink.settimeout(5)
         tap.bind((source, 0))

@@ -41,6 +41,10 @@ def is_bounded(up: Container, model: str) -> None:
     main = up.status(up.main())
     wait_for(lambda: up.status(up.main())["NoNewPrivs"] == "1", "the main process to give up rights")
     assert int(main["CapBnd"], 16) == WITH_SYS_ADMIN
+    for folder in ("/home", "/tmp"):
+        its = f"/proc/{up.main()}/root{folder}"
+        assert up.run("ls", "-A", its).stdout == ""
+        assert up.run("stat", "-c", "%d %i", its).stdout != up.run("stat", "-c", "%d %i", folder).stdout
     assert int(up.status(up.main())["CapPrm"], 16) == (NET_ADMIN_AND_RAW if model == "device" else WITH_SYS_ADMIN)
     for pid in up.workers():
         found = up.status(pid)

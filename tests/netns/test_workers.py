@@ -12,6 +12,7 @@ from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.lab.transfer import ServerProcess, download
 
@@ -38,7 +39,7 @@ def received_in_order(
     with receiver.entered():
         sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     with sink:
-        sink.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         sink.bind(("::", 0))
         sink.settimeout(5)
         port = sink.getsockname()[1]
