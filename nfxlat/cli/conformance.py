@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import signal
@@ -34,8 +35,8 @@ def add_parser(subparsers: Any) -> None:
         description="Sends packets through a translator and compares what comes out, octet by octet, with what RFC "
         "7915, 6052, 7757, 6791 and 4884 say. Either through one that is set up already, between two interfaces, or "
         "through ones that are started here, in network namespaces. It sends on no other interface. See "
-        "contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 it cannot run here (4 with --ktap), "
-        "128+N stopped by signal N.",
+        "contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 a mistake of the caller, or it "
+        "cannot run here (then 4 with --ktap), 128+N stopped by signal N.",
     )
     what = parser.add_argument_group("what is tested")
     what.add_argument(
@@ -86,16 +87,6 @@ def _words(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit status."""
-    try:
-        return _run(args)
-    except OperatorError as error:
-        if not args.ktap:
-            raise
-        print(f"KTAP version 1\n1..0 # SKIP {error}")
-        return KSFT_SKIP
-
-
-def _run(args: argparse.Namespace) -> int:
     if sum((args.json, args.ktap, args.markdown)) > 1:
         raise OperatorError("cannot be combined", where="--json, --ktap, --markdown", hint="choose one")
     whole = suite.load()
@@ -114,15 +105,19 @@ def _run(args: argparse.Namespace) -> int:
                 else f"{case.number:5} {case.id} ({case.level}, {case.clause})"
             )
         return 0
-    if os.geteuid() != 0:
-        raise OperatorError("packet sockets and namespaces need root", where="nfxlat conformance", hint="run as root")
+    names = _drivers(args, given=given)
+    if cannot := _cannot(names):
+        if not args.ktap:
+            raise cannot
+        print(f"KTAP version 1\n1..0 # SKIP {cannot}")
+        return KSFT_SKIP
     quiet = args.json or args.ktap or args.markdown
     console = Console(stderr=quiet, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 160
     try:
         with signals_raise():
-            reports = [_given(args, whole, cases)] if given else _driven(args, whole, cases, console)
+            reports = [_given(args, whole, cases)] if given else _driven(names, whole, cases, console)
     except (KeyboardInterrupt, Terminated) as stopped:
         console.print("stopped; everything is removed")
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
@@ -130,28 +125,40 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if any(report.count(FAILED) for report in reports) else 0
 
 
-def _given(args: argparse.Namespace, whole: suite.Suite, cases: list[suite.Case]) -> Report:
-    """One that is set up already."""
-    if args.driver:
+def _drivers(args: argparse.Namespace, *, given: bool) -> tuple[str, ...]:
+    """Their names; none for one that is set up already."""
+    if given and args.driver:
         raise OperatorError("cannot be combined", where="--driver, --ipv4-side", hint="choose one")
-    if args.ipv4_side is None or args.ipv6_side is None or args.ipv4_side == args.ipv6_side:
-        raise OperatorError("two interfaces are needed", where="--ipv4-side, --ipv6-side", hint="name one for each")
-    names = {4: args.ipv4_side, 6: args.ipv6_side}
-    theirs = (args.translator4[0], args.translator6[0])
-    with Sides(names, args.translator4, args.translator6, theirs, (args.gateway4, args.gateway6)) as sides:
-        sides.find()
-        return campaign.through_link(whole, cases, sides, "given", f"between {args.ipv4_side} and {args.ipv6_side}")
-
-
-def _driven(args: argparse.Namespace, whole: suite.Suite, cases: list[suite.Case], console: Console) -> list[Report]:
-    names = args.driver or ("hook",)
-    if names == ("all",):
-        names = tuple(name for name, driver in ALL.items() if not driver.missing())
+    if given:
+        if args.ipv4_side is None or args.ipv6_side is None or args.ipv4_side == args.ipv6_side:
+            raise OperatorError("two interfaces are needed", where="--ipv4-side, --ipv6-side", hint="name one for each")
+        return ()
+    if args.driver == ("all",):
+        return tuple(name for name, driver in ALL.items() if not driver.missing())
+    names: tuple[str, ...] = args.driver or ("hook",)
     for name in names:
         if name not in ALL:
             raise OperatorError(f"no such driver {name!r}", where="--driver", hint=f"choose from {', '.join(ALL)}")
-        if why := ALL[name].missing():
-            raise OperatorError(why, where=f"--driver {name}")
+    return names
+
+
+def _cannot(names: tuple[str, ...]) -> OperatorError | None:
+    """Why it cannot run here: nobody's mistake."""
+    if os.geteuid() != 0:
+        return OperatorError("packet sockets and namespaces need root", where="nfxlat conformance", hint="run as root")
+    missing = ((name, ALL[name].missing()) for name in names)
+    return next((OperatorError(why, where=f"--driver {name}") for name, why in missing if why), None)
+
+
+def _given(args: argparse.Namespace, whole: suite.Suite, cases: list[suite.Case]) -> Report:
+    """One that is set up already."""
+    names = {4: args.ipv4_side, 6: args.ipv6_side}
+    theirs = (args.translator4[0], args.translator6[0])
+    with Sides(names, args.translator4, args.translator6, theirs, (args.gateway4, args.gateway6)) as sides:
+        return campaign.through_link(whole, cases, sides, "given", f"between {args.ipv4_side} and {args.ipv6_side}")
+
+
+def _driven(names: tuple[str, ...], whole: suite.Suite, cases: list[suite.Case], console: Console) -> list[Report]:
     reports = []
     for name in names:
         reports.append(campaign.through(whole, cases, ALL[name]))
@@ -186,11 +193,14 @@ def _print_failures(report: Report, console: Console, *, verbose: bool) -> None:
     for entry, outcomes in found.items():
         if outcomes:
             console.print(f"{report.name}: {len(outcomes)} FAILED, known ({entry.whose}): {entry.why}", markup=False)
-    for outcome in [one for one in report.outcomes if one.result == FAILED] if verbose else unknown:
-        case = outcome.case
-        console.print(f"{report.name}: FAILED {case.number} {case.id}", markup=False)
+    told = [one for one in report.outcomes if one.result == FAILED] if verbose else unknown
+    for _, alike in itertools.groupby(told, lambda one: one.case.number if verbose else one.lines):
+        first, *more = alike
+        case = first.case
+        others = f", and {len(more)} more like it" if more else ""
+        console.print(f"{report.name}: FAILED {case.number} {case.id}{others}", markup=False)
         console.print(f"  {case.level}, {case.clause}", markup=False)
-        for line in outcome.lines:
+        for line in first.lines:
             console.print(f"    {line}", markup=False)
 
 

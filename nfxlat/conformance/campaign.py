@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -67,49 +67,36 @@ def _is(case: Case, word: str) -> bool:
     return str(case.number) == word if word.isdigit() else word.lower() in case.id.lower()
 
 
-def through(
-    suite: Suite, cases: Sequence[Case], driver: Driver, told: Callable[[str], None] = lambda _: None
-) -> Report:
-    """Each case through the driver's translator, in namespaces. `told`: of each domain that is done."""
+def through(suite: Suite, cases: Sequence[Case], driver: Driver) -> Report:
+    """Each case through the driver's translator, in namespaces."""
     began = time.monotonic()
     outcomes: dict[int, Outcome] = {}
     hops: dict[str, tuple[int, int]] = {}
-    stopped = threading.Event()
 
     def one(domain: Domain, own: list[Case]) -> None:
-        if stopped.is_set():
-            return
         why = driver.refuses(domain)
         if why:
             outcomes.update({case.number: Outcome(case, SKIPPED, (why,)) for case in own})
         else:
-            try:
-                with stand(driver, domain) as link:
-                    hops[domain.name] = _hold(domain, link, own, outcomes)
-            except OperatorError as error:
-                lines = (f"domain {domain.name}: {error}",)
-                outcomes.update({case.number: Outcome(case, FAILED, lines) for case in own})
-        told(domain.name)
+            _hold(domain, stand(driver, domain), own, outcomes, hops)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [pool.submit(one, suite.domains[name], own) for name, own in _by_domain(cases).items()]
-        try:
-            for job in jobs:
-                job.result()
-        except BaseException:
-            stopped.set()
-            for job in jobs:
-                job.cancel()
-            raise
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for job in [pool.submit(one, suite.domains[name], own) for name, own in _by_domain(cases).items()]:
+            job.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return _report(driver.name, driver.title, driver.version(), cases, outcomes, hops, began)
 
 
-def through_link(suite: Suite, cases: Sequence[Case], link: Link, name: str, title: str, version: str = "") -> Report:
+def through_link(suite: Suite, cases: Sequence[Case], link: Link, name: str, title: str) -> Report:
     """Each case through something that is set up already, with the one domain of the cases."""
     began = time.monotonic()
     outcomes: dict[int, Outcome] = {}
-    hops = {name: _hold(suite.domains[name], link, own, outcomes) for name, own in _by_domain(cases).items()}
-    return _report(name, title, version, cases, outcomes, hops, began)
+    hops: dict[str, tuple[int, int]] = {}
+    for domain, own in _by_domain(cases).items():
+        _hold(suite.domains[domain], contextlib.nullcontext(link), own, outcomes, hops)
+    return _report(name, title, "", cases, outcomes, hops, began)
 
 
 def _by_domain(cases: Sequence[Case]) -> dict[str, list[Case]]:
@@ -119,12 +106,24 @@ def _by_domain(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return found
 
 
-def _hold(domain: Domain, link: Link, cases: list[Case], outcomes: dict[int, Outcome]) -> tuple[int, int]:
-    run = Run(domain, link)
-    for result in run.cases(cases):
-        state = PASSED if result.verdict.ok else FAILED
-        outcomes[result.case.number] = Outcome(result.case, state, result.verdict.lines)
-    return run.hops[4, 6], run.hops[6, 4]
+def _hold(
+    domain: Domain,
+    stood: contextlib.AbstractContextManager[Link],
+    cases: list[Case],
+    outcomes: dict[int, Outcome],
+    hops: dict[str, tuple[int, int]],
+) -> None:
+    """Where the translator does not start, or nothing crosses it, each case has failed."""
+    try:
+        with stood as link:
+            run = Run(domain, link)
+            for result in run.cases(cases):
+                state = PASSED if result.verdict.ok else FAILED
+                outcomes[result.case.number] = Outcome(result.case, state, result.verdict.lines)
+            hops[domain.name] = run.hops[4, 6], run.hops[6, 4]
+    except OperatorError as error:
+        lines = (f"domain {domain.name}: {error}",)
+        outcomes.update({case.number: Outcome(case, FAILED, lines) for case in cases})
 
 
 def _report(

@@ -8,12 +8,12 @@ wanted is awaited up to a deadline, and then whatever is not wanted has a moment
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from nfxlat.conformance.hosts import Hosts
-from nfxlat.conformance.judge import Received, Sent, Verdict, judge, octets_of
+from nfxlat.conformance.judge import Received, Sent, Verdict, family_of, judge, octets_of
 from nfxlat.conformance.notation import parse
 from nfxlat.conformance.octets import Builder
 from nfxlat.conformance.suite import FIRST, Case, Domain
@@ -40,6 +40,9 @@ class Link(Protocol):
     own6: tuple[bytes, ...]
     at_once: bool  # nothing has to be waited for
 
+    def find(self) -> None:
+        """Whom to send to. Raises OperatorError where nobody is there."""
+
     def send(self, sent: Sent) -> None:
         """An IP packet towards it, on the IPv4 side (4) or the IPv6 side (6)."""
 
@@ -63,8 +66,8 @@ class Run:
         self.hops = {(4, 6): 1, (6, 4): 1, (4, 4): 1, (6, 6): 1}
         self._rounds = 0
 
-    def cases(self, cases: Sequence[Case], told: Callable[[Result], None] = lambda result: None) -> list[Result]:
-        """The result of each. Raises OperatorError where not even the probes cross."""
+    def cases(self, cases: Sequence[Case]) -> list[Result]:
+        """The result of each. Raises OperatorError where nobody is there, or not even the probes cross."""
         self._begin()
         results: dict[int, Result] = {}
         for start in range(0, len(cases), BATCH):
@@ -72,8 +75,6 @@ class Run:
         absent = [case for case in cases if results[case.number].verdict.absent]
         for start in range(0, len(absent), BATCH):  # a packet may be lost: once more
             results |= {result.case.number: result for result in self._batch(absent[start : start + BATCH])}
-        for case in cases:
-            told(results[case.number])
         return [results[case.number] for case in cases]
 
     def _hosts(self, number: int) -> Hosts:
@@ -88,10 +89,11 @@ class Run:
         four, six = self.domain.probe
         for text in _PROBES[:2] if self.domain.one_way else _PROBES:
             packet = parse(text.format(four=four, six=six))
-            sent.append(Sent(4 if packet[0].kind == "ip" else 6, builder.build(packet)))
+            sent.append(Sent(family_of(packet), builder.build(packet)))
         return hosts.marks(builder.names), sent
 
     def _begin(self) -> None:
+        self.link.find()
         deadline = time.monotonic() + READY
         while True:
             marks, sent = self._probes()
@@ -106,7 +108,6 @@ class Run:
             if time.monotonic() > deadline:
                 raise OperatorError(
                     f"after {READY:g} s not all of a UDP datagram and a TCP segment each way have crossed",
-                    where=f"domain {self.domain.name}",
                     hint="nfxlat conformance --domains tells what has to be set up",
                 )
         for _, octets in found:

@@ -50,7 +50,6 @@ def stand(driver: Driver, domain: Domain) -> Iterator[Sides]:
         with tester.entered():
             sides = Sides({4: TESTER4, 6: TESTER6}, place.own4, place.own6)
         with sides:
-            sides.find()
             yield sides
 
 

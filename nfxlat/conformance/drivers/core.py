@@ -29,6 +29,9 @@ class CoreLink:
         self.own6: tuple[bytes, ...] = (socket.inet_pton(socket.AF_INET6, THEIRS6),)
         self._out: deque[Received] = deque()
 
+    def find(self) -> None:
+        """It is here."""
+
     def send(self, sent: Sent) -> None:
         """Translated at once; a superframe is none of its business."""
         for packet in self.translator.translate(sent.octets).packets:
