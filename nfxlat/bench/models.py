@@ -14,7 +14,6 @@ null     nfxlat.bench.null: hook without translation  198.18.1.2: the limit of t
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -28,7 +27,7 @@ from nfxlat.bench.agent import Agent
 from nfxlat.bench.procs import session
 from nfxlat.errors import OperatorError
 from nfxlat.host.tun import QUEUE_LENGTH
-from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.tayga import tayga_binary
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, PREFIX6, Lab, in_prefix6
@@ -115,7 +114,7 @@ class Model:
     def _links(self) -> Iterator[tuple[str, str]]:
         """MAC addresses (translator, neighbour) of both links."""
         for neighbour, name in ((self.lab.router4, "to-r4"), (self.lab.router6, "to-r6")):
-            yield _mac(self.lab.translator, name), _mac(neighbour, "to-x")
+            yield self.lab.translator.mac(name).hex(":"), neighbour.mac("to-x").hex(":")
 
     def set_gro(self, on: bool) -> None:
         """GRO at the translator's ingress, for UDP too."""
@@ -303,7 +302,3 @@ MODELS: dict[str, Callable[[int], Model]] = {model.name: model for model in _ALL
 TITLES = {model.name: model.title for model in _ALL}
 DEFAULT = ("hook", "offload", "device", "tayga", "plain", "null")
 FULL = (*DEFAULT, "route", "workers2", "netfilterqueue", "ip")
-
-
-def _mac(namespace: Namespace, interface: str) -> str:
-    return str(json.loads(namespace.ip(f"-j link show {interface}"))[0]["address"])

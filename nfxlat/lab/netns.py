@@ -153,6 +153,11 @@ class Namespace:
             with open(path) as file:
                 return file.read().strip()
 
+    def mac(self, interface: str) -> bytes:
+        """The address of its link layer."""
+        (found,) = json.loads(self.ip(f"-j link show dev {interface}"))
+        return bytes.fromhex(found["address"].replace(":", ""))
+
     def wait_ready(self, timeout: float = 10.0) -> None:
         """Wait until every link that is up has its carrier and no address is tentative."""
         wait_for(lambda: not self._unready(), f"links of {self.name}", timeout)

@@ -5,7 +5,6 @@ client 10.9.1.2, 2001:db8:9:1::2 --- in [ node: Setup of siit0 ] out --- server 
 The client's superframes cross the veth whole.
 """
 
-import json
 import platform
 import socket
 import struct
@@ -58,7 +57,7 @@ class Net:
     def send_tcp(self, destination: str, length: int, gso_size: int) -> None:
         """One TCP superframe of `length` octets of payload, of no connection."""
         packet = tcp_superframe(ORIGIN[family_of(destination)], destination, length)
-        self.send_frame("eth0", hardware_address(self.node, "in"), packet, gso_size)
+        self.send_frame("eth0", self.node.mac("in"), packet, gso_size)
 
     def send_frame(self, device: str, mac: bytes, packet: bytes, gso_size: int) -> None:
         v6 = packet[0] >> 4 == 6
@@ -67,14 +66,7 @@ class Net:
         with self.client.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
             sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             sender.bind((device, 0))
-            sender.send(
-                head + mac + hardware_address(self.client, device) + (b"\x86\xdd" if v6 else b"\x08\0") + packet
-            )
-
-
-def hardware_address(namespace: Namespace, device: str) -> bytes:
-    entry = json.loads(namespace.ip(f"-j link show dev {device}"))[0]
-    return bytes.fromhex(entry["address"].replace(":", ""))
+            sender.send(head + mac + self.client.mac(device) + (b"\x86\xdd" if v6 else b"\x08\0") + packet)
 
 
 def tcp_superframe(source: str, destination: str, length: int) -> bytes:

@@ -53,10 +53,6 @@ def shared_process(shared_bare_lab: Lab, run_arguments: tuple[str, ...]) -> Iter
         yield process
 
 
-def hardware_address(namespace: Namespace, interface: str) -> str:
-    return str(json.loads(namespace.ip(f"-j link show {interface}"))[0]["address"])
-
-
 def packet(version: int, source: str, word: str) -> Packet:
     addresses = IP(src=source, dst=HOST6_4) if version == 4 else IPv6(src=source, dst=HOST4_6)
     return addresses / UDP(sport=4000, dport=4001) / Raw(word.encode())
@@ -71,7 +67,7 @@ def crossed(lab: Lab, version: int, frames: Sent) -> list[str]:
     sender, receiver, to, end = (
         (lab.router4, lab.host6, "to-r4", "to-r6") if version == 4 else (lab.router6, lab.host4, "to-r6", "to-r4")
     )
-    own = hardware_address(lab.translator, to)
+    own = lab.translator.mac(to).hex(":")
     with sender.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     with tap, Capture(receiver, end) as capture:
@@ -148,7 +144,7 @@ def test_what_comes_in_by_an_interface_that_forwards_nothing_is_not_translated(
             tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         with tap:
             tap.bind(("to-x", 0))
-            own = hardware_address(lab.translator, "to-r4")
+            own = lab.translator.mac("to-r4").hex(":")
             tap.send(bytes(Ether(dst=own) / packet(4, HOST4, "number-0")))
         assert words(lab, 6) == ["number-0"]  # of IPv6 the node's own switch decides
         assert process.summary()["totals"]["packets"] == taken + 1
@@ -221,7 +217,7 @@ def test_what_a_bridge_passes_on_to_another_gateway_is_left_alone(
             node.sysctl(f"net.bridge.bridge-nf-call-{key}", 1)
         for namespace in (client, gateway, node):
             namespace.wait_ready()
-        bridge, other = hardware_address(node, "br0"), hardware_address(gateway, "eth0")
+        bridge, other = node.mac("br0").hex(":"), gateway.mac("eth0").hex(":")
         with TranslatorProcess(node, lab.directory, *run_arguments):
             with client.entered():
                 tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)

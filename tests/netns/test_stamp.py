@@ -21,7 +21,6 @@ from stamp_net import (
     PREFIX6,
     WAYS,
     Net,
-    hardware_address,
     set_up,
     stamp_net,
     tcp_superframe,
@@ -270,7 +269,7 @@ def test_what_is_not_ip_is_not_stamped(net: Net, monkeypatch: pytest.MonkeyPatch
             load.run("table netdev witness { chain c { type filter hook ingress device in priority 0; }; }")
             for protocol in ("0x88b5", "ip"):
                 load.run(f"add rule netdev witness c meta protocol {protocol} meta priority 0 counter")
-        mac = hardware_address(net.node, "in")
+        mac = net.node.mac("in")
         with net.client.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
             sender.bind(("eth0", 0))
             sender.send(mac + bytes(6) + b"\x88\xb5" + bytes(46))

@@ -4,7 +4,6 @@ host4 --- router4 --- translator --- router6 --- host6
 """
 
 import hashlib
-import json
 import random
 import socket
 import struct
@@ -211,7 +210,7 @@ def test_a_superframe_of_thousands_of_segments_costs_no_more_than_a_drop(
     lab: Lab, process: TranslatorProcess, options: bytes
 ) -> None:
     """60,000 octets with gso_size 1, from whoever may send frames on a link; options are for the core alone."""
-    near, far = (mac_of(lab.translator, "to-r4"), mac_of(lab.router4, "to-x"))
+    near, far = (lab.translator.mac("to-r4"), lab.router4.mac("to-x"))
     header = IP(src=HOST4, dst=HOST6_4, flags="DF", options=options, proto=6)
     packet = bytes(header / TCP(sport=1, dport=2, flags="A") / bytes(60_000))
     start = 14 + 20 + len(options)
@@ -223,7 +222,3 @@ def test_a_superframe_of_thousands_of_segments_costs_no_more_than_a_drop(
             link.send(offload + near + far + b"\x08\x00" + packet)
     wait_for(lambda: process.summary()["reasons"].get("superframe_segments") == {"4to6": 5}, "five drops")
     assert process.summary()["totals"]["injected"] == 0
-
-
-def mac_of(namespace: Namespace, interface: str) -> bytes:
-    return bytes.fromhex(json.loads(namespace.ip(f"-j link show {interface}"))[0]["address"].replace(":", ""))

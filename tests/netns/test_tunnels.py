@@ -17,7 +17,6 @@ from scapy.packet import Packet, Raw
 
 from nfxlat.datapath.inject import DeviceInjector
 from nfxlat.lab.capture import Capture
-from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_EAM4, Lab
 from nfxlat.wire import vnet
@@ -73,16 +72,11 @@ def send(lab: Lab, version: int, packet: bytes, start: int, field: int) -> None:
     """As the last router hands it to the translator, with its checksum left to do."""
     sender, there = (lab.router4, "to-r4") if version == 4 else (lab.router6, "to-r6")
     offload = vnet.pack(vnet.NEEDS_CSUM, vnet.GSO_NONE, 0, 0, 14 + start, field)
-    link = mac_of(lab.translator, there) + mac_of(sender, "to-x") + (b"\x08\x00" if version == 4 else b"\x86\xdd")
+    link = lab.translator.mac(there) + sender.mac("to-x") + (b"\x08\x00" if version == 4 else b"\x86\xdd")
     with sender.entered():
         packet_socket = DeviceInjector.open_socket("to-x")
     with packet_socket:
         packet_socket.send(offload + link + packet)
-
-
-def mac_of(namespace: Namespace, interface: str) -> bytes:
-    line = namespace.ip(f"-o link show {interface}").split()
-    return bytes.fromhex(line[line.index("link/ether") + 1].replace(":", ""))
 
 
 @WAYS

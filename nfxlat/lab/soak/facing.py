@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 from nfxlat.lab.capture import send_packet
+from nfxlat.lab.matrix.packets import datagram
 from nfxlat.lab.netns import Namespace, links, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.soak.accounts import Row, told
-from nfxlat.wire.checksum import internet_checksum
 
 ONE = """\
 [domain.siit0]
@@ -70,8 +70,8 @@ def facing(packets: int = 100, inject: str = "device") -> Row:
             def taken() -> int:
                 return sum(int(told(process)["totals"]["packets"]) for process in (first, second))
 
-            for number in range(packets):
-                host.call(send_packet, _datagram(number), "198.51.100.9")
+            for _ in range(packets):
+                host.call(send_packet, datagram("192.0.2.2", "198.51.100.9", b"", HOPS), "198.51.100.9")
             seen = [-1, taken()]
 
             def at_rest() -> bool:
@@ -86,13 +86,3 @@ def facing(packets: int = 100, inject: str = "device") -> Row:
     return Row(
         f"two translators face to face ({inject})", figures, alive and packets < passes <= packets * (HOPS + ERRORS)
     )
-
-
-def _datagram(number: int) -> bytes:
-    """UDP in IPv4, without payload, to port 9."""
-    udp = (4000).to_bytes(2, "big") + (9).to_bytes(2, "big") + (8).to_bytes(2, "big") + b"\0\0"
-    addresses = bytes((192, 0, 2, 2, 198, 51, 100, 9))
-    pseudo = addresses + bytes((0, 17)) + (8).to_bytes(2, "big")
-    udp = udp[:6] + internet_checksum(pseudo + udp).to_bytes(2, "big")
-    head = bytes((0x45, 0, 0, 28)) + number.to_bytes(2, "big") + bytes((0x40, 0, HOPS, 17, 0, 0)) + addresses
-    return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:] + udp

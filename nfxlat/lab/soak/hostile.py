@@ -8,7 +8,6 @@ Lengths and the IPv4 checksum are mostly made right again, since the kernel woul
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import socket
 import time
@@ -19,7 +18,9 @@ from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.soak.accounts import Row, account
 from nfxlat.lab.topology import HOST4, HOST6, HOST6_4, HOST6_EAM4, Lab, in_prefix6
+from nfxlat.wire import ipv4, ipv6
 from nfxlat.wire.checksum import internet_checksum
+from nfxlat.wire.transport import UDP
 from nfxlat.xlat.special import martian4, martian6
 
 BURST = 64
@@ -40,28 +41,22 @@ Chance = random.Random
 
 def _v4(chance: Chance) -> bytearray:
     source, target = ip_address(HOST4).packed, chance.choice(TARGETS4)
-    protocol, body = chance.choice(_bodies(chance, 1, _head4(17, target, source, 8) + bytes(8)))
+    protocol, body = chance.choice(_bodies(chance, 1, ipv4.build(0, 28, 0, 0, 64, UDP, target + source) + bytes(8)))
     options = chance.choice((b"", b"", b"\x83\x07\x04\x0a\x00\x00\x01\x00", b"\x07\x04\x05\x00", bytes(40)))
     offset = chance.choice((0, 0, 0, 0x2000, 0x2001, 0x00B9, 0x4000))
-    return bytearray(_head4(protocol, source, target, len(body), options, offset) + body)
-
-
-def _head4(protocol: int, source: bytes, target: bytes, size: int, options: bytes = b"", offset: int = 0) -> bytes:
-    first = bytes((0x45 + len(options) // 4, 0)) + (20 + len(options) + size).to_bytes(2, "big")
-    return first + b"\x12\x34" + offset.to_bytes(2, "big") + bytes((64, protocol, 0, 0)) + source + target + options
+    length = 20 + len(options) + len(body)
+    packet = bytearray(ipv4.build(0, length, 0x1234, offset, 64, protocol, source + target) + options + body)
+    packet[0] += len(options) // 4
+    return packet
 
 
 def _v6(chance: Chance) -> bytearray:
     source, target = ip_address(HOST6).packed, chance.choice(TARGETS6)
-    protocol, body = chance.choice(_bodies(chance, 58, _head6(17, target, source, 8) + bytes(8)))
+    protocol, body = chance.choice(_bodies(chance, 58, ipv6.build(0, 8, UDP, 64, target + source) + bytes(8)))
     for kind in chance.choice(((), (), (44,), (0,), (60,), (43,), (0, 44), (60, 60, 43))):
         extension = bytes((protocol, 0)) + chance.choice((bytes(6), b"\x00\x01\x00\x00\x00\x09", chance.randbytes(6)))
         protocol, body = kind, extension + body
-    return bytearray(_head6(protocol, source, target, len(body)) + body)
-
-
-def _head6(protocol: int, source: bytes, target: bytes, size: int) -> bytes:
-    return bytes((0x60, 0, 0, 0)) + size.to_bytes(2, "big") + bytes((protocol, 64)) + source + target
+    return bytearray(ipv6.build(0, len(body), protocol, 64, source + target) + body)
 
 
 def _bodies(chance: Chance, icmp: int, quote: bytes) -> list[tuple[int, bytes]]:
@@ -137,8 +132,8 @@ def hostile(lab: Lab, process: TranslatorProcess, seconds: float, seed: int = 1)
     made = packets(seed)
     with _link(lab.router4, ETH_P_IP) as four, _link(lab.router6, ETH_P_IPV6) as six:
         ways = [
-            (four, ("to-x", ETH_P_IP, 0, 0, _mac(lab, "to-r4"))),
-            (six, ("to-x", ETH_P_IPV6, 0, 0, _mac(lab, "to-r6"))),
+            (four, ("to-x", ETH_P_IP, 0, 0, lab.translator.mac("to-r4"))),
+            (six, ("to-x", ETH_P_IPV6, 0, 0, lab.translator.mac("to-r6"))),
         ]
         while time.monotonic() < ends:
             for _ in range(BURST):
@@ -171,8 +166,3 @@ def _link(namespace: Namespace, protocol: int) -> socket.socket:
         link = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(protocol))
     link.bind(("to-x", protocol))
     return link
-
-
-def _mac(lab: Lab, interface: str) -> bytes:
-    (link,) = json.loads(lab.translator.ip(f"-j link show {interface}"))
-    return bytes.fromhex(link["address"].replace(":", ""))
