@@ -5,8 +5,7 @@ piece, longer than the link's MTU, or with a length of 0 in its header. Live its
 A capture does not tell their size, so they are cut as nfxlat run cuts without a stamp: such that every path takes them.
 """
 
-import struct
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from nfxlat.datapath.superframe import cutting, safe_gso_size, segments, transport
 from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
@@ -15,8 +14,6 @@ from nfxlat.wire.checksum import is_valid
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.translator import Translator
-
-_put_u16: Final = struct.Struct("!H").pack_into
 
 
 class Superframe(NamedTuple):
@@ -66,15 +63,16 @@ def judge(translator: Translator, packet: bytes, hops: int) -> tuple[Outcome, Su
 
 def _with_length(packet: bytes) -> bytes | None:
     """A packet of TCP or UDP whose header says 0, with its length as far as the header can hold it; None for others."""
-    result = bytearray(packet)
     version = packet[0] >> 4 if packet else 0
     if version == 4 and len(packet) > ipv4.HEADER_LENGTH and not any(packet[2:4]):
-        _put_u16(result, ipv4.TOTAL_LENGTH, min(len(packet), ipv4.MAX_LENGTH))
+        at, length = ipv4.TOTAL_LENGTH, min(len(packet), ipv4.MAX_LENGTH)
     elif version == 6 and len(packet) > ipv6.HEADER_LENGTH and not any(packet[4:6]):
-        _put_u16(result, 4, min(len(packet) - ipv6.HEADER_LENGTH, 0xFFFF))
+        at, length = 4, min(len(packet) - ipv6.HEADER_LENGTH, 0xFFFF)
     else:
         return None
-    return bytes(result) if transport(packet)[0] in (TCP, UDP) else None
+    if transport(packet)[0] not in (TCP, UDP):
+        return None
+    return packet[:at] + length.to_bytes(2, "big") + packet[at + 2 :]
 
 
 def _longer_than_its_link(packet: bytes, domain: Domain) -> int:
