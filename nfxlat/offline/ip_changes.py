@@ -12,6 +12,7 @@ from nfxlat.offline.mapping import why_mapped
 from nfxlat.offline.summary import protocol_name
 from nfxlat.wire import fragment, icmp, ipv4, ipv6
 from nfxlat.xlat.fragmentation4 import DF_THRESHOLD
+from nfxlat.xlat.traffic_class import COPY, ECN, octets
 
 _MAIN: Final = {4: clause(4, 1), 6: clause(6, 1)}
 _FRAGMENTS: Final = {4: "RFC 7915 4.1", 6: "RFC 7915 5.1.1"}
@@ -57,13 +58,12 @@ def _version(old: View, new: View) -> Iterator[Change]:
 def _traffic_class(old: View, new: View, context: Context) -> Change:
     names = _pair(old, "tos", "traffic_class", new)
     option = context.addresses.domain.traffic_class
-    why = f"set by traffic-class = {option}"
-    if option in ("zero",) or isinstance(option, int):
-        why += ", ECN too"
-    elif option != "copy":
-        why += ", ECN copied"
-    else:
+    if option == "copy":
         why = "copied" if names[1] == names[3] else "not copied"
+    else:
+        become = octets(option) or COPY
+        kept = (become[0] ^ become[255]) & ECN == ECN
+        why = f"set by traffic-class = {option}, ECN {'copied' if kept else 'too'}"
     return Change(*names, why, _MAIN[old.version])
 
 

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 COPY: Final = bytes(range(256))
-_ECN: Final = 0x03
+ECN: Final = 0x03
 _DSCP = re.compile(r"dscp-([0-9]|[1-5][0-9]|6[0-3])")
 
 
@@ -22,4 +22,4 @@ def octets(option: str | int) -> bytes | None:
     if option == "zero":
         return bytes(256)
     dscp = _DSCP.fullmatch(option)
-    return bytes(int(dscp[1]) << 2 | octet & _ECN for octet in COPY) if dscp else None
+    return bytes(int(dscp[1]) << 2 | octet & ECN for octet in COPY) if dscp else None

@@ -253,6 +253,14 @@ def test_the_way_round_of_simple_hairpinning_leaves_traces() -> None:
     assert "hop_limit is 2, and each of the two passes of the hairpin takes one hop off" in lines(late, toml)
 
 
-def test_traffic_class_as_configured() -> None:
-    found = lines(SYN, TOML + 'traffic-class = "zero"')
-    assert "tos 0x28 -> traffic_class 0x00: set by traffic-class = zero, ECN too (RFC 7915 4.1)" in found
+@pytest.mark.parametrize(
+    ("option", "became"),
+    [
+        ('"zero"', "0x00: set by traffic-class = zero, ECN too"),
+        ("72", "0x48: set by traffic-class = 72, ECN too"),
+        ('"dscp-46"', "0xb8: set by traffic-class = dscp-46, ECN copied"),
+    ],
+)
+def test_traffic_class_as_configured(option: str, became: str) -> None:
+    found = lines(SYN, f"{TOML}traffic-class = {option}")
+    assert f"tos 0x28 -> traffic_class {became} (RFC 7915 4.1)" in found
