@@ -25,11 +25,9 @@ from typing import Self
 from nfxlat.bench import flowhash
 from nfxlat.bench.agent import Agent
 from nfxlat.bench.procs import session
-from nfxlat.errors import OperatorError
 from nfxlat.host.tun import QUEUE_LENGTH
-from nfxlat.lab.netns import wait_for
+from nfxlat.lab import tayga
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.tayga import tayga_binary
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, PREFIX6, Lab, in_prefix6
 from nfxlat.terms import Direction
 
@@ -251,13 +249,12 @@ class Null(_Process):
             yield
 
 
-TAYGA_DEVICE = "tayga0"
 TAYGA_CONFIG = f"""\
-tun-device {TAYGA_DEVICE}
 ipv4-addr 203.0.113.254
 prefix {PREFIX6}
 map {HOST6_EAM4} {HOST6}
 """
+TAYGA_NETWORKS = ("203.0.113.0/24", "198.51.100.0/24", str(PREFIX6))
 
 
 class Tayga(Model):
@@ -267,27 +264,9 @@ class Tayga(Model):
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
-        binary = tayga_binary()
-        if binary is None:
-            raise OperatorError(
-                "TAYGA is not installed", where="--models tayga", hint="contrib/test unpacks Debian's package"
-            )
-        translator, name = self.lab.translator, TAYGA_DEVICE
         self._forward()
-        configuration = self.lab.directory / "tayga.conf"
-        configuration.write_text(TAYGA_CONFIG)
-        translator.run([binary, "--config", str(configuration), "--mktun"])
-        translator.ip(f"link set {name} up addrgenmode none txqueuelen {QUEUE_LENGTH}")
-        for network in ("203.0.113.0/24", "198.51.100.0/24", str(PREFIX6)):
-            translator.ip(f"route add {network} dev {name}")
-        self._daemon = translator.popen(
-            [binary, "--config", str(configuration), "--nodetach"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(lambda: "LOWER_UP" in translator.ip(f"link show {name}"), "TAYGA at its TUN")
-        self.facts = [f"TUN {name}, txqueuelen {QUEUE_LENGTH}", *TAYGA_CONFIG.splitlines()]
+        self._daemon = tayga.started(self.lab.translator, self.lab.directory, TAYGA_CONFIG, TAYGA_NETWORKS)
+        self.facts = [f"TUN {tayga.DEVICE}, txqueuelen {QUEUE_LENGTH}", *TAYGA_CONFIG.splitlines()]
         yield  # the daemon ends with its namespace
 
     def leader(self) -> int:

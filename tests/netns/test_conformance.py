@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,10 @@ from nfxlat.conformance import campaign, deviations, suite
 from nfxlat.conformance.drivers.own import Own
 from nfxlat.conformance.drivers.registry import ALL
 from nfxlat.conformance.stand import TESTER4, TESTER6, both
+from nfxlat.errors import OperatorError
 from nfxlat.lab.capture import Capture
 from nfxlat.lab.netns import Namespace, link
-from nfxlat.lab.tayga import tayga_binary
+from nfxlat.lab.tayga import started, tayga_binary
 
 WHOLE = suite.load()
 SOME = ("base", "ipv4-600")  # domains in which models may differ
@@ -50,6 +52,15 @@ def test_tayga() -> None:
     report = held("tayga")
     assert report.hops == (3, 3)
     assert report.count(campaign.PASSED) > 500
+
+
+@pytest.mark.skipif(tayga_binary() is None, reason="TAYGA is not installed")
+@pytest.mark.parametrize(
+    ("configuration", "told"), [("nonsense\n", "tayga --mktun: "), ("", "tayga: ended with status 1")]
+)
+def test_a_tayga_that_does_not_start_is_told(tmp_path: Path, configuration: str, told: str) -> None:
+    with Namespace("tayga") as namespace, pytest.raises(OperatorError, match=told):
+        started(namespace, tmp_path, configuration, ["198.51.100.0/24"])
 
 
 @pytest.fixture(scope="module")

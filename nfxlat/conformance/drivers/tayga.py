@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv6Network
 
 from nfxlat.conformance.drivers import Driver, Place
 from nfxlat.conformance.suite import Domain
-from nfxlat.errors import OperatorError
-from nfxlat.lab.netns import wait_for
-from nfxlat.lab.tayga import tayga_binary, tayga_version
+from nfxlat.lab.tayga import MISSING, started, tayga_binary, tayga_version
 
-DEVICE = "tayga0"
 ADDRESS4, ADDRESS6 = "203.0.113.200", "2001:db8:7a:1::1"  # its own, for ICMP errors
 LOCAL_USE = IPv6Network("64:ff9b:1::/48")  # RFC 8215
 # what of a domain it has no setting for; it drops UDP without a checksum, and has no pool but its own address
@@ -30,7 +26,7 @@ class Tayga(Driver):
         return f"TAYGA {tayga_version()}"
 
     def missing(self) -> str:
-        return "" if tayga_binary() else "TAYGA is not installed; contrib/test unpacks Debian's package"
+        return "" if tayga_binary() else MISSING
 
     def refuses(self, domain: Domain) -> str:
         if unknown := [key for key in _UNKNOWN if key in domain.settings]:
@@ -47,38 +43,18 @@ class Tayga(Driver):
         return ""
 
     def _configuration(self, domain: Domain) -> str:
-        lines = [f"tun-device {DEVICE}", f"ipv4-addr {ADDRESS4}", f"ipv6-addr {ADDRESS6}"]
+        lines = [f"ipv4-addr {ADDRESS4}", f"ipv6-addr {ADDRESS6}"]
         if domain.prefix6 is not None:
             lines.append(f"prefix {domain.prefix6}")
         return "\n".join([*lines, *(f"map {four} {six}" for four, six in domain.eam), ""])
 
     @contextlib.contextmanager
     def running(self, domain: Domain, place: Place) -> Iterator[None]:
-        binary = tayga_binary()
-        if binary is None:
-            raise OperatorError(self.missing())
-        namespace, file = place.namespace, place.folder / "tayga.conf"
-        file.write_text(self._configuration(domain))
-        made = namespace.run([binary, "--config", str(file), "--mktun"], check=False)
-        if made.returncode:
-            raise OperatorError((made.stderr or made.stdout).strip().splitlines()[-1], where="tayga")
         place.own4.append(ADDRESS4)
         place.own6.append(ADDRESS6)
-        mtu = max(1500, domain.mtu4, domain.mtu6)
         networks = [*domain.pool4, *(four for four, _ in domain.eam), f"{ADDRESS4}/32", f"{ADDRESS6}/128"]
         if domain.prefix6 is not None:
             networks.append(str(domain.prefix6))
-        namespace.ip(f"link set {DEVICE} up mtu {mtu} addrgenmode none txqueuelen 1000")
-        namespace.ip_batch([f"route add {network} dev {DEVICE}" for network in networks])
-        daemon = namespace.popen(
-            [binary, "--config", str(file), "--nodetach"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(
-            lambda: daemon.poll() is not None or "LOWER_UP" in namespace.ip(f"link show {DEVICE}"), "TAYGA at its TUN"
-        )
-        if daemon.poll() is not None:
-            raise OperatorError(f"ended with status {daemon.returncode}", where="tayga")
+        mtu = max(1500, domain.mtu4, domain.mtu6)
+        started(place.namespace, place.folder, self._configuration(domain), networks, mtu)
         yield  # the daemon ends with its namespace
