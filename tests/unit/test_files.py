@@ -152,7 +152,25 @@ def test_includes_of_other_systems_are_handed_on_as_nft_reads_them(tmp_path: Pat
         else:
             assert (staged, names) == (text, {})
     assert staged.replace("\n", "").endswith("define x = 1")
-    assert list(includes.read("b.nft", str(tmp_path / "a.nft"))) == [(str(tmp_path / "b.nft"), "table ip t {\n}\n")]
+    named = str(tmp_path / "a.nft")
+    assert list(includes.read("b.nft", named, named)) == [(str(tmp_path / "b.nft"), "table ip t {\n}\n")]
+
+
+def test_nested_includes_are_sought_where_nft_seeks_them(tmp_path: Path) -> None:
+    """By the folder of the file that it is given, behind its symlinks, and not by that of the one that includes."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.nft").write_bytes(b'include "b.nft"\r\n')
+    (tmp_path / "d" / "b.nft").write_bytes(b"table ip another {\r\n}\r\n")
+    (tmp_path / "b.nft").write_bytes(b"table ip t {\r\n}\r\n")
+    text = 'include "d/a.nft"\n'
+    (tmp_path / "rules.nft").write_text(text)
+    link = tmp_path / "d" / "link.nft"
+    link.symlink_to(tmp_path / "rules.nft")
+    for name in map(str, (tmp_path / "rules.nft", link)):
+        with includes.staged(text, name) as (_, names):
+            assert sorted(names.values()) == [str(tmp_path / "b.nft"), str(tmp_path / "d" / "a.nft")]
+        (found,) = includes.read("b.nft", str(tmp_path / "d" / "a.nft"), name)
+        assert found == (str(tmp_path / "b.nft"), "table ip t {\n}\n")
 
 
 def test_the_files_of_a_configuration_are_known_before_they_are_read(tmp_path: Path) -> None:

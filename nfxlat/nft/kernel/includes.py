@@ -1,32 +1,32 @@
 """The files that an `include` of nft means.
 
-nft looks for a name without a leading `/` or `./` in its include paths: `load` adds the including file's own folder
-(nft(8), "INCLUDING FILES"). nft itself takes neither a BOM nor CRLF, and waits for a pipe: what is no plain file is
-refused, and a file of another system's making is handed to nft as a copy in memory that it can read.
+nft looks for a name without a leading `/` or `./` in its include paths, wherever it is included: `load` adds the folder
+of the file that it is given (nft(8), "INCLUDING FILES"). nft itself takes neither a BOM nor CRLF, and waits for a pipe:
+what is no plain file is refused, and a file of another system's making is handed to nft as a copy in memory that it can
+read.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from glob import glob
-from itertools import pairwise
 from pathlib import Path
 
 from nfxlat import files
 from nfxlat.errors import OperatorError
-from nfxlat.nft.language.tokens import words_of
+from nfxlat.nft.language.includes import DEPTH, included
 
 MEMORY_FILE = "/proc/self/fd/"
 _PLACES = ("/etc",)
-_DEPTH = 16  # as nft (scanner.l MAX_INCLUDE_DEPTH)
 
 
-def read(operand: str, name: str) -> Iterator[tuple[str, str]]:
-    """Path and text of each file that `include "operand"` in the file `name` means; nft judges what is no UTF-8.
+def read(operand: str, name: str, top: str) -> Iterator[tuple[str, str]]:
+    """Path and text of each file that `include "operand"` in the file `name` means, where nft is given the file `top`;
+    nft judges what is no UTF-8.
 
     Raises OperatorError where one is no file, or too large.
     """
-    for path in _files(operand, os.path.dirname(name)):
+    for path in _files(operand, folder_of(top)):
         if octets := _octets(path, name):
             with contextlib.suppress(UnicodeDecodeError):
                 yield path, _clean(octets).decode()
@@ -38,30 +38,28 @@ def staged(text: str, name: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     operator calls them. Both hold within the body. Raises OperatorError."""
     with contextlib.ExitStack() as stack:
         names: dict[str, str] = {}
-        yield _staged(text, name, stack, names, _DEPTH), names
+        yield _staged(text, name, folder_of(name), stack, names, DEPTH), names
 
 
-def _staged(text: str, name: str, stack: contextlib.ExitStack, names: dict[str, str], depth: int) -> str:
+def _staged(text: str, name: str, folder: Path, stack: contextlib.ExitStack, names: dict[str, str], depth: int) -> str:
     """Each include stays on its line."""
-    if "include" not in text:  # it may hold a million elements
-        return text
     parts, end = [], 0
-    for (_, word), (at, operand) in pairwise(words_of(text)):
-        if word != "include" or operand[:1] not in "\"'" or not depth:
-            continue
-        paths = _files(operand[1:-1], os.path.dirname(name))
-        readable = [_readable(path, name, stack, names, depth - 1) for path in paths]
+    for _, at, operand in included(text) if depth else ():
+        paths = _files(operand[1:-1], folder)
+        readable = [_readable(path, name, folder, stack, names, depth - 1) for path in paths]
         if readable != paths:
             parts += [text[end:at], "; include ".join(f'"{path}"' for path in readable)]
             end = at + len(operand)
     return "".join((*parts, text[end:]))
 
 
-def _readable(path: str, name: str, stack: contextlib.ExitStack, names: dict[str, str], depth: int) -> str:
+def _readable(
+    path: str, name: str, folder: Path, stack: contextlib.ExitStack, names: dict[str, str], depth: int
+) -> str:
     """The path itself, or one in memory."""
     octets = _octets(path, name)
     try:
-        clean = _staged(_clean(octets or b"").decode(), path, stack, names, depth).encode()
+        clean = _staged(_clean(octets or b"").decode(), path, folder, stack, names, depth).encode()
     except UnicodeDecodeError:
         return path
     if octets is None or clean == octets:
@@ -92,13 +90,18 @@ def _clean(octets: bytes) -> bytes:
     return octets.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
 
 
-def _files(operand: str, folder: str) -> list[str]:
+def folder_of(top: str) -> Path:
+    """Where nft seeks beside its own places."""
+    return Path(top).resolve().parent
+
+
+def _files(operand: str, folder: Path) -> list[str]:
     if os.path.isabs(operand):
         places = [""]
     elif operand.startswith("./"):
         places = ["."]
     else:
-        places = [folder or ".", *_PLACES]
+        places = [str(folder), *_PLACES]
     for place in places:
         if found := sorted(glob(os.path.join(place, operand))):
             return [str(Path(path)) for path in found]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import compat, elements, listing, load
+from nfxlat.nft.kernel import compat, elements, includes, listing, load
 from nfxlat.nft.language.compile import Compiled, owner_of_path
 
 How = Literal["native", "compat", "elements"]
@@ -49,7 +49,7 @@ def install(compiled: Compiled, file: str) -> How:
         origin = compiled.origin(line - len(prologue))
         return f"{file}:{origin}" if origin else f"{file}, what was added to it"
 
-    load.run("".join(prologue) + compiled.text, what=file, place=place, include=Path(file).resolve().parent)
+    load.run("".join(prologue) + compiled.text, what=file, place=place, include=includes.folder_of(file))
     if not compiled.closed:
         _mark(compiled)
         return "native"

@@ -68,7 +68,7 @@ class Program:
         return [domain for domain in self.domains.values() if self.role(domain) == "router"]
 
 
-def _no_files(operand: str, name: str) -> tuple[()]:
+def _no_files(operand: str, name: str, top: str) -> tuple[()]:
     return ()
 
 
@@ -77,7 +77,7 @@ def program(text: str, name: str, configured: Sequence[Domain] = (), included: R
 
     `included` reads the files that it includes, to refuse those with a statement of their own.
     """
-    refuse_xlat(text, name, included)
+    refuse_xlat(text, name, name, included)
     source = scan(text, name)
     written = statements(source)
     made = inline_domains(source, written, configured)
