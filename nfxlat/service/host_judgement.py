@@ -16,7 +16,8 @@ from nfxlat.host import addresses, found, managers, policy, sysctl
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.others import flowtables, forwarding, untracked_nat
-from nfxlat.nft.kernel import listing, load
+from nfxlat.nft.kernel import load
+from nfxlat.nft.kernel.base_chains import hooked
 from nfxlat.nft.language.chains import home_table
 from nfxlat.nft.language.scan import scan
 from nfxlat.plan import sysctls
@@ -31,7 +32,6 @@ from nfxlat.xlat.prefixes import Span
 PROC = Path("/proc/thread-self/net")
 JUDGED = 64  # prefixes of a domain; a large EAMT has some for each entry
 SHOWN = 4  # of the prefixes that a policy rule concerns
-NF_INET_FORWARD, NF_INET_POST_ROUTING = 2, 4  # linux/netfilter.h
 
 
 def judged(meant: Sequence[Plan], *, before: bool = False) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _legacy() -> Iterator[Finding]:
 
 
 def _tables() -> list[tuple[str, str]]:
-    tables = listing.hooked((NF_INET_FORWARD, NF_INET_POST_ROUTING))
+    tables = hooked(("forward", "postrouting"))
     return [(family, name) for family, name in tables if not name.startswith(home_table(""))]
 
 

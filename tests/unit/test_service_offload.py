@@ -18,7 +18,7 @@ from nfxlat.host.interfaces import Interface
 from nfxlat.netlink import bound_queues
 from nfxlat.netlink.bound_queues import Seen, Watch
 from nfxlat.nft.kernel import nf_tables
-from nfxlat.nft.kernel.base_chains import ahead_of
+from nfxlat.nft.kernel.base_chains import ahead_of, hooked
 from nfxlat.service import offload, translation
 from nfxlat.service.messages import Message, Teach
 from nfxlat.service.offload import NOTHING, Offload, refused
@@ -200,6 +200,11 @@ def test_where_it_cannot_be_there_is_a_reason(options: dict[str, Any], has: bool
     assert (refused(Options(DOMAIN, **options)) is None) == has
 
 
+def table(name: str, flags: int) -> bytes:
+    data = attribute(nf_tables.NFTA_TABLE_NAME, name.encode() + b"\0")
+    return data + attribute(nf_tables.NFTA_TABLE_FLAGS, struct.pack("!I", flags))
+
+
 def chain(table: str, name: str, hook: int | None, priority: int) -> bytes:
     data = attribute(nf_tables.NFTA_CHAIN_TABLE, table.encode() + b"\0")
     data += attribute(nf_tables.NFTA_CHAIN_NAME, name.encode() + b"\0")
@@ -221,14 +226,20 @@ def test_chains_ahead_of_a_priority_are_those_at_ingress_and_earlier_ones_at_pre
         (1, chain("d", "ingress", 5, 0)),
         (10, chain("e", "jumped-to", None, 0)),
         (7, chain("f", "bridge", 0, -500)),
+        (7, chain("f", "bridge-forward", 2, 0)),
+        (3, chain("f", "arp-forward", 2, 0)),
         (99, chain("g", "unknown", 0, -500)),
+        (2, chain("asleep", "early", 0, -500)),
     ]
-    monkeypatch.setattr(nf_tables, "dump", lambda kind, family: chains)
+    tables = [(2, table("asleep", nf_tables.NFT_TABLE_F_DORMANT)), (10, table("e", 0))]
+    told = {nf_tables.NFT_MSG_GETCHAIN: chains, nf_tables.NFT_MSG_GETTABLE: tables}
+    monkeypatch.setattr(nf_tables, "dump", lambda kind, family: told[kind])
     assert [str(one) for one in ahead_of(-450)] == [
         "inet d ingress (ingress, priority 0)",
         "ip b early (prerouting, priority -500)",
         "netdev c ingress (ingress, priority 10)",
     ]
+    assert hooked(("forward",)) == [("ip", "a")]  # and no other family's hook of that number
 
 
 def test_queues_are_seen_as_the_kernel_lists_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,21 +1,29 @@
-"""Base chains that see a packet before others do (linux/netfilter/nf_tables.h, linux/netfilter.h)."""
+"""Base chains that see packets of IP (linux/netfilter/nf_tables.h, linux/netfilter.h, linux/netfilter_netdev.h)."""
 
 import struct
-from typing import NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
 
-from nfxlat.nft.kernel import nf_tables
-from nfxlat.nft.kernel.nf_tables import NFPROTO, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE
+from nfxlat.nft.kernel import listing, nf_tables
+from nfxlat.nft.kernel.nf_tables import (
+    FAMILY_NAMES,
+    NFTA_CHAIN_HOOK,
+    NFTA_CHAIN_NAME,
+    NFTA_CHAIN_TABLE,
+    NFTA_HOOK_HOOKNUM,
+    NFTA_HOOK_PRIORITY,
+    text,
+)
 from nfxlat.wire.netlink import chosen
 
-_HOOKNUM, _PRIORITY = 1, 2  # NFTA_HOOK_*
-_PREROUTING, _INET_INGRESS, _NETDEV_INGRESS = 0, 5, 0
-_WANTED = frozenset((NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK))
-_NUMBERS = frozenset((_HOOKNUM, _PRIORITY))
-_FAMILIES = {number: name for name, number in NFPROTO.items()}
+_WANTED: Final = frozenset((NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK))
+_NUMBERS: Final = frozenset((NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY))
+_HOOKS: Final = dict(enumerate(("prerouting", "input", "forward", "output", "postrouting")))
+_OF_FAMILY: Final = {"ip": _HOOKS, "ip6": _HOOKS, "inet": _HOOKS | {5: "ingress"}, "netdev": {0: "ingress"}}
 
 
 class BaseChain(NamedTuple):
-    """A chain at prerouting, or at the ingress of an interface."""
+    """A chain at a hook."""
 
     family: str
     table: str
@@ -27,35 +35,32 @@ class BaseChain(NamedTuple):
         return f"{self.family} {self.table} {self.name} ({self.hook}, priority {self.priority})"
 
 
+def base_chains() -> Iterator[BaseChain]:
+    """All of them, less those of dormant tables. Raises OperatorError where the kernel refuses to list them."""
+    asleep = listing.dormant()
+    for number, data in nf_tables.dump(nf_tables.NFT_MSG_GETCHAIN, nf_tables.NFPROTO_UNSPEC):
+        read = chosen(data, _WANTED)
+        numbers = chosen(read.get(NFTA_CHAIN_HOOK, b""), _NUMBERS)
+        if len(numbers) < len(_NUMBERS):  # a chain without a hook
+            continue
+        at, priority = (struct.unpack("!i", numbers[one])[0] for one in (NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY))
+        family = FAMILY_NAMES.get(number, "")
+        hook = _OF_FAMILY.get(family, {}).get(at)
+        table, chain = (text(read.get(one, b"")) for one in (NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME))
+        if hook is not None and (family, table) not in asleep:
+            yield BaseChain(family, table, chain, hook, priority)
+
+
 def ahead_of(priority: int) -> list[BaseChain]:
     """Chains at ingress, whatever their priority, and those at prerouting of a lower one, in the order of their names.
 
-    Raises OperatorError where the kernel refuses to list them.
+    Raises OperatorError.
     """
-    found = (
-        _read(family, data) for family, data in nf_tables.dump(nf_tables.NFT_MSG_GETCHAIN, nf_tables.NFPROTO_UNSPEC)
+    return sorted(
+        one for one in base_chains() if one.hook == "ingress" or (one.hook == "prerouting" and one.priority < priority)
     )
-    return sorted(one for one in found if one and (one.hook == "ingress" or one.priority < priority))
 
 
-def _read(family: int, data: bytes) -> BaseChain | None:
-    """None: another hook, or a chain without one."""
-    read = chosen(data, _WANTED)
-    numbers = chosen(read.get(NFTA_CHAIN_HOOK, b""), _NUMBERS)
-    if len(numbers) < len(_NUMBERS):
-        return None
-    number, priority = (struct.unpack("!i", numbers[one])[0] for one in (_HOOKNUM, _PRIORITY))
-    name = _FAMILIES.get(family, "")
-    hook = {
-        ("netdev", _NETDEV_INGRESS): "ingress",
-        ("inet", _INET_INGRESS): "ingress",
-        ("inet", _PREROUTING): "prerouting",
-        ("ip", _PREROUTING): "prerouting",
-        ("ip6", _PREROUTING): "prerouting",
-    }.get((name, number))
-    table, chain = (_text(read.get(one, b"")) for one in (NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME))
-    return BaseChain(name, table, chain, hook, priority) if hook else None
-
-
-def _text(data: bytes) -> str:
-    return data.rstrip(b"\0").decode(errors="replace")
+def hooked(hooks: Collection[str]) -> list[tuple[str, str]]:
+    """(family, name) of the tables that have a chain at one of these hooks. Raises OperatorError."""
+    return list(dict.fromkeys((one.family, one.table) for one in base_chains() if one.hook in hooks))

@@ -7,11 +7,12 @@ set. Here a rule is what identifies it.
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nfxlat.nft.kernel import nf_tables
 from nfxlat.nft.kernel.nf_tables import (
+    FAMILY_NAMES,
     NFPROTO_UNSPEC,
     NFT_MSG_GETCHAIN,
     NFT_MSG_GETRULE,
@@ -23,7 +24,6 @@ from nfxlat.nft.kernel.nf_tables import (
     NFTA_CHAIN_TABLE,
     NFTA_EXPR_DATA,
     NFTA_EXPR_NAME,
-    NFTA_HOOK_HOOKNUM,
     NFTA_LIST_ELEM,
     NFTA_QUEUE_NUM,
     NFTA_QUEUE_TOTAL,
@@ -36,14 +36,13 @@ from nfxlat.nft.kernel.nf_tables import (
     NFTA_TARGET_INFO,
     NFTA_TARGET_NAME,
     UDATA_COMMENT,
+    text,
 )
 from nfxlat.wire.netlink import attributes, string
 
 _STATEFUL = (b"counter\0", b"limit\0", b"quota\0", b"last\0", b"connlimit\0")
 
 Identities = Counter[tuple[str, str, str, str]]  # how often each is there: several rules may have the same
-
-_FAMILY_NAMES = {number: name for name, number in nf_tables.NFPROTO.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +88,8 @@ def dormant() -> set[tuple[str, str]]:
     for family, data in nf_tables.dump(NFT_MSG_GETTABLE, NFPROTO_UNSPEC):
         values = dict(attributes(data))
         if int.from_bytes(values.get(NFTA_TABLE_FLAGS, b""), "big") & NFT_TABLE_F_DORMANT:
-            found.add((_FAMILY_NAMES.get(family, str(family)), _text(values.get(NFTA_TABLE_NAME, b""))))
+            found.add((FAMILY_NAMES.get(family, str(family)), text(values.get(NFTA_TABLE_NAME, b""))))
     return found
-
-
-def hooked(hooks: Collection[int]) -> list[tuple[str, str]]:
-    """(family, name) of the tables that have a base chain at one of these hooks (linux/netfilter.h NF_INET_*)."""
-    found: dict[tuple[str, str], None] = {}
-    for family, data in nf_tables.dump(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC):
-        table, _, hook, _ = _chain(data)
-        number = dict(attributes(hook)).get(NFTA_HOOK_HOOKNUM, b"")
-        if number and int.from_bytes(number, "big") in hooks:
-            found[_FAMILY_NAMES.get(family, str(family)), _text(table)] = None
-    return list(found)
 
 
 def _chain(data: bytes) -> list[bytes]:
@@ -115,9 +103,9 @@ def _rule(family: int, data: bytes) -> LoadedRule:
     code = []
     for kind, value in attributes(data):
         if kind == NFTA_RULE_TABLE:
-            table = _text(value)
+            table = text(value)
         elif kind == NFTA_RULE_CHAIN:
-            chain = _text(value)
+            chain = text(value)
         elif kind == NFTA_RULE_USERDATA:
             comment = _comment(value)
         elif kind == NFTA_RULE_EXPRESSIONS:
@@ -128,7 +116,7 @@ def _rule(family: int, data: bytes) -> LoadedRule:
                 details = expression.get(NFTA_EXPR_DATA, b"")
                 queues += _queues(name, details)
                 code += [name, b"" if name in _STATEFUL else details]
-    return LoadedRule(_FAMILY_NAMES.get(family, str(family)), table, chain, comment, tuple(queues), b"".join(code))
+    return LoadedRule(FAMILY_NAMES.get(family, str(family)), table, chain, comment, tuple(queues), b"".join(code))
 
 
 def _queues(name: bytes, details: bytes) -> Iterator[int]:
@@ -148,10 +136,6 @@ def _comment(userdata: bytes) -> str:
     while at + 2 <= len(userdata):  # libnftnl's own attributes: type and length of one octet each
         kind, length = userdata[at], userdata[at + 1]
         if kind == UDATA_COMMENT:
-            return _text(userdata[at + 2 : at + 2 + length])
+            return text(userdata[at + 2 : at + 2 + length])
         at += 2 + length
     return ""
-
-
-def _text(data: bytes) -> str:
-    return data.rstrip(b"\0").decode(errors="replace")

@@ -13,6 +13,7 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import NETLINK_NETFILTER, NFGENMSG_SIZE, NFNL_SUBSYS_NFTABLES, Request, batch, chosen, nfgenmsg
 
 NFPROTO = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}  # linux/netfilter.h
+FAMILY_NAMES = {number: name for name, number in NFPROTO.items()}
 NFPROTO_UNSPEC = 0
 
 NFT_MSG_GETTABLE = 1
@@ -27,7 +28,7 @@ NFTA_TABLE = 1  # name of the table: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RUL
 NFTA_LIST_ELEM = 1
 NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFT_TABLE_F_DORMANT = 1, 2, 1
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY = 1, 3, 4, 5
-NFTA_HOOK_HOOKNUM = 1
+NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY = 1, 2
 NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
 NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
 NFTA_QUEUE_NUM, NFTA_QUEUE_TOTAL = 1, 2
@@ -75,7 +76,12 @@ def change(kind: int, body: bytes) -> tuple[int, int, str]:
     if kind >> 8 != NFNL_SUBSYS_NFTABLES or len(body) < NFGENMSG_SIZE:
         return NOTHING, 0, ""
     name = chosen(body, _NAME, NFGENMSG_SIZE).get(NFTA_TABLE, b"")
-    return kind & 0xFF, body[0], name.rstrip(b"\0").decode(errors="replace")
+    return kind & 0xFF, body[0], text(name)
+
+
+def text(data: bytes) -> str:
+    """A name, or a comment."""
+    return data.rstrip(b"\0").decode(errors="replace")
 
 
 def _object(body: bytes) -> tuple[int, bytes]:
