@@ -42,9 +42,10 @@ class Account:
         pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
         return Account(*(one - two for one, two in pairs))
 
-    def unexplained(self, lost: int) -> int:
-        """How many of the lost packets are nowhere in it. Nothing of the load is to be dropped for a reason."""
-        return max(0, lost - self.full - self.socket - self.killed - self.backlog)
+    def unexplained(self, lost: int, sent: int) -> int:
+        """How many of the lost packets are nowhere in it. Nothing of the load is to be dropped for a reason; and this
+        machine, which drops others' packets too, explains no more than the hundredth of what was sent."""
+        return max(0, lost - self.full - self.socket - self.killed - min(self.backlog, sent // 100))
 
     def __str__(self) -> str:
         named = {
@@ -98,7 +99,7 @@ def lost_of(stream: Stream) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Size:
-    """Of the supervisor: proportional share of memory, octets; descriptors."""
+    """Of the supervisor: memory of its own (smaps_rollup, Private_*), octets; descriptors."""
 
     memory: int
     descriptors: int

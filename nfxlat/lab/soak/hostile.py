@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -17,6 +18,7 @@ from ipaddress import ip_address
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.soak.accounts import Row, account
+from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4, HOST6, HOST6_4, HOST6_EAM4, Lab, in_prefix6
 from nfxlat.wire import ipv4, ipv6
 from nfxlat.wire.checksum import internet_checksum
@@ -25,6 +27,7 @@ from nfxlat.xlat.special import martian4, martian6
 
 BURST = 64
 ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86DD  # linux/if_ether.h
+SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/socket.h, linux/if_packet.h
 ND = range(133, 138)  # ICMPv6 types of neighbour discovery: the kernel's own
 V4 = [HOST4, HOST6_4, HOST6_EAM4, "127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "169.254.1.1", "240.0.0.1"]
 V4 += ["192.0.2.18", "203.0.113.241", "192.0.0.8", "8.8.8.8"]
@@ -127,7 +130,7 @@ def is_martian(packet: bytes) -> bool:
 def hostile(lab: Lab, process: TranslatorProcess, seconds: float, seed: int = 1) -> Row:
     """They come from both sides, as fast as this can make them."""
     before, workers = account(process), process.workers()
-    sent, martians, first = 0, 0, b""
+    sent, came, martians, first = 0, 0, 0, b""
     ends = time.monotonic() + seconds
     made = packets(seed)
     with _link(lab.router4, ETH_P_IP) as four, _link(lab.router6, ETH_P_IPV6) as six:
@@ -142,13 +145,17 @@ def hostile(lab: Lab, process: TranslatorProcess, seconds: float, seed: int = 1)
                     sent += 1
             for link in (four, six):
                 for packet in _came(link):
+                    came += 1
                     if is_martian(packet):
                         martians += 1
                         first = first or packet
+        unseen = _unseen(four) + _unseen(six)
     change = account(process) - before
-    figures = f"{sent:,} packets, {change.taken:,} taken: {change.restarts} deaths, {martians} martians out"
+    figures = f"{sent:,} packets, {change.taken:,} taken, {came:,} out, {unseen:,} more not seen: "
+    figures += f"{change.restarts} deaths, {martians} martians out"
     figures += f" ({first.hex()})" if first else ""
-    return Row(f"{seconds:g} s of hostile packets", figures, not martians and process.workers() == workers)
+    enough = change.taken > sent // 20 and came > unseen
+    return Row(f"{seconds:g} s of hostile packets", figures, enough and not martians and process.workers() == workers)
 
 
 def _came(link: socket.socket) -> Iterator[bytes]:
@@ -160,9 +167,16 @@ def _came(link: socket.socket) -> Iterator[bytes]:
                 yield packet
 
 
+def _unseen(link: socket.socket) -> int:
+    """What the socket had no room for: all of it, the kernel's answers and what others sent from here too."""
+    _, drops = struct.unpack("=II", link.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+    return int(drops)
+
+
 def _link(namespace: Namespace, protocol: int) -> socket.socket:
     """To the translator."""
     with namespace.entered():
         link = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(protocol))
+    link.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
     link.bind(("to-x", protocol))
     return link
