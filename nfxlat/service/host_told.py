@@ -9,7 +9,6 @@ import socket
 import struct
 from dataclasses import replace
 
-from nfxlat.errors import OperatorError
 from nfxlat.host import found
 from nfxlat.host.interfaces import RTM_DELLINK, RTM_NEWLINK
 from nfxlat.host.routes import packed
@@ -18,6 +17,7 @@ from nfxlat.netlink.connection import Connection
 from nfxlat.plan.compare import Lack, Wanted, lacks, told
 from nfxlat.plan.plan import Plan
 from nfxlat.service.host_watch import DEBOUNCE, GROUPS, RECEIVE_BUFFER
+from nfxlat.service.looking import Looking
 from nfxlat.service.repairs import Later
 from nfxlat.terms import Report
 from nfxlat.wire.netlink import NETLINK_ROUTE, NLMSG_OVERRUN
@@ -33,12 +33,11 @@ class OperatorsHostWatch:
     """
 
     def __init__(self, plan: Plan, report: Report, later: Later) -> None:
-        self._report, self._later = report, later
+        self._report = report
         self.counts = {"lost": 0, "repaired": 0}
         self._lost: list[Lack] = []
-        self._failure = ""
         self._connection = Connection(NETLINK_ROUTE, groups=GROUPS, receive_buffer=RECEIVE_BUFFER)
-        self._due = False
+        self._looking = Looking(self._look, report, later, DEBOUNCE, "host: cannot be looked at: ")
         self.renew(plan)
 
     @property
@@ -60,15 +59,14 @@ class OperatorsHostWatch:
         self._places: frozenset[Destination] = frozenset(packed(route.network) for route in wanted.routes)
         self._never: frozenset[Lack] | None = None  # what was not there in the first place
         self._index = self._device()
-        self._look()
+        self._looking.now()
 
     def changed(self) -> None:
         """Hear what has changed, and look a moment later where it may concern us."""
         own = {self._index, self._device()} - {0}
         heard = [self._concerns(kind, body, own) for kind, _, _, body in self._connection.drain()]
-        if any(heard) and not self._due:
-            self._due = True
-            self._later(DEBOUNCE, self._look)
+        if any(heard):
+            self._looking.soon()
 
     def _concerns(self, kind: int, body: bytes, own: set[int]) -> bool:
         if kind in (RTM_DELROUTE, RTM_NEWROUTE):
@@ -83,14 +81,7 @@ class OperatorsHostWatch:
         return 0
 
     def _look(self) -> None:
-        self._due = False
-        try:
-            lacking = lacks(self._wanted, found.look(self._wanted))
-        except OperatorError as error:
-            if str(error) != self._failure:
-                self._failure = str(error)
-                self._report(f"host: cannot be looked at: {error}")
-            return
+        lacking = lacks(self._wanted, found.look(self._wanted))
         self._index = self._device() or self._index
         if self._never is None:
             self._never = frozenset(lacking)

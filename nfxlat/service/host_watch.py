@@ -29,6 +29,7 @@ from nfxlat.plan.compare import Lack, Wanted, lacks, told
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.routes import PROTOCOL, Route
 from nfxlat.service.fence import described
+from nfxlat.service.looking import Looking
 from nfxlat.service.repairs import Later, Repairs
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
@@ -74,14 +75,15 @@ class HostWatch:
         remade: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._setup, self._later, self._remade = setup, later, remade
+        self._setup, self._remade = setup, remade
+        self.missing: list[str] = []  # it is put back
         self._repairs = Repairs("host", report, later, self._look, clock)
         self._connection = Connection(NETLINK_ROUTE, groups=GROUPS, receive_buffer=RECEIVE_BUFFER)
         self._served = setup.index  # of the device that workers have
         self._routes: tuple[Route, ...] = ()
         self._places: frozenset[Destination] = frozenset()  # of those
-        self._due = True
-        later(0.0, self._look)  # what has changed since it was set up
+        self._looking = Looking(self._look, report, later, DEBOUNCE)
+        self._looking.soon(0.0)  # what has changed since it was set up
 
     @property
     def counts(self) -> dict[str, int]:
@@ -100,9 +102,8 @@ class HostWatch:
             answering = {proxy.interface for proxy in self._setup.stands.proxies}
             own |= {index for index, name in socket.if_nameindex() if name in answering}
         heard = (self._concerns(kind, flags, body, own) for kind, flags, _, body in self._connection.drain())
-        if any(heard) and not self._due:
-            self._due = True
-            self._later(DEBOUNCE, self._look)
+        if any(heard):
+            self._looking.soon()
 
     def _concerns(self, kind: int, flags: int, body: bytes, own: set[int]) -> bool:
         if kind == RTM_DELROUTE:
@@ -124,7 +125,6 @@ class HostWatch:
         return destination in self._places
 
     def _look(self) -> None:
-        self._due = False
         plan = self._setup.stands
         if plan is None or self._repairs.resting:
             return

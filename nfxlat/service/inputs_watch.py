@@ -7,9 +7,9 @@ for. So a moment after the first word of a change all is looked up and compared 
 import contextlib
 import select
 
-from nfxlat.errors import OperatorError
 from nfxlat.host import input_checks
 from nfxlat.netlink.connection import Connection
+from nfxlat.service.looking import Looking
 from nfxlat.service.repairs import Later
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
@@ -18,6 +18,7 @@ from nfxlat.wire.netlink import NETLINK_ROUTE, NETLINK_XFRM, RTNLGRP_IPV4_NETCON
 
 DEBOUNCE = 0.05  # seconds
 RECEIVE_BUFFER = 1 << 20
+UNFOLLOWED = "rules: what this host checks of packets is not followed: "
 
 
 class InputsWatch:
@@ -25,7 +26,7 @@ class InputsWatch:
     seconds."""
 
     def __init__(self, setup: Setup, report: Report, later: Later) -> None:
-        self._setup, self._report, self._later = setup, report, later
+        self._setup, self._report = setup, report
         groups = (RTNLGRP_LINK, RTNLGRP_IPV4_NETCONF)
         self._heard = [Connection(NETLINK_ROUTE, groups=groups, receive_buffer=RECEIVE_BUFFER)]
         with contextlib.suppress(OSError):  # the kernel has no IPsec
@@ -33,9 +34,8 @@ class InputsWatch:
         self._poll = select.epoll()
         for connection in self._heard:
             self._poll.register(connection.fileno(), select.EPOLLIN)
-        self._failure = ""
-        self._due = True
-        later(0.0, self._look)  # what has changed since the rules were made
+        self._looking = Looking(self._look, report, later, DEBOUNCE, UNFOLLOWED)
+        self._looking.soon(0.0)  # what has changed since the rules were made
 
     def fileno(self) -> int:
         return self._poll.fileno()
@@ -49,24 +49,13 @@ class InputsWatch:
         """Forget what was told, and look a moment later."""
         for connection in self._heard:
             connection.drain()
-        if not self._due:
-            self._due = True
-            self._later(DEBOUNCE, self._look)
+        self._looking.soon()
 
     def _look(self) -> None:
-        self._due = False
         plan = self._setup.stands
-        if plan is None:
-            return
-        try:
-            if what := self._setup.rules.outdated(plan):
-                self._report(f"rules: changed on this host: {what}")
-                self._setup.rules.load(plan)
-            self._failure = ""
-        except OperatorError as error:
-            if str(error) != self._failure:
-                self._failure = str(error)
-                self._report(f"rules: what this host checks of packets is not followed: {error}")
+        if plan is not None and (what := self._setup.rules.outdated(plan)):
+            self._setup.rules.load(plan)
+            self._report(f"rules: changed on this host: {what}")
 
 
 def tell_of_bridges(report: Report) -> None:

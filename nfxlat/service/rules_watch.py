@@ -21,7 +21,8 @@ from nfxlat.nft.kernel import elements, listing, nf_tables
 from nfxlat.nft.kernel.nf_tables import NFPROTO, NFT_MSG_DELRULE, NFT_MSG_DELSETELEM, NFT_MSG_NEWTABLE, NOTHING
 from nfxlat.plan.plan import Plan
 from nfxlat.service import own_rules
-from nfxlat.service.repairs import AGAIN, Later, Repairs
+from nfxlat.service.looking import Looking
+from nfxlat.service.repairs import Later, Repairs
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
 from nfxlat.wire.netlink import NETLINK_NETFILTER, NFNLGRP_NFTABLES, NLMSG_OVERRUN
@@ -37,12 +38,13 @@ class _Watch:
     """
 
     def __init__(self, report: Report, later: Later) -> None:
-        self._report, self._later = report, later
+        self._report = report
+        self.missing: list[str] = []  # what was there and is not, of rules that nobody puts back
         self.elements_too = False
         self.on_change: Callable[[], None] = lambda: None  # called at once, whatever has changed, whosever it is
         self._heard = Connection(NETLINK_NETFILTER, groups=(NFNLGRP_NFTABLES,), receive_buffer=RECEIVE_BUFFER)
-        self._due, self._failure = True, ""
-        later(0.0, self._look)
+        self._looking = Looking(self._look, report, later, DEBOUNCE)
+        self._looking.soon(0.0)
 
     def fileno(self) -> int:
         return self._heard.fileno()
@@ -58,27 +60,19 @@ class _Watch:
         # After an overrun anything may have changed.
         about_us = [what for lost, what, family, table in heard if lost or self.concerns(what, family, table)]
         self.elements_too |= any(what in (NFT_MSG_DELSETELEM, NOTHING) for what in about_us)
-        if about_us and not self._due:
-            self._due = True
-            self._later(DEBOUNCE, self._look)
+        if about_us:
+            self._looking.soon()
 
     def concerns(self, what: int, family: int, table: str) -> bool:
         """Whether a change (NFT_MSG_*) of this table may concern what is watched."""
         raise NotImplementedError
 
     def _look(self) -> None:
-        self._due = False
         try:
             self.look()
-            self._failure = ""
-        except OperatorError as error:  # they cannot be listed: nothing is known, and nothing is done
+        except OperatorError:  # they cannot be listed: nothing is known, and nothing is done
             self.elements_too = True
-            if str(error) != self._failure:
-                self._failure = str(error)
-                self._report(self._failure)
-            if not self._due:
-                self._due = True
-                self._later(AGAIN, self._look)
+            raise
 
     def look(self) -> None:
         """Compare what is there with what was meant. Raises OperatorError where it cannot be listed."""
@@ -113,7 +107,7 @@ class OwnRulesWatch(_Watch):
 
     def _look_at_all(self) -> None:
         self.elements_too = True
-        self._look()
+        self._looking.now()
 
     def _look_for_elements(self, plan: Plan) -> None:
         wanted = own_rules.contents(plan)
@@ -149,7 +143,6 @@ class OperatorsRulesWatch(_Watch):
     def __init__(self, queues: range, report: Report, later: Later) -> None:
         self._queues = queues
         self.counts = {"lost": 0, "repaired": 0}
-        self.missing: list[str] = []
         self._selected = self._leading()
         self._meant = set(self._selected)  # all that rules have ever led to
         super().__init__(report, later)
