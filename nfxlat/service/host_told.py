@@ -51,11 +51,11 @@ class OperatorsHostWatch:
         self._connection.close()
 
     def renew(self, plan: Plan) -> None:
-        """From now on this is the plan, and what is there now is what is wanted of it."""
+        """From now on this is the plan, and what is there now is what is wanted of it, with what was lost before."""
         wanted = Wanted.of_plan(plan)
         if len(wanted.routes) > MOST_ROUTES:
             wanted = replace(wanted, routes=())
-        self._wanted, self._lost = wanted, []
+        self._wanted = wanted
         self._places: frozenset[Destination] = frozenset(packed(route.network) for route in wanted.routes)
         self._never: frozenset[Lack] | None = None  # what was not there in the first place
         self._index = self._device()
@@ -84,7 +84,8 @@ class OperatorsHostWatch:
         lacking = lacks(self._wanted, found.look(self._wanted))
         self._index = self._device() or self._index
         if self._never is None:
-            self._never = frozenset(lacking)
+            self._never = frozenset(lacking) - frozenset(self._lost)
+            self._lost = [lack for lack in self._lost if lack in lacking]  # of the others some are not wanted any more
         lost = [lack for lack in lacking if lack not in self._never]
         if new := [lack for lack in lost if lack not in self._lost]:
             self.counts["lost"] += 1

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from setup_node import DOMAIN, OTHER
@@ -155,16 +156,50 @@ def test_another_plan_begins_with_what_there_is(
     assert timers == []
 
 
-def test_a_host_that_cannot_be_looked_at_is_told_once(
-    watch: OperatorsHostWatch, lines: list[str], monkeypatch: pytest.MonkeyPatch
+def test_what_was_lost_before_a_reload_is_missed_after_it(
+    watch: OperatorsHostWatch, timers: Timers, lines: list[str]
+) -> None:
+    ip("route del 198.51.100.0/24 dev siit0")
+    watch.changed()
+    timers.pop()()
+    (lost,) = watch.missing
+    watch.renew(plan(replace(DOMAIN, eamt=OTHER.eamt), "router", "hook", Queues()))
+    assert watch.missing == [lost]
+    assert (watch.counts["lost"], len(lines)) == (1, 1)
+    ip("route add 198.51.100.0/24 dev siit0")
+    watch.changed()
+    timers.pop()()
+    assert watch.missing == []
+    assert "is there again" in lines[-1]
+
+
+def test_what_was_lost_and_is_not_wanted_any_more_is_not_said_to_be_there(
+    watch: OperatorsHostWatch, timers: Timers, lines: list[str]
+) -> None:
+    ip("route del 198.51.100.0/24 dev siit0")
+    watch.changed()
+    timers.pop()()
+    watch.renew(plan(OTHER, "router", "hook", Queues()))
+    assert watch.missing == []
+    assert "is there again" not in lines[-1]
+
+
+def test_a_host_that_cannot_be_looked_at_is_told_once_and_looked_at_again(
+    watch: OperatorsHostWatch, timers: Timers, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(wanted: object) -> None:
         raise OperatorError("cannot be listed", where="routes")
 
-    monkeypatch.setattr("nfxlat.host.found.look", refuse)
-    watch._look()
-    watch._look()
+    with monkeypatch.context() as patch:
+        patch.setattr("nfxlat.host.found.look", refuse)
+        ip("route del 198.51.100.0/24 dev siit0")
+        watch.changed()
+        timers.pop()()
+        timers.pop()()
     assert lines == ["host: cannot be looked at: routes: cannot be listed"]
+    timers.pop()()
+    assert timers == []
+    assert [one.partition(" mtu")[0] for one in watch.missing] == ["route 198.51.100.0/24 dev siit0"]
 
 
 def test_where_nothing_runs_its_exit_status_is_2() -> None:
