@@ -13,14 +13,16 @@ from nfxlat.host.device import DomainDevice
 from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.kernel.base_chains import BaseChain, ahead_of
+from nfxlat.nft.language.needs import FIRST
 from nfxlat.service.messages import Message, Teach
 from nfxlat.service.options import Options
 from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
 
 BEAT_SECONDS = 1.0
-PRIORITY = -450  # of the rules that select (nfxlat.nft.language)
 NOTHING = Teach(0, frozenset())
+
+Tell = Callable[[Message], None]
 
 
 def refused(options: Options) -> str | None:
@@ -40,21 +42,22 @@ def refused(options: Options) -> str | None:
 def passed_over() -> list[BaseChain]:
     """Chains that would see packets before the rules that select them, and do not see those of pairs that are known."""
     try:
-        return ahead_of(PRIORITY)
+        return ahead_of(FIRST)
     except OperatorError:  # they cannot be listed, of which others tell
         return []
 
 
 class Offload:
     """`tell` sends a message to the workers. `teach` is what a new worker is told. `by_packet` tells whether the rules
-    decide by what the program cannot see: with IPsec policies, whether a packet came in ESP or AH. Then none is taught.
+    decide by what the program cannot see: with IPsec policies, whether a packet came in ESP or AH. It rests then: none
+    is taught.
     """
 
     def __init__(
         self,
         table: Table,
         stamp: Stamp,
-        tell: Callable[[Message], None],
+        tell: Tell,
         report: Report,
         by_packet: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -62,6 +65,7 @@ class Offload:
         self._table, self._stamp, self._tell = table, stamp, tell
         self._forgotten: dict[str, int] = {}
         self._attached = stamp.landscape, stamp.ethernet
+        self._target: tuple[int, int, bytes, bytes] | None = None  # of `Table.configure`; None: suspended
         self.teach = NOTHING
         if stamp.how:
             report(f"offload: pairs that are known are translated at ingress, {stamp.offloads}")
@@ -70,31 +74,31 @@ class Offload:
 
     def begin(self, domain: Domain, device: DomainDevice) -> None:
         """From now on pairs are taught, for this domain and device."""
-        if self._rest():
-            return
-        mtu = domain.lowest_ipv6_mtu
-        self._teach(self._table.configure(device.ifindex, mtu, device.near_mac, device.far_mac))
+        self._target = device.ifindex, domain.lowest_ipv6_mtu, device.near_mac, device.far_mac
+        self._go_on()
 
     def suspend(self, why: str) -> None:
         """All pairs are void, and none is taught until `begin`."""
-        self._count(why)
-        self._table.forget()
-        self.teach = NOTHING
-        self._tell(self.teach)
-
-    def forget(self, why: str) -> None:
-        """All pairs are void, and are taught anew."""
-        if self.teach.generation:
-            if self._rest():
-                self.suspend(why)
-                return
-            self._count(why)
-            self._teach(self._table.forget())
+        self._target = None
+        self._stop(why)
 
     @property
-    def may_begin(self) -> bool:
-        """Whether it has rested, and need not any more."""
-        return self._rests and not self._by_packet()
+    def suspended(self) -> bool:
+        """Whether `begin` is to come."""
+        return self._target is None
+
+    def forget(self, why: str) -> None:
+        """All pairs are void, and are taught anew. Something has changed: it may have to rest now, or need not any
+        more."""
+        if self._target is None:
+            return
+        if self._rests:
+            self._go_on()
+        elif self._has_to_rest():
+            self._stop(why)
+        else:
+            self._count(why)
+            self._teach(self._table.forget())
 
     def interfaces_changed(self) -> None:
         """Some may have come, gone, changed their name or master, or have the program only now."""
@@ -116,10 +120,18 @@ class Offload:
         known = sum(pair.generation == generation for _, _, pair in self._table.pairs())
         return {"what": self._stamp.offloads, "pairs": known, "forgotten": self._forgotten, **self._table.counts()}
 
-    def close(self) -> None:
-        self._table.close()
+    def _go_on(self) -> None:
+        """Teach for the target, unless it has to rest."""
+        if self._target is not None and not self._has_to_rest():
+            self._teach(self._table.configure(*self._target))
 
-    def _rest(self) -> bool:
+    def _stop(self, why: str) -> None:
+        self._count(why)
+        self._table.forget()
+        self.teach = NOTHING
+        self._tell(self.teach)
+
+    def _has_to_rest(self) -> bool:
         if self._by_packet() != self._rests:
             self._rests = not self._rests
             if self._rests:

@@ -25,11 +25,8 @@ from typing import Any
 
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities
-from nfxlat.host.addresses import judged_addresses, watch_addresses
 from nfxlat.host.device import DomainDevice
-from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.plan import Plan, plan
@@ -40,9 +37,10 @@ from nfxlat.service.host_told import OperatorsHostWatch
 from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.log import Log
 from nfxlat.service.loop import Loop
-from nfxlat.service.messages import Message, MessageError, Node, PathMtu
+from nfxlat.service.messages import Message, MessageError, PathMtu
+from nfxlat.service.node_watch import NodeWatch
 from nfxlat.service.notify import notify
-from nfxlat.service.offload import BEAT_SECONDS, Offload, refused
+from nfxlat.service.offloading import Offloading
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
@@ -81,9 +79,7 @@ class Service:
         self._setup: Setup | None = None
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | OperatorsHostWatch | None = None
-        self._node = Node()
-        self._table: Table | None = None
-        self._offload: Offload | None = None
+        self._node: NodeWatch | None = None
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
         self._loop = Loop(self._fence.failed)
@@ -98,6 +94,7 @@ class Service:
         self._supervisor = Supervisor(
             self._worker, options.queues.workers, loop=self._loop, report=report, heard=self._heard
         )
+        self._offloading = Offloading(self._loop, self._supervisor.send, report)
         self._reload = Reload(self._supervisor, report)
         self._summary_file = SummaryFile(options.summary_file, self._loop)
         self._reading = Reading(self._loop, self._reload.refused)
@@ -153,30 +150,8 @@ class Service:
 
     def _watch_node(self, stack: ExitStack) -> None:
         """Follow what others change of addresses and interfaces."""
-        addresses = stack.enter_context(watch_addresses())
-
-        def addresses_changed() -> None:
-            addresses.drain()
-            self._look_at_node()
-
-        self._loop.on_readable(addresses, addresses_changed)
-        if (stamp := self._stamp) is not None:
-
-            def interfaces_changed() -> None:
-                stamp.refresh()
-                self._look_at_node()
-                if self._offload is not None:
-                    self._offload.interfaces_changed()
-                if stamp.unfinished:
-                    self._loop.later(0.0, go_on)
-
-            def go_on() -> None:
-                if stamp.unfinished:
-                    interfaces_changed()
-
-            self._loop.on_readable(stamp, interfaces_changed)
-            self._loop.later(0.0, go_on)
-        self._look_at_node()
+        tell = self._supervisor.send
+        self._node = NodeWatch(self._point, self._stamp, tell, self._offloading, self._loop, stack)
 
     def _watch_host(self, stack: ExitStack) -> None:
         """Follow what others change of rules, and of what --setup owns."""
@@ -195,9 +170,7 @@ class Service:
                 self._loop.on_readable(inputs, inputs.changed)
         stack.callback(self._host.close)
         self._loop.on_readable(self._host, self._host.changed)
-        if self._offload is not None:
-            self._rules.on_change = lambda: self._forget("rules")
-            self._beat()
+        self._offloading.watch(self._rules)
         stack.callback(self._rules.close)
         self._loop.on_readable(self._rules, self._rules.changed)
 
@@ -212,7 +185,7 @@ class Service:
         Raises OperatorError where they cannot; then all have what they had.
         """
         assert self._setup is not None
-        self._suspend_offload("device")
+        self._offloading.suspend("device")
         former = self._device, self._shares
         with ExitStack() as attached:
             self._device = self._setup.device
@@ -224,7 +197,7 @@ class Service:
                 raise
             self._count_unexpected()
             self._supervisor.succeed()
-            self._begin_offload()
+            self._offloading.begin(self._options.domain, self._device)
             dead, self._attached = self._attached, attached.pop_all()
             dead.close()
 
@@ -232,38 +205,9 @@ class Service:
     def _stamp(self) -> Stamp | None:
         return self._setup.stamp if self._setup is not None else None
 
-    def _look_at_node(self) -> None:
-        """Tell the workers what has changed of this node."""
-        local, unfit = judged_addresses()
-        node = Node(local, self._point.stamped(self._stamp), unfit)
-        if node != self._node:
-            former, self._node = self._node, node
-            self._supervisor.send(node)
-            if self._at_work and node.local != former.local:  # behind it: what is taught anew is of the new addresses
-                self._forget("addresses")
-
-    def _forget(self, why: str) -> None:
-        if self._offload is not None:
-            self._offload.forget(why)
-            if self._offload.may_begin:
-                self._begin_offload()
-
-    def _suspend_offload(self, why: str) -> None:
-        if self._offload is not None:
-            self._offload.suspend(why)
-
-    def _begin_offload(self) -> None:
-        if self._offload is not None and self._device is not None:
-            self._offload.begin(self._options.domain, self._device)
-
-    def _beat(self) -> None:
-        assert self._offload is not None
-        self._offload.beat()
-        self._loop.later(BEAT_SECONDS, self._beat)
-
     def _prepare_host(self, stack: ExitStack) -> None:
         options = self._options
-        table = self._made_table(stack)
+        table = self._offloading.make_table(options, stack)
         if options.setup:
             superframes = options.inject == "device" and options.source == "netlink"
             setup = Setup(
@@ -281,33 +225,11 @@ class Service:
             stack.callback(setup.down)
             self._setup = setup
             self._device = setup.device
-            if self._table is not None and setup.stamp is not None and setup.stamp.offloads:
-                by_packet = lambda: bool(setup.rules.inputs.policies)  # noqa: E731
-                self._offload = Offload(self._table, setup.stamp, self._supervisor.send, self._report, by_packet)
-                self._begin_offload()
-            elif self._table is not None:
-                self._table.close()
-                self._table = None
+            self._offloading.start(setup, options.domain)
         else:
             if options.model != "device":  # the TUN tells itself whether it is in use
                 status.refuse_another(options.domain.name)
             self._device = self._point.make_device(stack)
-
-    def _made_table(self, stack: ExitStack) -> Table | None:
-        """What the program at ingress is to know; None without offload."""
-        if not self._options.offload:
-            return None
-        if (why := refused(self._options)) is not None:
-            self._report(f"no offload: {why}")
-            return None
-        try:
-            self._table = Table(self._options.offload_entries)
-        except (OSError, OperatorError) as error:
-            why = error.what if isinstance(error, OperatorError) else f"the kernel refuses BPF maps ({error.strerror})"
-            self._report(f"no offload: {why}")
-            return None
-        stack.callback(self._table.close)
-        return self._table
 
     def _ready(self) -> None:
         options = self._options
@@ -340,14 +262,13 @@ class Service:
         """The workers that come from now on have the new domain."""
 
         def use(domain: Domain) -> None:
-            self._suspend_offload("mappings")
+            self._offloading.suspend("mappings")
             self._options = replace(self._options, domain=domain)
             if isinstance(self._host, OperatorsHostWatch):
                 self._host.renew(self._planned())
 
         self._reload(self._options.domain, read, self._setup, use)
-        if self._offload is not None and not self._offload.teach.generation:
-            self._begin_offload()
+        self._offloading.resume(self._options.domain, self._device)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
 
     def _heard(self, message: Message) -> None:
@@ -359,19 +280,19 @@ class Service:
 
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
-        share = self._shares[number]
+        assert self._node is not None
+        share, offloading = self._shares[number], self._offloading
         capabilities.keep_only(*WORKER)
-        held = frozenset(self._table.descriptors.values()) if self._table is not None else frozenset()
-        inherited.hold_only(share.descriptors | held | {control.fileno()})
+        inherited.hold_only(share.descriptors | offloading.descriptors | {control.fileno()})
         WorkerProcess(
             self._options,
             share,
             device=self._device,
-            node=self._node,
+            node=self._node.node,
             paths=self._paths,
             control=control,
-            table=self._table,
-            teach=self._offload.teach if self._offload is not None else None,
+            table=offloading.table,
+            teach=offloading.teach,
         ).run()
 
     def summary(self) -> dict[str, Any]:
@@ -391,7 +312,7 @@ class Service:
             "rules": self._rules.counts if self._rules is not None else None,
             "host": self._host.counts if self._host is not None else None,
             "missing": self._missing(),
-            "offload": self._fence.tried("offload", self._offload.summary, None) if self._offload else None,
+            "offload": self._fence.tried("offload", self._offloading.summary, None),
             **summary(self._counters),
             "queues": self._fence.tried("the queues' counters", self._point.losses, nothing),
         }
@@ -403,8 +324,7 @@ class Service:
 
     def _missing(self) -> list[str]:
         """What of the operator's was there and is not; what --setup owns is asked after by its record."""
-        rules = self._rules.missing if isinstance(self._rules, OperatorsRulesWatch) else []
-        return rules + (self._host.missing if isinstance(self._host, OperatorsHostWatch) else [])
+        return [thing for watch in (self._rules, self._host) if watch is not None for thing in watch.missing]
 
     def _write_summary(self) -> None:
         """SIGUSR1."""

@@ -19,11 +19,13 @@ from nfxlat.netlink import bound_queues
 from nfxlat.netlink.bound_queues import Seen, Watch
 from nfxlat.nft.kernel import nf_tables
 from nfxlat.nft.kernel.base_chains import ahead_of, hooked
-from nfxlat.service import offload, translation
+from nfxlat.nft.language.inputs import NO_INPUTS
+from nfxlat.service import offload, offloading
+from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, Teach
 from nfxlat.service.offload import NOTHING, Offload, refused
+from nfxlat.service.offloading import Offloading
 from nfxlat.service.options import Options
-from nfxlat.service.translation import Service
 from nfxlat.wire.netlink import attribute
 from nfxlat.xlat.domain import Domain
 
@@ -133,38 +135,32 @@ def test_a_machine_whose_system_call_is_not_known_has_no_offload_and_one_line(mo
     monkeypatch.setattr(platform, "machine", lambda: "vax")
     lines: list[str] = []
     with ExitStack() as stack:
-        assert Service(Options(DOMAIN, setup=True, offload=True), lines.append)._made_table(stack) is None
+        one = Offloading(Loop(), lambda message: None, lines.append)
+        assert one.make_table(Options(DOMAIN, setup=True, offload=True), stack) is None
     assert lines == ["no offload: the system call number of bpf(2) on vax is unknown"]
 
 
 def test_without_cap_bpf_there_is_no_offload_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translation, "Table", Mock(side_effect=PermissionError(errno.EPERM, os.strerror(errno.EPERM))))
+    refusal = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    monkeypatch.setattr(offloading, "Table", Mock(side_effect=refusal))
     lines: list[str] = []
     with ExitStack() as stack:
-        assert Service(Options(DOMAIN, setup=True, offload=True), lines.append)._made_table(stack) is None
+        one = Offloading(Loop(), lambda message: None, lines.append)
+        assert one.make_table(Options(DOMAIN, setup=True, offload=True), stack) is None
     assert lines == ["no offload: the kernel refuses BPF maps (Operation not permitted)"]
 
 
 def test_where_the_program_is_refused_its_table_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     table = SimpleNamespace(close=Mock())
-    refusing = SimpleNamespace(up=Mock(), down=Mock(), device=None, stamp=SimpleNamespace(offloads=""))
-    monkeypatch.setattr(translation, "Table", lambda entries: table)
-    monkeypatch.setattr(translation, "Setup", lambda *_, **__: refusing)
-    service = Service(Options(DOMAIN, setup=True, offload=True), print)
+    refusing: Any = SimpleNamespace(stamp=SimpleNamespace(offloads=""))
+    monkeypatch.setattr(offloading, "Table", lambda entries: table)
+    one = Offloading(Loop(), lambda message: None, print)
     with ExitStack() as stack:
-        service._prepare_host(stack)
+        one.make_table(Options(DOMAIN, setup=True, offload=True), stack)
+        one.start(refusing, DOMAIN)
         table.close.assert_called_once()
-        assert service._table is None
-
-
-def test_workers_hear_of_new_addresses_before_they_teach_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    service, told = Service(Options(DOMAIN), print), list[str]()
-    monkeypatch.setattr(translation, "judged_addresses", lambda: (frozenset({bytes(4)}), frozenset()))
-    monkeypatch.setattr(service._supervisor, "send", lambda message: told.append("node"))
-    service._offload = SimpleNamespace(forget=told.append, may_begin=False)  # type: ignore[assignment]
-    service._at_work = True
-    service._look_at_node()
-    assert told == ["node", "addresses"]
+    table.close.assert_called_once()
+    assert (one.table, one.teach, one.descriptors, one.summary()) == (None, None, frozenset(), None)
 
 
 def test_with_ipsec_policies_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,15 +170,46 @@ def test_with_ipsec_policies_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Offload(table, stamp("to-r4"), told.append, lines.append, lambda: policies[0])  # type: ignore[arg-type]
     one.begin(DOMAIN, DEVICE)
     one.forget("rules")
-    assert (told, one.may_begin) == ([], False)
+    assert (told, one.suspended) == ([], False)
     policies[0] = False
-    assert one.may_begin
-    one.begin(DOMAIN, DEVICE)
-    assert one.teach.generation == 1
+    one.forget("rules")
+    assert (one.teach.generation, table.configured) == (1, (9, 1400))
     policies[0] = True
     one.forget("rules")
     assert (one.teach, table.generation) == (NOTHING, 2)
+    assert one.summary()["forgotten"] == {"rules": 1}
     assert lines[1:] == ["offload: rests while IPsec policies decide packet by packet"] * 2
+
+
+def test_policies_that_go_while_it_is_suspended_do_not_begin_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its device may be gone, and its domain another."""
+    monkeypatch.setattr(offload, "ahead_of", lambda priority: [])
+    table, told, policies = Table(), list[Message](), [True]
+    one = Offload(table, stamp("to-r4"), told.append, lambda line: None, lambda: policies[0])  # type: ignore[arg-type]
+    one.begin(DOMAIN, DEVICE)
+    one.suspend("device")
+    policies[0] = False
+    one.forget("rules")
+    assert (one.suspended, one.teach, table.configured) == (True, NOTHING, (0, 0))
+    one.begin(DOMAIN, DEVICE)
+    assert (one.suspended, one.teach.generation) == (False, 2)
+
+
+def test_only_what_is_suspended_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offload, "ahead_of", lambda priority: [])
+    table = Table()
+    monkeypatch.setattr(offloading, "Table", lambda entries: table)
+    one = Offloading(Loop(), lambda message: None, lambda line: None)
+    setup: Any = SimpleNamespace(stamp=stamp("to-r4"), device=DEVICE, rules=SimpleNamespace(inputs=NO_INPUTS))
+    with ExitStack() as stack:
+        one.make_table(Options(DOMAIN, setup=True, offload=True), stack)
+        one.start(setup, DOMAIN)
+        one.resume(DOMAIN, DEVICE)
+        assert table.generation == 1
+        one.suspend("mappings")
+        assert one.teach == NOTHING
+        one.resume(DOMAIN, DEVICE)
+        assert one.teach == Teach(3, frozenset((3,)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""What the service knows of `--offload`. Without it all of this does nothing, so that nobody has to ask.
+
+make_table -> setup.up (the program at ingress gets the table) -> start -> watch
+"""
+
+from contextlib import ExitStack
+from typing import Any
+
+from nfxlat.errors import OperatorError
+from nfxlat.host.device import DomainDevice
+from nfxlat.host.ingress import Table
+from nfxlat.service.loop import Loop
+from nfxlat.service.messages import Teach
+from nfxlat.service.offload import BEAT_SECONDS, Offload, Tell, refused
+from nfxlat.service.options import Options
+from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
+from nfxlat.service.setup import Setup
+from nfxlat.terms import Report
+from nfxlat.xlat.domain import Domain
+
+
+class Offloading:
+    """`tell` sends a message to the workers. `table` is what they teach; None without offload."""
+
+    def __init__(self, loop: Loop, tell: Tell, report: Report) -> None:
+        self._loop, self._tell, self._report = loop, tell, report
+        self._offload: Offload | None = None
+        self.table: Table | None = None
+
+    def make_table(self, options: Options, stack: ExitStack) -> Table | None:
+        """What the program at ingress is to know."""
+        if not options.offload:
+            return None
+        if (why := refused(options)) is not None:
+            self._report(f"no offload: {why}")
+            return None
+        try:
+            self.table = Table(options.offload_entries)
+        except (OSError, OperatorError) as error:
+            why = error.what if isinstance(error, OperatorError) else f"the kernel refuses BPF maps ({error.strerror})"
+            self._report(f"no offload: {why}")
+            return None
+        stack.callback(self._close)
+        return self.table
+
+    def start(self, setup: Setup, domain: Domain) -> None:
+        """Behind `setup.up`: where the program was refused there is no offload."""
+        if self.table is None:
+            return
+        if setup.stamp is None or not setup.stamp.offloads:
+            self._close()
+            return
+        by_packet = lambda: bool(setup.rules.inputs.policies)  # noqa: E731
+        self._offload = Offload(self.table, setup.stamp, self._tell, self._report, by_packet)
+        self.begin(domain, setup.device)
+
+    def watch(self, rules: OwnRulesWatch | OperatorsRulesWatch) -> None:
+        """Forget whenever rules change, and show that this process is alive."""
+        if self._offload is not None:
+            rules.on_change = lambda: self.forget("rules")
+            self._beat()
+
+    def begin(self, domain: Domain, device: DomainDevice | None) -> None:
+        if self._offload is not None and device is not None:
+            self._offload.begin(domain, device)
+
+    def suspend(self, why: str) -> None:
+        if self._offload is not None:
+            self._offload.suspend(why)
+
+    def resume(self, domain: Domain, device: DomainDevice | None) -> None:
+        """`begin`, where it is suspended."""
+        if self._offload is not None and self._offload.suspended:
+            self.begin(domain, device)
+
+    def forget(self, why: str) -> None:
+        if self._offload is not None:
+            self._offload.forget(why)
+
+    def interfaces_changed(self) -> None:
+        if self._offload is not None:
+            self._offload.interfaces_changed()
+
+    def summary(self) -> dict[str, Any] | None:
+        """Raises OSError."""
+        return self._offload.summary() if self._offload is not None else None
+
+    @property
+    def teach(self) -> Teach | None:
+        """What a new worker is told."""
+        return self._offload.teach if self._offload is not None else None
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """Of the table."""
+        return frozenset(self.table.descriptors.values()) if self.table is not None else frozenset()
+
+    def _beat(self) -> None:
+        if self._offload is not None:
+            self._offload.beat()
+            self._loop.later(BEAT_SECONDS, self._beat)
+
+    def _close(self) -> None:
+        if self.table is not None:
+            self.table.close()
+            self.table = None
