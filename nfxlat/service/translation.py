@@ -241,7 +241,8 @@ class Service:
         if descriptor is not None:
             with contextlib.closing(Log(descriptor)) as line:
                 line("ready")
-            os.close(descriptor)
+            if descriptor not in inherited.STANDARD:  # the log and the summary go on there
+                os.close(descriptor)
             if line.lost:
                 self._report(f"--ready-fd {descriptor}: nobody reads it")
 

@@ -1,9 +1,11 @@
-"""The service manager hears that the service is ready."""
+"""The service manager, and whoever reads --ready-fd, hear that the service is ready."""
 
 import contextlib
+import os
 import re
 import shlex
 import socket
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from nfxlat.cli import parser
 from nfxlat.service import notify as module
 from nfxlat.service.notify import notify
+from nfxlat.service.options import Options
+from nfxlat.service.translation import Service
+from nfxlat.xlat.domain import Domain
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -62,3 +67,18 @@ def test_the_unit_starts_a_command_that_there_is() -> None:
         assert (parsed.domain, parsed.setup, parsed.queue) == ("siit0", True, 7)
     assert len(options) == 2
     assert "Type=notify\n" in unit
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_a_ready_descriptor_that_lines_go_to_stays_open(
+    descriptor: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next file or socket that is opened would get its number, and our lines."""
+    closed, close = [], os.close
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", lambda number: closed.append(number) if number < 3 else close(number))
+        Service(
+            Options(Domain(prefix6=IPv6Network("2001:db8:64::/96")), ready_descriptor=descriptor), lambda line: None
+        )._ready()
+    assert closed == []
+    assert capfd.readouterr()[descriptor - 1] == "ready\n"
