@@ -11,20 +11,20 @@ own is none any more.
 """
 
 import contextlib
-import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from nfxlat import files
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes, sysctl
-from nfxlat.host.state import COOKIE, State, netns_cookie, path_of, unreadable
+from nfxlat.host.state import State, path_of, read, unreadable
 from nfxlat.plan.routes import Route
 from nfxlat.plan.sysctls import Sysctl, dotted
 from nfxlat.terms import Report
 
 NAME = ":shared"  # in the place of a domain's name, and none: no device can have a colon
 VERSION = 1
+
+Seen = TypeVar("Seen")
 
 
 @contextlib.contextmanager
@@ -156,25 +156,29 @@ def leave_routes(domain: str, gone: list[Route]) -> list[Route]:
 
 
 def users() -> dict[str, list[str]]:
-    """Who uses what, for those who only look: dotted sysctl or route to domains; nothing where it cannot be read."""
-    try:
-        data = json.loads(files.text(path_of(NAME)))
-        if data[COOKIE] != netns_cookie():  # of a namespace that is gone
-            return {}
-        found = {dotted(group): list(setting["users"]) for group, setting in data["settings"].items()}
-        for place, by_domain in data["routes"].items():
-            found[f"route {place.partition(' ')[0]}"] = list(by_domain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    return found
+    """Who uses what: dotted sysctl or route to domains."""
+
+    def of(data: dict[str, Any]) -> dict[str, list[str]]:
+        sysctls = {dotted(group): list(setting["users"]) for group, setting in data["settings"].items()}
+        return sysctls | {f"route {place.partition(' ')[0]}": list(them) for place, them in data["routes"].items()}
+
+    return _seen(of)
 
 
 def originals() -> dict[str, str]:
-    """What shared sysctls were before domains changed them, for those who only look."""
+    """What shared sysctls were before domains changed them."""
+
+    def of(data: dict[str, Any]) -> dict[str, str]:
+        return {key: value for setting in data["settings"].values() for key, value in setting["originals"].items()}
+
+    return _seen(of)
+
+
+def _seen(of: Callable[[dict[str, Any]], dict[str, Seen]]) -> dict[str, Seen]:
+    """Something of the file, for those who only look; nothing where it cannot be read."""
     try:
-        data = json.loads(path_of(NAME).read_text())
-        settings = data["settings"].values() if data[COOKIE] == netns_cookie() else ()
-        return {key: value for setting in settings for key, value in setting["originals"].items()}
+        data = read(NAME)
+        return of(data) if data is not None else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -39,16 +39,40 @@ def path_of(name: str) -> Path:
     return RUN / f"{name}-{netns.own_inode()}.json"
 
 
-def others(name: str) -> dict[str, dict[str, Any]]:
+def read(name: str) -> dict[str, Any] | None:
+    """The record `name` of the calling thread's namespace, for those who only look; None where there is none, nothing
+    in it yet, or it is about a namespace of the past. Raises OSError, and ValueError where it is damaged."""
+    try:
+        text = files.text(path_of(name))
+    except FileNotFoundError:
+        return None
+    return _of_now(text, netns_cookie())
+
+
+def _of_now(text: str | bytes, cookie: int) -> dict[str, Any] | None:
+    """Raises ValueError where it is damaged."""
+    if not text:  # who wrote it was killed before it had changed anything, or is at it
+        return None
+    found = json.loads(text)
+    if not isinstance(found, dict) or COOKIE not in found:
+        raise ValueError("it is no record")
+    return found if found[COOKIE] == cookie else None
+
+
+def domains() -> list[str]:
+    """Names of those that have a record in the calling thread's namespace, whatever it says."""
+    suffix = path_of("").name
+    names = sorted(path.name.removesuffix(suffix) for path in RUN.glob(f"*{suffix}"))
+    return [name for name in names if not name.startswith(":")]
+
+
+def others(name: str = "") -> dict[str, dict[str, Any]]:
     """What other domains of the calling thread's namespace have written down, by their names; damaged ones left out."""
-    suffix, cookie = path_of("").name, netns_cookie()
     found = {}
-    for path in sorted(RUN.glob(f"*{suffix}")):
-        domain = path.name.removesuffix(suffix)
-        if domain != name and not domain.startswith(":"):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                data = json.loads(files.text(path))
-                if data.get(COOKIE) == cookie:
+    for domain in domains():
+        if domain != name:
+            with contextlib.suppress(OSError, ValueError):
+                if (data := read(domain)) is not None:
                     found[domain] = data
     return found
 
@@ -107,16 +131,12 @@ class State:
 
     def _load(self) -> dict[str, Any] | None:
         """What a dead process left; None where there is nothing, or where it is about a namespace of the past."""
-        text = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
-        if not text:  # killed before it had changed anything
-            return None
-        self._text = text.decode(errors="replace")
+        octets = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        self._text = octets.decode(errors="replace")
         try:
-            found = json.loads(text)
-            cookie = found[COOKIE]
-        except (ValueError, KeyError, TypeError):
+            return _of_now(octets, self._cookie)
+        except ValueError:
             raise unreadable(self.path, "it is damaged") from None
-        return dict(found) if cookie == self._cookie else None
 
     def save(self, data: Mapping[str, Any]) -> None:
         """Put a new file with `data` in the place of the former: whoever dies meanwhile leaves one of them, whole.

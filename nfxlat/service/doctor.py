@@ -2,7 +2,6 @@
 
 import fcntl
 import importlib.util
-import json
 import os
 import platform
 import struct
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from nfxlat import files
 from nfxlat.errors import OperatorError
 from nfxlat.host import (
     capabilities,
@@ -227,20 +225,17 @@ def _flowtables() -> list[str]:
 
 
 def _left_overs() -> Iterator[Diagnosis]:
-    inode = netns.own_inode()
-    held = {path.name.removesuffix(f"-{inode}.json"): path for path in state.RUN.glob(f"*-{inode}.json")}
-    for name, path in sorted(held.items()):
-        if name.startswith(":"):  # no domain's: what domains share, and what --tune keeps
-            continue
+    inode, held = netns.own_inode(), state.domains()
+    for name in held:
         try:
-            running = _is_locked(path)
+            running = _is_locked(state.path_of(name))
         except OSError:
             yield Diagnosis(
                 f"domain {name}", State.UNKNOWN, "set up", "only root can see whether it is running", "run as root"
             )
             continue
         if running:
-            yield _running(name, path)
+            yield _running(name)
         else:
             meaning = "it fails closed: packets to translated prefixes are dropped until nfxlat runs again"
             remedy = "nfxlat run --setup takes it over, and removes it at the end"
@@ -264,11 +259,11 @@ def _left_overs() -> Iterator[Diagnosis]:
             yield Diagnosis(f"device {name}", State.NOTE, f"far end in {pinned.name}", meaning, remedy)
 
 
-def _running(name: str, path: Path) -> Diagnosis:
+def _running(name: str) -> Diagnosis:
     """Whether what a living set-up has written down is there."""
     what = f"domain {name}"
     try:
-        record = decode(json.loads(files.text(path)))
+        record = decode(state.read(name) or {})
     except (OSError, ValueError, Unreadable):
         return Diagnosis(what, State.UNKNOWN, "set up and running", "its record cannot be read")
     wanted = Wanted.of_record(name, record)

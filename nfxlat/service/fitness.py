@@ -1,6 +1,6 @@
 """Whether this host is fit for the domains on it, for `nfxlat doctor`: what `--setup` and `rules check --live` say."""
 
-import json
+import contextlib
 from collections.abc import Iterator
 
 from nfxlat import ipaddresses
@@ -37,14 +37,10 @@ def fitness(chosen: Plan | None = None) -> Iterator[Diagnosis]:
 
 def _known() -> tuple[list[Plan], list[Plan]]:
     """Domains whose record tells what they are for, and those that were added."""
-    suffix = state.path_of("").name
     standing = []
-    for path in sorted(state.RUN.glob(f"*{suffix}")):
-        if not path.name.startswith(":"):
-            try:
-                meant = meant_by(decode(json.loads(path.read_text())))
-            except (OSError, ValueError, Unreadable):  # told elsewhere
-                continue
+    for data in state.others().values():
+        with contextlib.suppress(Unreadable):  # told elsewhere
+            meant = meant_by(decode(data))
             standing += [meant] if meant is not None else []
     added = []
     for name in registry.names():

@@ -3,10 +3,8 @@
 Of a set-up the record tells what was made; without one the translator tells what it misses.
 """
 
-import json
 from typing import Any
 
-from nfxlat import files
 from nfxlat.errors import OperatorError
 from nfxlat.host import state
 from nfxlat.host.found import look
@@ -32,9 +30,8 @@ def missing(domain: str, summary: dict[str, Any]) -> list[str]:
 def _record(domain: str) -> Record | None:
     path = state.path_of(domain)
     try:
-        return decode(json.loads(files.text(path)))
-    except FileNotFoundError:
-        return None
+        found = state.read(domain)
+        return decode(found) if found is not None else None
     except Unreadable as error:
         raise state.unreadable(path, str(error)) from None
     except (OSError, ValueError) as error:

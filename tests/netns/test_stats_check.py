@@ -15,6 +15,7 @@ from setup_node import DOMAIN, OTHER
 
 from nfxlat.cli import main
 from nfxlat.errors import OperatorError
+from nfxlat.host import state
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import Lab
@@ -211,6 +212,15 @@ def test_a_record_that_is_damaged_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("nfxlat.files.text", lambda path: "{")
     with pytest.raises(OperatorError, match="cannot be read"):
         owned.missing("siit0", {})
-    monkeypatch.setattr("nfxlat.files.text", lambda path: '{"version": 99}')
+    monkeypatch.setattr(
+        "nfxlat.files.text", lambda path: json.dumps({"version": 99, state.COOKIE: state.netns_cookie()})
+    )
     with pytest.raises(OperatorError, match="cannot read the record"):
         owned.missing("siit0", {})
+
+
+def test_a_record_of_a_namespace_that_is_gone_says_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inodes are used again. Without --setup the translator tells what it misses."""
+    gone = json.dumps({"version": 99, state.COOKIE: 1})
+    monkeypatch.setattr("nfxlat.files.text", lambda path: gone)
+    assert owned.missing("siit0", {"missing": ["route 192.0.2.0/24"]}) == ["route 192.0.2.0/24"]

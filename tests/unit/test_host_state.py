@@ -138,3 +138,34 @@ def test_two_domains_have_a_file_each(run: Path) -> None:
     first.close(remove=True)
     assert second.path.exists()
     second.close(remove=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, None),
+        ("", None),  # somebody is about to write it
+        ('{"netns_cookie": 1, "version": 1}', None),  # of a namespace of the past, which had this inode
+        ('{"netns_cookie": 9, "version": 1}', {"netns_cookie": 9, "version": 1}),
+    ],
+)
+def test_who_only_looks_sees_the_record_of_this_namespace(
+    run: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, found: dict[str, int] | None
+) -> None:
+    monkeypatch.setattr(state, "netns_cookie", lambda: 9)
+    run.mkdir()
+    if text is not None:
+        state.path_of("siit0").write_text(text)
+    assert state.read("siit0") == found
+    assert state.others() == ({"siit0": found} if found else {})
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", "1"])
+def test_what_is_no_record_is_a_value_error_for_who_only_looks(run: Path, text: str) -> None:
+    run.mkdir()
+    state.path_of("siit0").write_text(text)
+    with pytest.raises(ValueError):
+        state.read("siit0")
+    assert state.others() == {}
+    with pytest.raises(OperatorError, match="damaged"):
+        State("siit0")
