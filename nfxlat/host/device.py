@@ -43,7 +43,6 @@ __all__ = [
     "is_ours",
     "remove",
     "remove_named",
-    "sweep",
 ]
 
 MTU = 65535  # ETH_MAX_MTU; the routes carry the real ones
@@ -138,20 +137,6 @@ def remove_named(name: str) -> bool:
             delete_link(ipr, near)
     netns.unpin(far_namespace(name))
     return found
-
-
-def sweep() -> list[str]:
-    """Unpin far namespaces whose device is gone (the host's namespace died under a dead nfxlat); return their names."""
-    gone = []
-    for path in sorted(netns.RUN.glob(f"{PREFIX}*")):
-        far = far_interface(path.name.removeprefix(PREFIX).rpartition("-")[0])
-        if netns.is_pinned(path.name):
-            with in_namespace(path.name), IPRoute() as ipr:
-                if link_of(ipr, far) is not None:
-                    continue
-        netns.unpin(path.name)
-        gone.append(path.name)
-    return gone
 
 
 def is_ours(link: Any) -> bool:

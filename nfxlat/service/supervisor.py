@@ -54,7 +54,8 @@ class _Child:
 class Supervisor:
     """`count` workers, each of which runs `main`; `restarts` counts those that had to be started again.
 
-    To be used while `loop` takes signals. What a worker says goes to `heard`, and to all others.
+    To be used while `loop` takes signals. What a worker says goes to `heard`, and to all others. `main` has to let go
+    of what it has inherited, the others' control sockets among it (nfxlat.service.inherited).
     """
 
     def __init__(self, main: Main, count: int, *, loop: Loop, report: Report, heard: Callable[[Message], None]) -> None:
@@ -253,9 +254,6 @@ class Supervisor:
         """All that happens in a worker's process; does not return."""
         code = 1
         try:
-            for sibling in self._all():
-                if sibling.control is not None:
-                    sibling.control.close()
             self._loop.leave_signals()
             self._main(number, control)
             with contextlib.suppress(OSError):  # the supervisor is gone
