@@ -72,16 +72,12 @@ def watch_addresses() -> Connection:
     return Connection(NETLINK_ROUTE, groups=(RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR))
 
 
-def add_address(ipr: IPRoute, device: str, address: str) -> bool:
-    """Give `device` the IPv4 address `address`/32; False where it has it. Raises OperatorError where refused."""
-    index = socket.if_nametoindex(device)
-    if any(m.get_attr("IFA_LOCAL") == address for m in ipr.get_addr(family=socket.AF_INET, index=index)):
-        return False
+def add_address(ipr: IPRoute, device: str, address: str) -> None:
+    """Give `device` the IPv4 address `address`/32, which it has not. Raises OperatorError where refused."""
     try:
-        ipr.addr("add", index=index, address=address, prefixlen=32)
+        ipr.addr("add", index=socket.if_nametoindex(device), address=address, prefixlen=32)
     except NetlinkError as error:
         raise OperatorError(os.strerror(error.code), where=f"address {address}/32 dev {device}") from None
-    return True
 
 
 def of_device(device: str) -> frozenset[str]:

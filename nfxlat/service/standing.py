@@ -166,10 +166,12 @@ class Standing:
     def _add_addresses(self, new: Plan) -> None:
         if not new.addresses:
             return
+        had = addresses.of_device(new.device.name)
         with IPRoute() as ipr:
             for address in new.addresses:
-                made = addresses.add_address(ipr, new.device.name, address)
-                self._report(f"address {address}/32 dev {new.device.name}{'' if made else ' taken over'}")
+                if address not in had:
+                    addresses.add_address(ipr, new.device.name, address)
+                self._report(f"address {address}/32 dev {new.device.name}{' taken over' if address in had else ''}")
 
     def _add_routes(self, new: Plan, wanted: list[Route], stood: set[Place]) -> None:
         common = [route for route in wanted if route.network in new.shared]
