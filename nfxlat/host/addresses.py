@@ -11,7 +11,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
-from nfxlat.host.links import link_of
+from nfxlat.host.links import index_of, link_of
 from nfxlat.netlink.connection import Connection
 from nfxlat.wire.netlink import NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, chosen
 
@@ -82,7 +82,7 @@ def add_address(ipr: IPRoute, device: str, address: str) -> None:
 
 def of_device(device: str) -> frozenset[str]:
     """The IPv4 addresses of an interface; none where it is not there."""
-    own = next((index for index, name in socket.if_nameindex() if name == device), 0)
+    own = index_of(device)
     return frozenset(socket.inet_ntoa(one.address) for one in listed() if one.ifindex == own and len(one.address) == 4)
 
 

@@ -26,6 +26,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns, sysctl
+from nfxlat.host.interfaces import IFF_MULTICAST, IFF_NOARP, IFF_UP
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.netns import in_namespace
 from nfxlat.plan import sysctls
@@ -51,7 +52,6 @@ FAR_MAC = bytes.fromhex("026e66780002")
 PREFIX = "nfxlat-"
 
 IFNAMSIZ = 16  # linux/if.h, its terminating zero included
-IFF_UP, IFF_NOARP, IFF_MULTICAST = 0x1, 0x80, 0x1000  # linux/if.h
 ADDR_GEN_MODE_NONE = 1  # linux/if_link.h
 
 

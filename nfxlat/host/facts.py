@@ -5,6 +5,7 @@ import socket
 
 from nfxlat.host import interfaces, neighbours, registry, rtnetlink, shared, sysctl
 from nfxlat.host.addresses import local_addresses
+from nfxlat.host.links import index_of
 from nfxlat.host.mtu import egress_interface, egress_mtu
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.routes import LARGEST_MTU, Ends, looked_up
@@ -25,11 +26,11 @@ def facts(domain: Domain, role: Role, ends: Ends) -> Facts:
 
 
 def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
-    own = next((index for index, name in socket.if_nameindex() if name == domain.name), None)
+    own = index_of(domain.name)
     found = {}
     for address in looked_up(domain, role, ends):
         # into our own device: the host behind has no route of its own (yet)
-        if (mtu := egress_mtu(address)) is not None and (own is None or egress_interface(address) != own):
+        if (mtu := egress_mtu(address)) is not None and not (own and egress_interface(address) == own):
             found[address] = mtu
     return found
 

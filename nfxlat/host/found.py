@@ -7,13 +7,12 @@ from typing import Literal
 from pyroute2 import IPRoute
 
 from nfxlat.host import device, neighbours, rtnetlink, sysctl, tun
+from nfxlat.host.interfaces import IFF_UP
 from nfxlat.host.links import link_of
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
 from nfxlat.plan.compare import Found, Wanted
 from nfxlat.plan.routes import Place
-
-IFF_UP = 0x1  # linux/if.h
 
 
 def look(wanted: Wanted) -> Found:

@@ -9,7 +9,14 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from nfxlat.host import interfaces, sysctl
-from nfxlat.host.rtnetlink import RTM_GETNETCONF
+from nfxlat.host.rtnetlink import (
+    NETCONFA_FORWARDING,
+    NETCONFA_IFINDEX,
+    NETCONFA_IFINDEX_ALL,
+    NETCONFA_IFINDEX_DEFAULT,
+    NETCONFA_RP_FILTER,
+    RTM_GETNETCONF,
+)
 from nfxlat.netlink.connection import Connection
 from nfxlat.nft.language.inputs import Inputs, Mode, Policy
 from nfxlat.terms import Role
@@ -19,8 +26,6 @@ from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
 
-NETCONFA_IFINDEX, NETCONFA_FORWARDING, NETCONFA_RP_FILTER = 1, 2, 3  # linux/netconf.h
-ALL, DEFAULT = -1, -2  # NETCONFA_IFINDEX_ALL, NETCONFA_IFINDEX_DEFAULT
 MODES: Mapping[int, Mode] = {1: "strict", 2: "loose"}  # rp_filter, Documentation/networking/ip-sysctl.rst
 WAYS = ("fwd", "in")
 BRIDGED = "rules of --setup leave that alone; rules of your own take what is for another gateway, and it is translated"
@@ -33,7 +38,7 @@ _LOOPBACK = "lo"
 
 
 class _Settings(NamedTuple):
-    """Those of the interface `number`, or of ALL or DEFAULT."""
+    """Those of the interface `number`, or NETCONFA_IFINDEX_ALL or _DEFAULT."""
 
     number: int
     forwarding: int
@@ -45,7 +50,7 @@ def found(domain: Domain, role: Role) -> Inputs:
     settings = {one.number: one for one in _netconf()}
     links = interfaces.listed()
     names = {one.index: one.name for one in links.values() if one.name not in (_LOOPBACK, domain.name)}
-    common, default = settings.get(ALL), settings.get(DEFAULT)
+    common, default = settings.get(NETCONFA_IFINDEX_ALL), settings.get(NETCONFA_IFINDEX_DEFAULT)
     least = common.rp_filter if common else 0
 
     def mode(one: _Settings) -> Mode:

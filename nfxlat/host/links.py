@@ -12,6 +12,14 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 
+def index_of(name: str) -> int:
+    """Index of the interface `name`, or 0."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:  # without an errno
+        return 0
+
+
 def link_of(ipr: IPRoute, name: str) -> Any | None:
     """The RTM_NEWLINK message of interface `name`, or None."""
     try:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, interfaces
+from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT
+from nfxlat.host.rtnetlink import RT_SCOPE_UNIVERSE
 from nfxlat.netlink.connection import Connection
 from nfxlat.plan.facts import OnLink
 from nfxlat.plan.neighbours import Proxy
@@ -25,8 +27,7 @@ from nfxlat.wire.netlink import NETLINK_ROUTE, NLM_F_CREATE, Request, attribute,
 
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30  # linux/rtnetlink.h
 NDA_DST, NDA_PROTOCOL, NTF_PROXY = 1, 12, 0x08  # linux/neighbour.h
-RT_SCOPE_UNIVERSE = 0
-IFF_LOOPBACK, IFF_POINTOPOINT, IFF_NOARP = 0x8, 0x10, 0x80  # linux/if.h: on these nobody asks
+QUIET = IFF_LOOPBACK | IFF_POINTOPOINT | IFF_NOARP  # on these nobody asks
 _NDMSG = struct.Struct("=BxxxiHBB")
 _ATTRIBUTES = frozenset((NDA_DST, NDA_PROTOCOL))
 
@@ -41,9 +42,8 @@ class Entry(NamedTuple):
 
 def links() -> list[OnLink]:
     """Of all addresses of the calling thread's namespace with a prefix, but for link-local ones."""
-    quiet = IFF_LOOPBACK | IFF_POINTOPOINT | IFF_NOARP
     found = set()
-    names = {index: link.name for index, link in interfaces.listed().items() if not link.flags & quiet}
+    names = {index: link.name for index, link in interfaces.listed().items() if not link.flags & QUIET}
     for one in addresses.listed():
         if one.scope == RT_SCOPE_UNIVERSE and one.ifindex in names and one.length < 8 * len(one.address):
             network = ipaddresses.network((one.address, one.length), strict=False)

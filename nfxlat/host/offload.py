@@ -22,6 +22,7 @@ from nfxlat.host import addresses, state
 from nfxlat.host.device import NEAR_MAC
 from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_UP, RTM_GETLINK, below, listed
 from nfxlat.host.links import link_of
+from nfxlat.host.rtnetlink import RT_SCOPE_UNIVERSE
 from nfxlat.netlink.connection import Connection
 from nfxlat.terms import Report
 from nfxlat.wire.netlink import NETLINK_ROUTE, chosen
@@ -34,7 +35,6 @@ TIMERS = {"gro_flush_timeout": "50000", "napi_defer_hard_irqs": "1"}  # ns; poll
 IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE = 58, 64  # linux/if_link.h
 _ifinfomsg = struct.Struct("=BxHiII")
 _GRO_SIZES = frozenset((IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE))
-RT_SCOPE_UNIVERSE = 0  # linux/rtnetlink.h
 
 Settings = dict[str, str]
 

@@ -8,6 +8,7 @@ from pyroute2 import IPRoute
 
 from nfxlat import ipaddresses
 from nfxlat.host import rtnetlink
+from nfxlat.host.routes import ADDRESS_FAMILIES
 from nfxlat.plan.policy import MAIN, THROW, PolicyRule, TableRoute
 
 RT_TABLE_LOCAL, RTN_THROW = 255, 9  # linux/rtnetlink.h
@@ -24,14 +25,13 @@ SELECTORS = (
     ("FRA_DPORT_RANGE", "dport"),
     ("FRA_UID_RANGE", "uidrange"),
 )
-FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 NOT_SUPPRESSED = 0xFFFFFFFF
 
 
 def rules(version: int) -> list[PolicyRule]:
     """Those of IPv4 or IPv6 that look in a table or refuse, in order; without the local table's and those of VRFs."""
     with IPRoute() as ipr:
-        found = [_rule(version, message) for message in ipr.get_rules(family=FAMILIES[version])]
+        found = [_rule(version, message) for message in ipr.get_rules(family=ADDRESS_FAMILIES[version])]
     return [rule for rule in found if rule is not None]
 
 
@@ -44,7 +44,7 @@ def routes(version: int, looked_in: Iterable[PolicyRule], networks: Collection[A
     bits = 32 if version == 4 else 128
     spans = [(int(one.network_address), int(one.broadcast_address)) for one in networks]
     found: dict[int, list[TableRoute]] = {}
-    for table, route in rtnetlink.in_tables(FAMILIES[version], wanted):
+    for table, route in rtnetlink.in_tables(ADDRESS_FAMILIES[version], wanted):
         first = int.from_bytes(route.destination, "big")
         last = first | (1 << bits - route.length) - 1
         if any(first <= end and last >= start for start, end in spans):

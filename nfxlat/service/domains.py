@@ -14,6 +14,7 @@ from pyroute2 import IPRoute
 from nfxlat import config
 from nfxlat.errors import OperatorError
 from nfxlat.host import device, netns, registry, state, tun
+from nfxlat.host.interfaces import IFF_UP
 from nfxlat.host.links import link_of
 from nfxlat.service import status
 from nfxlat.terms import Model, Report
@@ -89,7 +90,7 @@ def _device(name: str) -> dict[str, Any]:
     if link is None:
         return {"kind": None, "state": "missing"}
     kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
-    return {"kind": kind, "state": "up" if link["flags"] & device.IFF_UP else "down", "ifindex": link["index"]}
+    return {"kind": kind, "state": "up" if link["flags"] & IFF_UP else "down", "ifindex": link["index"]}
 
 
 def _link(name: str) -> Any | None:

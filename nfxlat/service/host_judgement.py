@@ -3,7 +3,6 @@
 """
 
 import contextlib
-import socket
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -13,6 +12,7 @@ from pathlib import Path
 from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, found, managers, policy, sysctl
+from nfxlat.host.links import index_of
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.others import flowtables, forwarding, untracked_nat
@@ -127,7 +127,7 @@ def _addresses(plan: Plan) -> Iterator[Finding]:
     taken4 = prefixes.translated4_spans(domain) if router else []
     hosts = prefixes.clat6_spans(domain) if router else []
     found: dict[IPv4Address | IPv6Address, int] = {}  # and the length of its prefix, the shortest
-    own = next((index for index, name in socket.if_nameindex() if name == plan.device.name), 0)
+    own = index_of(plan.device.name)
     for one in addresses.listed():
         if one.ifindex != own:
             address = ipaddresses.address(one.address)

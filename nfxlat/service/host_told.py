@@ -4,13 +4,12 @@ What is there at the start is what the operator wants: routes may be fewer and s
 no routes are looked for.
 """
 
-import contextlib
-import socket
 import struct
 from dataclasses import replace
 
 from nfxlat.host import found
 from nfxlat.host.interfaces import RTM_DELLINK, RTM_NEWLINK
+from nfxlat.host.links import index_of
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import RTM_DELADDR, RTM_DELROUTE, RTM_NEWNETCONF, RTM_NEWROUTE, Destination, destination_of
 from nfxlat.netlink.connection import Connection
@@ -76,9 +75,7 @@ class OperatorsHostWatch:
         return kind in (RTM_NEWNETCONF, NLMSG_OVERRUN)
 
     def _device(self) -> int:
-        with contextlib.suppress(OSError):
-            return socket.if_nametoindex(self._wanted.device)
-        return 0
+        return index_of(self._wanted.device)
 
     def _look(self) -> None:
         lacking = lacks(self._wanted, found.look(self._wanted))

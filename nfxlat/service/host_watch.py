@@ -16,6 +16,8 @@ from nfxlat.host import found
 from nfxlat.host.interfaces import RTM_DELLINK, RTM_NEWLINK
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import (
+    NETCONFA_IFINDEX,
+    NETCONFA_IFINDEX_ALL,
     RTM_DELADDR,
     RTM_DELROUTE,
     RTM_NEWNETCONF,
@@ -56,7 +58,6 @@ GROUPS = (
     RTNLGRP_IPV4_NETCONF,
     RTNLGRP_IPV6_NETCONF,
 )
-NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL = 1, -1  # linux/netconf.h
 _INDEX = struct.Struct("=i")  # in ifinfomsg and ifaddrmsg, behind four octets
 _NETCONF = frozenset((NETCONFA_IFINDEX,))
 

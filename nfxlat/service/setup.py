@@ -13,7 +13,6 @@ one does; rules drop until a worker listens. The record is on disk before each c
 process was killed, the next `up` takes it over. A step that fails leads back to where it began.
 """
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from nfxlat.host import capabilities, shared, stamp, sysctl
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.facts import facts
 from nfxlat.host.ingress import Table
+from nfxlat.host.links import index_of
 from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.language.sets import Contents
 from nfxlat.plan.plan import Plan, check, plan
@@ -158,7 +158,7 @@ class Setup:
     @property
     def index(self) -> int:
         """Of the domain device; 0 where it is gone."""
-        return next((index for index, name in socket.if_nameindex() if name == self._domain.name), 0)
+        return index_of(self._domain.name)
 
     def _lead_back(self, old: Plan | None, failed: Plan) -> None:
         """Have all be as `old` again, whatever has been done of `failed`. The first failure is the one to raise."""
