@@ -18,14 +18,17 @@ from nfxlat.wire.netlink import NETLINK_ROUTE, chosen, u32
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
-IFLA_EXT_MASK, IFLA_LINK_NETNSID = 29, 37
+IFLA_EXT_MASK, IFLA_LINK_NETNSID, IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE = 29, 37, 58, 64
 IFLA_INFO_KIND = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_NOARP, IFF_MULTICAST = 0x1, 0x8, 0x10, 0x80, 0x1000  # linux/if.h
 ARPHRD_ETHER = 1  # linux/if_arp.h
 
 _IFINFOMSG = struct.Struct("=BBHiII")
-_WANTED = frozenset((IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID))
+_GRO_SIZES = (IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE)  # of IPv6, of IPv4
+_WANTED = frozenset(
+    (IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_LINK_NETNSID, *_GRO_SIZES)
+)
 _KIND = frozenset((IFLA_INFO_KIND,))
 
 
@@ -33,7 +36,7 @@ _KIND = frozenset((IFLA_INFO_KIND,))
 class Interface:
     """One of them. `kind`: "" of a network card; `master`: index of the bridge, bond or VRF above it, 0 without;
     `lower`: index of the interface that it stands on (of a VLAN, say), 0 without, or in another namespace;
-    `address`: of the link layer."""
+    `address`: of the link layer; `gro_max_size`: octets of the largest superframe that GRO makes, of either family."""
 
     index: int
     name: str
@@ -44,6 +47,7 @@ class Interface:
     mtu: int = 0
     ethernet: bool = True  # its frames begin with an Ethernet header
     address: str = ""
+    gro_max_size: int = 0
 
     @property
     def up(self) -> bool:
@@ -64,12 +68,15 @@ def _read(body: bytes) -> Interface:
     _, _, hardware, index, flags, _ = _IFINFOMSG.unpack_from(body)
     found = chosen(body, _WANTED, _IFINFOMSG.size)
     kind = _text(chosen(found.get(IFLA_LINKINFO, b""), _KIND).get(IFLA_INFO_KIND, b""))
-    numbers = (int.from_bytes(found.get(one, b""), sys.byteorder) for one in (IFLA_MASTER, IFLA_LINK, IFLA_MTU))
-    master, lower, mtu = numbers
+    numbers = (
+        int.from_bytes(found.get(one, b""), sys.byteorder) for one in (IFLA_MASTER, IFLA_LINK, IFLA_MTU, *_GRO_SIZES)
+    )
+    master, lower, mtu, *gro_sizes = numbers
     if kind == "veth" or IFLA_LINK_NETNSID in found or lower == index:  # a veth tells its other end
         lower = 0
     name, address = _text(found.get(IFLA_IFNAME, b"")), found.get(IFLA_ADDRESS, b"").hex(":")
-    return Interface(index, name, flags, kind, master, lower, mtu, hardware == ARPHRD_ETHER, address)
+    ethernet = hardware == ARPHRD_ETHER
+    return Interface(index, name, flags, kind, master, lower, mtu, ethernet, address, max(gro_sizes))
 
 
 def below(indexes: Collection[int], links: Mapping[int, Interface]) -> set[int]:

@@ -7,8 +7,6 @@ size. A veth has no interrupts to wait for, so what its NAPI has collected goes 
 """
 
 import os
-import struct
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +18,17 @@ from pyroute2.ethtool import Ethtool
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, state
 from nfxlat.host.device import NEAR_MAC
-from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_UP, RTM_GETLINK, below, listed
+from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_UP, below, listed
+from nfxlat.host.interfaces import Interface as Link
 from nfxlat.host.links import link_of
 from nfxlat.host.rtnetlink import RT_SCOPE_UNIVERSE
-from nfxlat.netlink.connection import Connection
 from nfxlat.terms import Report
-from nfxlat.wire.netlink import NETLINK_ROUTE, chosen
 
 SYSFS = Path("/sys/class/net")
 STATE = ":tune"  # in the place of a domain's name, and none: no device can have a colon
 
 FEATURES = {"rx-gro": "on", "rx-udp-gro-forwarding": "on", "rx-gro-list": "off"}
 TIMERS = {"gro_flush_timeout": "50000", "napi_defer_hard_irqs": "1"}  # ns; polls without work before an interrupt
-IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE = 58, 64  # linux/if_link.h
-_ifinfomsg = struct.Struct("=BxHiII")
-_GRO_SIZES = frozenset((IFLA_GRO_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE))
 
 Settings = dict[str, str]
 
@@ -63,49 +57,35 @@ def interfaces(names: list[str] | None = None) -> list[Interface]:
 
     Raises OperatorError for a name that does not exist.
     """
-    found, sizes = [], _gro_max_sizes()
-    with IPRoute() as ipr, Ethtool() as ethtool:
-        links = {link.get_attr("IFLA_IFNAME"): link for link in ipr.get_links()}
-        if names is None:
-            addressed = {one.ifindex for one in addresses.listed() if one.scope == RT_SCOPE_UNIVERSE}
-            used = below(addressed, listed())
-            names = [name for name, link in links.items() if _worth_it(link, used)]
+    links = {link.name: link for link in listed().values()}
+    if names is None:
+        addressed = {one.ifindex for one in addresses.listed() if one.scope == RT_SCOPE_UNIVERSE}
+        used = below(addressed, {link.index: link for link in links.values()})
+        names = [name for name, link in links.items() if link.index in used and _worth_it(link)]
+    found = []
+    with Ethtool() as ethtool:
         for name in names:
             if name not in links:
                 raise OperatorError("no such interface", where=name)
-            found.append(_interface(ethtool, name, links[name], sizes.get(links[name]["index"], 0)))
+            found.append(_interface(ethtool, links[name]))
     return found
 
 
-def _worth_it(link: Any, used: set[int]) -> bool:
-    """Used, up, a network card (no kind) or a veth, and no domain device."""
-    kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
+def _worth_it(link: Link) -> bool:
+    """Up, a network card (no kind) or a veth, and no domain device."""
     return (
-        link["index"] in used
-        and link["flags"] & (IFF_UP | IFF_LOOPBACK) == IFF_UP
-        and kind in (None, "veth")
-        and link.get_attr("IFLA_ADDRESS") != NEAR_MAC.hex(":")
+        link.flags & (IFF_UP | IFF_LOOPBACK) == IFF_UP
+        and link.kind in ("", "veth")
+        and link.address != NEAR_MAC.hex(":")
     )
 
 
-def _interface(ethtool: Any, name: str, link: Any, gro_max_size: int) -> Interface:
-    settings = read(ethtool, name)
+def _interface(ethtool: Any, link: Link) -> Interface:
+    settings = read(ethtool, link.name)
     wanted = {key: value for key, value in FEATURES.items() if key in settings}
-    if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "veth":
+    if link.kind == "veth":
         wanted |= {key: value for key, value in TIMERS.items() if key in settings}
-    return Interface(name, link["index"], settings, wanted, gro_max_size)
-
-
-def _gro_max_sizes() -> dict[int, int]:
-    """Octets of the largest superframe that GRO makes, of either family, by interface index."""
-
-    def read(body: bytes) -> tuple[int, int]:
-        _, _, index, _, _ = _ifinfomsg.unpack_from(body)
-        sizes = chosen(body, _GRO_SIZES, _ifinfomsg.size).values()
-        return index, max((int.from_bytes(size, sys.byteorder) for size in sizes), default=0)
-
-    with Connection(NETLINK_ROUTE) as connection:
-        return dict(connection.dump(RTM_GETLINK, _ifinfomsg.pack(0, 0, 0, 0, 0), read))
+    return Interface(link.name, link.index, settings, wanted, link.gro_max_size)
 
 
 def read(ethtool: Any, name: str) -> Settings:
@@ -185,12 +165,12 @@ def undo(report: Report) -> None:
     kept = state.State(STATE)
     done = False
     try:
-        with IPRoute() as ipr, Ethtool() as ethtool:
-            names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ipr.get_links()}
+        links = listed()
+        with Ethtool() as ethtool:
             for index, former in _noted(kept).items():
-                name = names.get(int(index))
-                if name is None:
+                if (link := links.get(int(index))) is None:
                     continue
+                name = link.name
                 now = read(ethtool, name)
                 changes = {key: value for key, value in former.items() if now.get(key, value) != value}
                 write(ethtool, name, changes)

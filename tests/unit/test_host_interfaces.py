@@ -27,6 +27,7 @@ def kind(text: str) -> bytes:
         ([string(3, "b"), u32(10, 9), kind("veth"), u32(5, 4)], Interface(5, "b", 1, "veth", 9, 0)),
         ([string(3, "m"), u32(5, 4), u32(37, 0), kind("macvlan")], Interface(5, "m", 1, "macvlan", 0, 0)),
         ([string(3, "t"), u32(5, 5), kind("sit")], Interface(5, "t", 1, "sit", 0, 0)),
+        ([string(3, "g"), u32(58, 65536), u32(64, 130000)], Interface(5, "g", 1, "", 0, 0, gro_max_size=130000)),
         ([attribute(3, b"\xff\0")], Interface(5, "\udcff", 1, "", 0, 0)),
     ],
 )
