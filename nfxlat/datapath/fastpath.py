@@ -135,8 +135,8 @@ class FastPath:
             start, length, priority, kind = records[index]
             if kind is not former:
                 former = kind
-                hook, indev, info, whole = kind
-                if not whole or indev == self._guard or info & self._refused:
+                hook, indev, info, whole, reassembled = kind
+                if not whole or reassembled or indev == self._guard or info & self._refused:
                     break
                 forwarded = self._device or not hops_of(hook, indev, device=False, result_is_local=False)
                 passed = hook == POSTROUTING and indev  # a hop was taken on the way there
@@ -217,8 +217,8 @@ class FastPath:
             start, length, priority, kind = records[index]
             if kind is not former:
                 former = kind
-                hook, indev, info, whole = kind
-                if not whole or indev == self._guard or info & self._refused:
+                hook, indev, info, whole, reassembled = kind
+                if not whole or reassembled or indev == self._guard or info & self._refused:
                     break
                 forwarded = self._device or not hops_of(hook, indev, device=False, result_is_local=False)
                 passed = hook == POSTROUTING and indev  # a hop was taken on the way there

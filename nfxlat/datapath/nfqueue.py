@@ -19,6 +19,7 @@ from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.netlink.connection import Connection
 from nfxlat.wire import nfqueue as nl
 from nfxlat.wire.netlink import HEADER, NETLINK_NETFILTER
+from nfxlat.wire.stamp import REASSEMBLED
 
 COPY_RANGE = nl.COPY_RANGE
 RECEIVE_BUFFER = 64 << 20  # octets
@@ -148,7 +149,11 @@ class NetlinkQueue:
                 else:  # no payload at all is an empty packet
                     size, kind = 4, kind._replace(whole=kind.whole and length - payload < 4)
             ids.append(seen[2])
-            stamp = _priority(buffer, slot + priority)[0] if priority else 0
+            stamp = 0
+            if priority:
+                (stamp,) = _priority(buffer, slot + priority)
+                if stamp == REASSEMBLED:
+                    kind = kind._replace(reassembled=True)
             records.append((slot + payload + 4, size - 4, stamp, kind))
         self._ids = ids
         return records

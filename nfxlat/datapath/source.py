@@ -27,6 +27,7 @@ class Kind(NamedTuple):
     indev: int  # interface index, 0 if none
     skb_info: int = 0  # SKB_CSUMNOTREADY | SKB_GSO | ...
     whole: bool = True  # False: the queue handed over only a part
+    reassembled: bool = False  # if it is no fragment: it was put together of fragments, and a rule says so
 
 
 Record = tuple[int, int, int, Kind]

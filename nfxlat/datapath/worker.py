@@ -14,6 +14,7 @@ Rules
 import select
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
 
 from nfxlat.datapath.busypoll import BusyPoll
@@ -298,6 +299,8 @@ class Worker:
     def _translate(self, packet: bytes, kind: Kind) -> Outcome:
         """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""
         translate, device = self._translator.translate, self._injectors.device
+        if kind.reassembled:
+            translate = partial(translate, reassembled=True)
         hops = hops_of(kind.hook, kind.indev, device=device, result_is_local=False)
         outcome = translate(packet, hops, next_hop_mtu=_BY_THE_KERNEL)
         if outcome.action is not Action.TRANSLATED:

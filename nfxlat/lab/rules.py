@@ -2,15 +2,22 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from nfxlat import config
+from nfxlat.judgement import Severity
 from nfxlat.lab.netns import Namespace
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import Lab
+from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import ruleset
 from nfxlat.nft.language.compile import Compiled, compile_rules, queues_of
-from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.program import Program, program
+from nfxlat.nft.shipped import RULES
 from nfxlat.plan.facts import NOTHING_KNOWN
 from nfxlat.queues import Queues
+from nfxlat.service.live_check import check_live
 from nfxlat.service.plan_notes import plan_notes, plans
 
 
@@ -44,12 +51,35 @@ def prepare(namespace: Namespace, program: Program) -> list[str]:
     return commands
 
 
-def in_lab(file: Path, addresses: dict[str, str]) -> str:
+def in_lab(file: Path, addresses: Mapping[str, str]) -> str:
     """A file of rules/xlat with other addresses."""
     text = file.read_text(encoding="utf-8")
     for theirs, ours in addresses.items():
         text = text.replace(theirs, ours)
     return text
+
+
+@contextlib.contextmanager
+def example(
+    lab: Lab, directory: Path, name: str, places: Mapping[str, str], *arguments: str
+) -> Iterator[TranslatorProcess]:
+    """rules/xlat/`name` at work in the lab's translator, with `nfxlat run` (and `arguments`) beside it.
+
+    `places`: what its rules and its configuration say, and what they are to say here. AssertionError where the checker
+    has a complaint about rules or host.
+    """
+    text, configuration = (in_lab(RULES / "xlat" / f"{name}.{ending}", places) for ending in ("nft", "toml"))
+    toml = directory / f"{name}.toml"
+    toml.write_text(configuration, encoding="utf-8")
+    found = program(text, str(directory / f"{name}.nft"), config.load(toml).domains)
+    process = TranslatorProcess(lab.translator, lab.directory, "--config", str(toml), *arguments, setup=False)
+    with loaded(lab.translator, found), process:
+        prepare(lab.translator, found)
+        judged = [*check(found), *lab.translator.call(check_live, found)]
+        complaints = [finding.line() for finding in judged if finding.severity is not Severity.NOTE]
+        if complaints:
+            raise AssertionError("\n".join(complaints))
+        yield process
 
 
 FLOWS = """\

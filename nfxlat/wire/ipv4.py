@@ -64,3 +64,13 @@ def source_route(options: bytes) -> bool | None:
             unexpired = unexpired or options[at + 2] <= length
         at += length
     return unexpired
+
+
+def without_df(packet: bytes) -> bytes:
+    """The packet, whose header is sound, with DF=0 and a header checksum that is right again."""
+    end = (packet[0] & 15) * 4
+    header = bytearray(packet[:end])
+    header[FRAGMENT] &= ~(DF >> 8) & 0xFF
+    header[CHECKSUM : CHECKSUM + 2] = bytes(2)
+    header[CHECKSUM : CHECKSUM + 2] = internet_checksum(bytes(header)).to_bytes(2, "big")
+    return bytes(header) + packet[end:]

@@ -9,6 +9,9 @@ of payload each (gso_type is SKB_GSO_UDP_L4 and nothing else). A superframe's UD
 
 ASKING, a value that is no stamp, is on the copy of a packet by which the program at ingress asks the rules.
 
+REASSEMBLED is written by rules, on fragments that are going to be put together: the whole has the priority of the first
+(inet_frag_reasm_prepare), and nothing else of a packet tells in a queue that it came in pieces.
+
 The high half is no class of any queueing discipline that people make, so a stamp is known for what it is.
 
 And the mark of what nfxlat sends through raw sockets (SO_MARK, "nfx"): rules at output take it off again.
@@ -18,6 +21,7 @@ MAGIC, MASK = 0x6E66_0000, 0xFFFE_0000
 UDP = 0x0001_0000
 INJECTED_MARK = 0x6E66_7800
 ASKING = 0x6E67_FFFF
+REASSEMBLED = 0x6E68_0000
 _SIZE = 0x0000_FFFF
 MAX_GSO_SIZE = 65507  # octets of UDP in the largest IPv4 packet; 65535 is GSO_BY_FRAGS (linux/skbuff.h)
 

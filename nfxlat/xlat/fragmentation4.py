@@ -22,3 +22,11 @@ def identification(protocol: int, transport: bytes | bytearray) -> int:
         octets = transport[:16]
         return (int.from_bytes(octets, "big") << 8 * (16 - len(octets)) & _NO_CHECKSUM) % _MODULUS + 1
     return int.from_bytes(transport[: COUNTED.get(protocol, 8)], "big") % _MODULUS + 1
+
+
+def identification_of_whole(transport: bytes) -> int:
+    """The same for a datagram that is to be fragmented again (1..65521): its checksum, which spans all of it, counts.
+
+    The next one between the same ports mostly begins alike, and their fragments must not be mixed up (RFC 4963).
+    """
+    return int.from_bytes(transport[:16], "big") % _MODULUS + 1

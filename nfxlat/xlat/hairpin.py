@@ -28,10 +28,10 @@ class WayRound:
         mapping = self._map.to4(destination6)
         return mapping.method is Method.PREFIX6 and self._map.in_eamt4(mapping.address or b"")
 
-    def translate(self, packet: bytes, hops: int, next_hop_mtu: int | None) -> Outcome:
+    def translate(self, packet: bytes, hops: int, next_hop_mtu: int | None, *, reassembled: bool = False) -> Outcome:
         """An IPv6 packet of at least 40 octets to such a destination. `hops` are taken off on the pass back, and one on
         the way there, behind which no forwarding comes that would do it."""
-        there = self._v6to4.translate(packet, 1, ipv4.MAX_LENGTH, None)
+        there = self._v6to4.translate(packet, 1, ipv4.MAX_LENGTH, None, reassembled=reassembled)
         if there.action is not Action.TRANSLATED:
             return there
         back = self._v4to6.translate(there.packets[0], hops, next_hop_mtu)

@@ -60,24 +60,26 @@ class Translator:
         *,
         next_hop_mtu: int | None = None,
         mtu_back: int | None = None,
+        reassembled: bool = False,
     ) -> Outcome:
         """Translates one whole IP packet, whatever its octets are.
 
         `hops` (0 or 1) is taken off TTL or Hop Limit; 0: forwarding does it afterwards, and no Time Exceeded is made.
         `path_mtu4`: a learned IPv4 path MTU towards the destination. `next_hop_mtu`: MTU of the next hop in the output
         family, `mtu_back`: of the next hop towards the destination that an ICMP error quotes, which is what the error
-        came over (RFC 7915 4.2, 5.2); None: the domain's mtu4 or mtu6. MTUs in octets of whole packets.
+        came over (RFC 7915 4.2, 5.2); None: the domain's mtu4 or mtu6. MTUs in octets of whole packets. `reassembled`:
+        it came as fragments, which were put together, so that it may be cut anew whatever its size and DF say.
 
         A hairpin packet comes in as IPv6 and out as IPv6 (reason HAIRPINNED).
         """
         version = packet[0] >> 4 if packet else 0
         if version == 4:
-            return self._v4to6.translate(packet, hops, next_hop_mtu, mtu_back)
+            return self._v4to6.translate(packet, hops, next_hop_mtu, mtu_back, reassembled=reassembled)
         if version == 6:
             destination = packet[ipv6.DESTINATION : ipv6.HEADER_LENGTH]
             if self._way_round and len(destination) == 16 and self._way_round.leads_to(destination):
-                return self._way_round.translate(packet, hops, next_hop_mtu)
-            return self._v6to4.translate(packet, hops, next_hop_mtu, path_mtu4, mtu_back)
+                return self._way_round.translate(packet, hops, next_hop_mtu, reassembled=reassembled)
+            return self._v6to4.translate(packet, hops, next_hop_mtu, path_mtu4, mtu_back, reassembled=reassembled)
         return dropped(Reason.NOT_IP)
 
     def is_ours(self, packet: bytes) -> bool:

@@ -34,7 +34,15 @@ class V4to6:
         self._traffic_class = traffic_class
         self._limit = self._domain.lowest_ipv6_mtu
 
-    def translate(self, packet: bytes, hops: int, next_hop_mtu: int | None, mtu_back: int | None = None) -> Outcome:
+    def translate(
+        self,
+        packet: bytes,
+        hops: int,
+        next_hop_mtu: int | None,
+        mtu_back: int | None = None,
+        *,
+        reassembled: bool = False,
+    ) -> Outcome:
         """Any octets whose first four bits are 4."""
         mtu6 = self._domain.mtu6 if next_hop_mtu is None else next_hop_mtu
         if len(packet) < ipv4.HEADER_LENGTH:
@@ -43,6 +51,8 @@ class V4to6:
         header_length = (version_ihl & 15) * 4
         if not ipv4.HEADER_LENGTH <= header_length <= total_length <= len(packet):
             return dropped(Reason.TRUNCATED)
+        if reassembled and not word & ipv4.FRAGMENTED:
+            packet, word = ipv4.without_df(packet), word & ~ipv4.DF
         if total_length < len(packet):  # the padding of a short Ethernet frame
             packet = packet[:total_length]
         if int.from_bytes(packet[:header_length], "big") % 0xFFFF:  # RFC 791 3.1: the sum of a header is 0xffff

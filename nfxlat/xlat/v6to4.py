@@ -7,7 +7,8 @@ Size. A result of at most 1260 octets has DF=0 and may be cut by anybody; a larg
 `path_mtu4`, the learned path MTU of a destination, counts like the MTU of the next hop: since Packet Too Big never says
 less than 1280 (RFC 7915 4.2), a sender can come down to 1280 octets, which become 1260, and from there on the fragments
 are made here, for a path whose routers may not (Jool's issue 436). Larger packets are answered with Packet Too Big each
-time, so a sender that missed the first one is told again.
+time, so a sender that missed the first one is told again. What was put together of fragments (`reassembled`) never was
+one packet on the wire: it has DF=0 whatever its size.
 """
 
 from nfxlat.outcome import NOT_OURS, Action, Outcome, Reason, dropped
@@ -16,7 +17,7 @@ from nfxlat.wire.checksum import difference
 from nfxlat.wire.transport import HEADER_LENGTH, update_checksum
 from nfxlat.xlat.addresses import AddressMap
 from nfxlat.xlat.errors import Errors
-from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification, identification_of_whole
 from nfxlat.xlat.icmp import ECHO_6TO4, FRAGMENT_DIFFERENCE, HEADER_DIFFERENCE
 from nfxlat.xlat.icmp_v6to4 import IcmpErrors6to4
 from nfxlat.xlat.quote import Quotes
@@ -43,6 +44,8 @@ class V6to4:
         next_hop_mtu: int | None,
         path_mtu4: int | None,
         mtu_back: int | None = None,
+        *,
+        reassembled: bool = False,
     ) -> Outcome:
         """Any octets whose first four bits are 6."""
         limit = self._domain.mtu4 if next_hop_mtu is None else next_hop_mtu
@@ -98,23 +101,26 @@ class V6to4:
         hop_limit -= hops
         if pair.hairpin:
             mtu6 = self._domain.mtu6 if next_hop_mtu is None else next_hop_mtu
+            if reassembled and len(packet) > self._domain.lowest_ipv6_mtu:
+                return self._cut6(traffic_class, protocol, hop_limit, pair.addresses, translated)
             return self._send6(packet, chain, traffic_class, protocol, hop_limit, pair.addresses, translated, mtu6)
         if protocol == icmp.PROTOCOL6:
             protocol = icmp.PROTOCOL4  # RFC 7915 5.1
 
         total_length = ipv4.HEADER_LENGTH + len(translated)  # RFC 7915 5.1
         if total_length > limit:
-            if total_length > DF_THRESHOLD:  # RFC 7915 1.4
+            if total_length > DF_THRESHOLD and not reassembled:  # RFC 7915 1.4
                 more = FRAGMENT_DIFFERENCE if word is not None else HEADER_DIFFERENCE
                 return self._errors.about6(packet, Reason.PACKET_TOO_BIG, max(ipv6.MIN_MTU, limit + more))
-            return self._cut(traffic_class, protocol, hop_limit, pair.addresses, translated, chain, limit)
+            return self._cut(traffic_class, protocol, hop_limit, pair.addresses, translated, chain, limit, reassembled)
         if chain and word is not None:  # RFC 7915 5.1.1: DF=0, the low 16 bits of the Identification
             number = chain.identification & 0xFFFF
             flags = word >> 3 | (ipv4.MF if word & 1 else 0)
-        elif total_length > DF_THRESHOLD:
+        elif total_length > DF_THRESHOLD and not reassembled:
             number, flags = 0, ipv4.DF  # RFC 7915 5.1; RFC 6864 4.1: no identification where DF=1
         else:
-            number, flags = identification(protocol, translated), 0
+            number = identification_of_whole(translated) if reassembled else identification(protocol, translated)
+            flags = 0
         header = ipv4.build(traffic_class, total_length, number, flags, hop_limit, protocol, pair.addresses)
         return Outcome(Action.TRANSLATED, Reason.TRANSLATED, (header + translated,))
 
@@ -127,11 +133,14 @@ class V6to4:
         payload: bytes,
         chain: ipv6.Chain | None,
         limit: int,
+        reassembled: bool,
     ) -> Outcome:
         """RFC 7915 5.1.1: DF=0 and larger than the next hop takes, so it is fragmented here."""
         word = 0
         if chain and chain.fragment is not None:
             word, number = chain.fragment, chain.identification & 0xFFFF
+        elif reassembled:
+            number = identification_of_whole(payload)
         else:
             number = identification(protocol, payload)
         packets = []
@@ -164,6 +173,16 @@ class V6to4:
             return self._errors.about6(packet, Reason.PACKET_TOO_BIG, max(ipv6.MIN_MTU, mtu6))
         header = ipv6.build(traffic_class, length, next_header, hop_limit, addresses)
         return Outcome(Action.TRANSLATED, Reason.HAIRPINNED, (header + extension + payload,))
+
+    def _cut6(self, traffic_class: int, protocol: int, hop_limit: int, addresses: bytes, payload: bytes) -> Outcome:
+        """A hairpin that has been fragments is fragmented anew, for any IPv6 path that the domain counts on."""
+        number = identification_of_whole(payload)
+        room = self._domain.lowest_ipv6_mtu - ipv6.HEADER_LENGTH - fragment.FRAGMENT_HEADER_LENGTH
+        packets = []
+        for piece in fragment.pieces(len(payload), room):
+            data = fragment.build(protocol, piece.offset, piece.more, number) + payload[piece.start : piece.end]
+            packets.append(ipv6.build(traffic_class, len(data), ipv6.FRAGMENT, hop_limit, addresses) + data)
+        return Outcome(Action.TRANSLATED, Reason.HAIRPINNED, tuple(packets))
 
     def _transport(self, protocol: int, payload: bytes, pair: Pair, word: int) -> bytes | Reason:
         """The transport of a packet, or the data of a fragment if `word` is not 0 (RFC 7915 5.2, 5.5)."""

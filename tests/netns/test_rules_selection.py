@@ -16,20 +16,13 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
-from nfxlat import config
-from nfxlat.judgement import Severity
 from nfxlat.lab.capture import Capture, send_packet
 from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping, traceroute
-from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.rules import in_lab, loaded, offload_flows, prepare
+from nfxlat.lab.rules import example, offload_flows
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUTER4, TRANSLATOR, Lab
 from nfxlat.lab.transfer import ServerProcess, download
-from nfxlat.nft.check.judge import check
-from nfxlat.nft.language.program import program
-from nfxlat.nft.shipped import RULES
-from nfxlat.service.live_check import check_live
 
 pytestmark = pytest.mark.netns
 
@@ -40,23 +33,11 @@ PROBE = b"nfxlat probe"  # icmp_error
 PAYLOAD = b"from behind one address"
 
 
-def translating(lab: Lab, directory: Path, name: str, *arguments: str) -> Iterator[Lab]:
-    """The rules and the domain of rules/xlat/`name`, loaded, with `nfxlat run` beside them."""
-    file, toml = RULES / "xlat" / f"{name}.nft", RULES / "xlat" / f"{name}.toml"
-    text = in_lab(file, {'"eth0"': '"to-r4"'})
-    found = program(text, str(directory / file.name), config.load(toml).domains)
-    process = TranslatorProcess(lab.translator, lab.directory, "--config", str(toml), *arguments, setup=False)
-    with loaded(lab.translator, found), process:
-        assert len(prepare(lab.translator, found)) >= 4
-        judged = [*check(found), *lab.translator.call(check_live, found)]
-        assert [finding for finding in judged if finding.severity is not Severity.NOTE] == []
-        yield lab
-
-
 @pytest.fixture
 def shared(bare_lab: Lab, tmp_path: Path) -> Iterator[Lab]:
     """host6 on the Internet as the translator's own address, 192.0.2.18."""
-    yield from translating(bare_lab, tmp_path, "masquerade", "--role", "host")
+    with example(bare_lab, tmp_path, "masquerade", {'"eth0"': '"to-r4"'}, "--role", "host"):
+        yield bare_lab
 
 
 def test_ipv6_hosts_share_the_address_of_the_box(shared: Lab) -> None:
@@ -147,7 +128,8 @@ def test_flow_offload_takes_replies_past_the_rule(shared: Lab, advised: bool) ->
 
 @pytest.fixture
 def users(bare_lab: Lab, tmp_path: Path) -> Iterator[Lab]:
-    yield from translating(bare_lab, tmp_path, "users")
+    with example(bare_lab, tmp_path, "users", {}):
+        yield bare_lab
 
 
 def error_for(uid: int) -> str:

@@ -92,6 +92,13 @@ def test_a_plain_packet_comes_out_as_from_the_core(packet: bytes, hops: int, whi
     assert (result[0], (result[1],)) == (vnet.NOTHING, outcome.packets)
 
 
+@given(packet=packets())
+def test_what_was_put_together_of_fragments_is_the_core_s(packet: bytes) -> None:
+    record = (HEADROOM, len(packet), 0, Kind(PREROUTING, 2, reassembled=True))
+    buffer = bytearray(bytes(HEADROOM) + packet + bytes(TAILROOM))
+    assert FastPath(TRANSLATORS[0], FRAME).run(buffer, 0, [record], 0, Taken()) == 0
+
+
 @given(packet=packets(), which=st.sampled_from(sorted(FRAMES)))
 def test_a_packet_is_the_same_in_every_frame(packet: bytes, which: str) -> None:
     frame = FRAMES[which]

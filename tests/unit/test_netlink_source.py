@@ -13,6 +13,7 @@ from nfxlat.datapath.source import Kind
 from nfxlat.errors import OperatorError
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
+from nfxlat.wire.stamp import REASSEMBLED
 
 
 class Kernel:
@@ -117,6 +118,13 @@ def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
     assert third[2:] == (0, Kind(nl.PREROUTING, 0, whole=False))
     source.conclude([0, 1, 2])
     assert kernel.verdicts() == [("single", nl.NF_ACCEPT, packet_id) for packet_id in (5, 6, 7)]
+
+
+def test_a_packet_that_rules_know_to_have_been_fragments_is_of_a_kind_of_its_own(kernel: Kernel) -> None:
+    source = NetlinkQueue(9, superframes=False)
+    for number, priority in enumerate((1348, REASSEMBLED, 1348)):
+        kernel.deliver(header(number), u32(nl.NFQA_PRIORITY, priority), netlink.attribute(nl.NFQA_PAYLOAD, b"payload"))
+    assert [record[3].reassembled for record in source.receive()] == [False, True, False]
 
 
 def test_messages_that_are_no_packets_are_passed_over(kernel: Kernel) -> None:

@@ -64,6 +64,24 @@ table ip6 b {
 	}
 }
 """
+# what `xlat ... reassembled` takes is let go ahead of it
+REASSEMBLED = """\
+table ip a {
+	chain early {
+		type filter hook prerouting priority -450; policy accept;
+		ip frag-off & 0x3fff != 0 ip protocol icmp return
+		ip daddr 198.51.100.0/24 meta pkttype host xlat to siit0
+	}
+	chain whole {
+		type filter hook prerouting priority raw; policy accept;
+		ip daddr 198.51.100.0/24 xlat to siit0 reassembled
+	}
+	chain out {
+		type filter hook output priority -450; policy accept;
+		ip daddr 198.51.100.0/24 xlat to siit0
+	}
+}
+""" + ROUTER.partition("}\ntable ip6")[2].join(("table ip6", ""))
 IP_RULE = "ip daddr { 198.51.100.0/24, 203.0.113.2 } xlat to siit0"
 IP6_RULE = "ip6 daddr 2001:db8:64::/96 xlat from siit0"
 OUT_RULE = "ip daddr 198.51.100.0/24 xlat to siit0"
@@ -79,7 +97,7 @@ def codes(text: str, *domains: Domain) -> set[str]:
     return {finding.code for finding in judged(text, *domains)}
 
 
-@pytest.mark.parametrize("text", [ROUTER, HOST])
+@pytest.mark.parametrize("text", [ROUTER, HOST, REASSEMBLED])
 def test_good_rules_have_no_finding(text: str) -> None:
     assert judged(text) == []
 
@@ -107,6 +125,12 @@ FAULTS: list[tuple[Judgement, str, str, str, int]] = [
         "chain pre {",
         3,
     ),
+    (Place.REASSEMBLED_HOOK, REASSEMBLED, "prerouting priority raw", "output priority raw", 8),
+    (Place.REASSEMBLED_TOO_EARLY, REASSEMBLED, "prerouting priority raw", "prerouting priority -400", 8),
+    (Place.REASSEMBLED_TOO_LATE, REASSEMBLED, "prerouting priority raw", "prerouting priority -200", 8),
+    (Place.PRIORITY_UNKNOWN, REASSEMBLED, "prerouting priority raw", "prerouting priority $unknown", 8),
+    (Place.HOOK_FORWARD, REASSEMBLED, "prerouting priority raw", "forward priority raw", 8),
+    (Place.FRAGMENTS_TAKEN, REASSEMBLED, "\t\tip frag-off & 0x3fff != 0 ip protocol icmp return\n", "", 8),
     (Match.SOURCE_ALONE, ROUTER, IP_RULE, "ip saddr 192.0.2.0/24 xlat to siit0", 4),
     (Match.NO_DESTINATION, ROUTER, IP_RULE, 'iifname "eth0" xlat to siit0', 4),
     (Match.SOURCE_ALONE_6TO4, ROUTER, IP6_RULE, "ip6 saddr 2001:db8:64::/96 xlat from siit0", 14),

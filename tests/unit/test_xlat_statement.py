@@ -56,6 +56,17 @@ def test_every_way_to_write_a_rule_is_understood(text: str) -> None:
     assert (found.direction, found.operand.text, found.rule.chain.name) == ("to", "siit0", "c")
 
 
+@pytest.mark.parametrize("end", ["", ' comment "all of it"'])
+@pytest.mark.parametrize("xlat", ["to siit0", "to 2001:db8:64::/96 with source { 192.0.0.1 : 2001:db8:2::2 }"])
+def test_it_may_say_that_it_wants_whole_datagrams(xlat: str, end: str) -> None:
+    text = RULE % f"ip daddr 192.0.2.1 xlat {xlat} reassembled{end}"
+    [found] = parsed(text)
+    assert found.reassembled
+    assert text[found.at.start : found.end] == f"xlat {xlat} reassembled"
+    assert not parsed(text.replace(" reassembled", ""))[0].reassembled
+    assert "unexpected 'whole' after xlat" in refused(text.replace("reassembled", "reassembled whole"))
+
+
 def test_other_statements_may_stand_ahead_of_it() -> None:
     [found] = parsed(RULE % "ip daddr 192.0.2.1 limit rate 9/second meta mark set 1 log counter xlat to siit0")
     assert [token.text for token in found.matches][-2:] == ["log", "counter"]

@@ -210,7 +210,7 @@ def reassembled(packets: tuple[bytes, ...], mtu: int) -> tuple[IP, bytes]:
 
 # 5.0-04, 5.1.1-07, and the black hole below 1260
 @pytest.mark.parametrize("keys", [{"next_hop_mtu": 576}, {"path_mtu4": 576}, {"path_mtu4": 576, "next_hop_mtu": 65535}])
-def test_up_to_1280_octets_are_fragmented_for_a_narrow_way(keys: dict[str, int]) -> None:
+def test_up_to_1280_octets_are_fragmented_for_a_narrow_way(keys: dict[str, Any]) -> None:
     whole = one4(translator().translate(udp(1280)))
     outcome = translator().translate(udp(1280), **keys)
     assert outcome.reason is Reason.FRAGMENTED

@@ -5,8 +5,11 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 
 from nfxlat.judgement import Finding
-from nfxlat.nft.check.judgements.statement import Match
+from nfxlat.nft.check.judgements.statement import Match, Place
+from nfxlat.nft.check.place import DEFRAGMENTATION
 from nfxlat.nft.check.selection import by_fib, interfaces, selects
+from nfxlat.nft.language.chains import WHOLE
+from nfxlat.nft.language.inputs import FRAME
 from nfxlat.nft.language.program import Program, Statement
 from nfxlat.nft.language.source import Source
 from nfxlat.nft.language.tokens import Token
@@ -35,6 +38,8 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
             yield Match.INTERFACE_BY_FIB_AT_OUTPUT.at(where)
     if "postrouting" in statement.hooks and statement.direction == "to":
         yield from _route(domain, _interface(words, "oifname"), where)
+    if statement.reassembled:
+        yield from _fragments_taken(program, statement, where)
 
 
 def _seen(source: Source, statement: Statement) -> list[Token]:
@@ -126,3 +131,33 @@ def _route(domain: Domain | None, found: str, where: str) -> Iterator[Finding]:
         yield (Match.ROUTE_ELSEWHERE if found else Match.NO_ROUTE).at(where, found=found, device=device)
     elif not len(domain.eamt) and not domain.pool4:
         yield Match.HOST_SOURCE.at(where, domain=domain.name)
+
+
+def _fragments_taken(program: Program, statement: Statement, where: str) -> Iterator[Finding]:
+    """Of a statement that asks for whole datagrams: one ahead of defragmentation that takes all to its destination."""
+    source = program.source
+    words = " ".join(token.text for token in statement.matches)
+    for other in program.statements:
+        base, taken = other.rule.chain.base, " ".join(token.text for token in other.matches)
+        if base is None or base.hook != "prerouting" or other.direction != statement.direction:
+            continue
+        taken = taken.replace(FRAME, "").strip()
+        by_destination = taken.startswith(f"{other.family} daddr ") and taken in words
+        alone = len(taken.split()) == 3 or taken.endswith("}")
+        early = base.priority is not None and base.priority <= DEFRAGMENTATION
+        if early and by_destination and alone and not _fragments_let_go(source, other):
+            facts = {
+                "line": source.place(other.at.start).split(":")[-2],
+                "destination": taken.partition("daddr ")[2],
+                "whole": WHOLE[other.family],
+            }
+            yield Place.FRAGMENTS_TAKEN.at(where, **facts)
+
+
+def _fragments_let_go(source: Source, statement: Statement) -> bool:
+    """Whether a rule ahead in its chain lets fragments go on."""
+    ahead = source.rules[: source.rules.index(statement.rule)]
+    return any(
+        rule.chain is statement.rule.chain and {"frag", "frag-off"} & set(rule.words) and _RETURNING & set(rule.words)
+        for rule in ahead
+    )

@@ -5,6 +5,11 @@
     to, from   output        filter  below -400    the same
     to         postrouting   filter  above srcnat  the domain's device as output interface
 
+and for `xlat ... reassembled`, which asks for whole datagrams in the place of their fragments
+
+    to, from   prerouting    filter  above -400,   the destination that is translated
+                                     below -200
+
 -400 is defragmentation, -200 connection tracking (linux/netfilter_ipv4.h); srcnat is 100.
 """
 
@@ -37,7 +42,9 @@ def _facts(statement: Statement, chain: Chain) -> dict[str, object]:
     base, table = chain.base, chain.table
     assert base is not None
     hook = base.hook if base.hook in HOOKS[statement.direction] else "prerouting"
-    priority = "srcnat + 1" if hook == "postrouting" else STAMP
+    priority: object = "srcnat + 1" if hook == "postrouting" else STAMP
+    if statement.reassembled:
+        hook, priority = "prerouting", "raw"
     return {
         "direction": statement.direction,
         "other": "from" if statement.direction == "to" else "to",
@@ -71,6 +78,8 @@ def _type(base: Hook) -> Place | None:
 
 
 def _hook(statement: Statement, base: Hook) -> Place | None:
+    if statement.reassembled and base.hook in HOOKS[statement.direction]:
+        return _reassembled(base)
     if base.hook not in HOOKS[statement.direction]:
         return WRONG_HOOKS.get(base.hook, Place.HOOK_OTHER)
     if base.priority is None:
@@ -82,3 +91,14 @@ def _hook(statement: Statement, base: Hook) -> Place | None:
     if base.priority >= DEFRAGMENTATION:
         return Place.PRIORITY_DEFRAGMENTATION
     return Place.PRIORITY_STAMP if base.priority > STAMP else None
+
+
+def _reassembled(base: Hook) -> Place | None:
+    """Of a statement that asks for whole datagrams."""
+    if base.hook != "prerouting":
+        return Place.REASSEMBLED_HOOK
+    if base.priority is None:
+        return Place.PRIORITY_UNKNOWN
+    if base.priority <= DEFRAGMENTATION:
+        return Place.REASSEMBLED_TOO_EARLY
+    return Place.REASSEMBLED_TOO_LATE if base.priority >= CONNTRACK else None

@@ -36,6 +36,7 @@ from nfxlat.xlat.domain import Domain
 
 PROTOCOL = {"ip": "ip protocol", "ip6": "meta l4proto"}  # behind extension headers, and of fragments too
 WHOLE = {"ip": "ip frag-off & 0x3fff == 0", "ip6": "exthdr frag missing"}
+FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
 SEED = 7915  # of all hashes: a flow goes to the same worker by whichever rule
 FITS = f"meta length <= {COPY_RANGE}"
 UDP_STAMPED = f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x}"
@@ -175,17 +176,23 @@ def sent(domain: Domain, role: Role, ip: str, *, ends: bool) -> Rule:
     return Rule(text, f"xlat_{domain.name}-sent", "sent")
 
 
-def domain_chains(domain: Domain, role: Role, ip: str, headed: set[str], output: str) -> list[Chain]:
+def domain_chains(
+    domain: Domain, role: Role, ip: str, headed: set[str], output: str, *, reassembled: bool = False
+) -> list[Chain]:
     """The base chains of a domain in family `ip` (ip, ip6).
 
     `headed` are the hooks at which the file's own chains begin with `untracked` and `sent`. `output` says which of this
-    node's own packets are to be taken besides: "all", kernel "errors", or "" for none.
+    node's own packets are to be taken besides: "all", kernel "errors", or "" for none. `reassembled`: a statement wants
+    whole datagrams.
     """
     name, chains = f"xlat_{domain.name}", []
     if not tracked(role, ip) and "prerouting" not in headed:
         chains.append(Chain("xlat_untracked", (untracked(domain, ends=False),), "prerouting priority -450"))
     stamped = Rule(f"{ANY_STAMP} meta priority set 0", f"{name}-stamped", "stamped")
-    chains.append(Chain("xlat_stamped", (stamped,), "prerouting priority -449"))
+    rules = (stamped, fragments(domain, ip)) if reassembled else (stamped,)
+    chains.append(Chain("xlat_stamped", rules, "prerouting priority -449"))
+    if reassembled:
+        chains += reassembling(domain)
     if "output" not in headed:
         chains.append(Chain("xlat_sent", (sent(domain, role, ip, ends=False),), "output priority -449"))
     if intercepted(role, ip):
@@ -198,6 +205,22 @@ def domain_chains(domain: Domain, role: Role, ip: str, headed: set[str], output:
         why = "output-errors" if output == "errors" else "output"
         chains.append(Chain("xlat_output", (Rule(jump, f"{name}-output", why),), "output priority -450"))
     return chains
+
+
+def fragments(domain: Domain, ip: str) -> Rule:
+    """Marks the fragments that are going to be put together, of what the domain translates."""
+    direction = next(d for d, family in TAKES.items() if family == ip)
+    text = f"{ip} daddr @{set_name(domain.name, direction)} {FRAGMENT[ip]} meta priority set {stamp.REASSEMBLED:#x}"
+    return Rule(text, f"xlat_{domain.name}-fragment", "fragment")
+
+
+def reassembling(domain: Domain) -> list[Chain]:
+    """Defragmentation turned on (nft_tproxy.c, nft_tproxy_init), and the mark taken off before conntrack."""
+    name = f"xlat_{domain.name}"
+    on = Rule("meta l4proto udp tproxy to :9", f"{name}-defragmentation", "defragmentation")
+    text = f"meta priority {stamp.REASSEMBLED:#x} meta priority set 0"
+    off = Rule(text, f"{name}-unstamped", "unstamped")
+    return [Chain("xlat_defragmentation", (on,)), Chain("xlat_unstamped", (off,), "prerouting priority -201")]
 
 
 def intercepted(role: Role, ip: str) -> bool:

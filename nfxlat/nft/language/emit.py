@@ -33,6 +33,10 @@ WHY = {
     "queue": "no `bypass`, and a drop behind the queue: without a listener nothing leaks untranslated",
     "untracked": "packets that nfxlat has translated come in here; conntrack would see half of each flow in each "
     "family, and call it invalid",
+    "fragment": "fragments that no rule has taken so far are put together at -400; what they become has the priority "
+    "of the first, and that tells nfxlat to fragment the result anew",
+    "defragmentation": "nothing jumps here: that such a rule is there turns defragmentation on, without conntrack",
+    "unstamped": "what was put together and is not for nfxlat gets priority 0 back",
     "stamped": "the stamp in the priority is only for nfxlat: packets that were not queued get priority 0 back",
     "sent": "the mark is no longer needed: it must not reach fwmark rules or ICMP errors (fwmark_reflect)",
     "forward": "only packets that no rule took are routed into the device; an answer is better than silence",

@@ -187,9 +187,10 @@ class _Maker:
         key, output = chains.table_of(self._program, domain, ip), self._own_output(domain, direction)
         headed = (self._program.source.chains[name].base for name in self._headed if name[:2] == home)
         hooks = {base.hook for base in headed if base is not None}
+        reassembled = any(statement.reassembled for statement in self._program.of(domain, direction))
         items = [
-            *(self._new_sets(key, self._sets.of(domain, direction)) if output else ()),
-            *chains.domain_chains(domain, self._roles[domain.name], ip, hooks, output),
+            *(self._new_sets(key, self._sets.of(domain, direction)) if output or reassembled else ()),
+            *chains.domain_chains(domain, self._roles[domain.name], ip, hooks, output, reassembled=reassembled),
         ]
         guard = chains.guard_chain(domain, direction)
         there = home is not None and any((c.family, c.table, c.guard) == (*key, guard) for c in self._queue_chains)

@@ -7,8 +7,12 @@
     oifname "xlat0"  xlat to 2001:db8:64::/96 with source { 192.0.0.1 : 2001:db8:2::2 }
     ...              xlat from 2001:db8:64::/96 with destination { 2001:db8:2::2 : 192.0.0.1 }
 
+    ip daddr @pool4               xlat to siit0 reassembled         datagrams that were put together of fragments
+
 `to` is into prefix6, IPv4 to IPv6 (RFC 7915 4); `from` is out of it, IPv6 to IPv4 (RFC 7915 5). The map's keys are
-addresses before translation, as in nft's own maps. A `comment` may follow, as behind any statement of nft.
+addresses before translation, as in nft's own maps. `reassembled` says that it is meant to stand behind defragmentation
+(-400), where fragments have become whole datagrams again; the result is fragmented anew. A `comment` may follow, as
+behind any statement of nft.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +23,7 @@ from nfxlat.nft.language.source import Rule, Source
 from nfxlat.nft.language.tokens import Token
 from nfxlat.terms import Family
 
-WORD = "xlat"
+WORD, REASSEMBLED = "xlat", "reassembled"
 TAKES: Mapping[str, Family] = {"to": "ip", "from": "ip6"}  # the family of the packets that a statement takes
 MAPPED = {"to": "source", "from": "destination"}  # the address that the prefix does not map
 # what stands ahead of a name or a value: `counter name xlat`, `iifname { lo, xlat }`
@@ -35,6 +39,7 @@ class Xlat:
     direction: str  # "to" or "from"
     operand: Token
     mappings: tuple[tuple[Token, Token], ...]  # keys and values, in the statement's order
+    reassembled: bool  # says so: it is to have whole datagrams, where others would have their fragments
     at: Token
     end: int
 
@@ -102,12 +107,15 @@ def _read(source: Source, rule: Rule, index: int) -> Xlat:
     mappings: tuple[tuple[Token, Token], ...] = ()
     if rest and rest[0].text == "with":
         mappings, rest, end = _with(source, direction.text, rest)
+    reassembled = bool(rest) and rest[0].text == REASSEMBLED
+    if reassembled:
+        end = rest.pop(0).end
     if rest and rest[0].text == "comment" and len(rest) == 2 and rest[1].kind == "string":
         rest = []
     if rest:
-        hint = "xlat ends the rule, like drop; only a comment may follow"
+        hint = "xlat ends the rule, like drop; only `reassembled` and a comment may follow"
         raise source.fault(f"unexpected {rest[0].text!r} after xlat", rest[0], hint)
-    return Xlat(rule, rule.tokens[:index], direction.text, operand, mappings, at, end)
+    return Xlat(rule, rule.tokens[:index], direction.text, operand, mappings, reassembled, at, end)
 
 
 def _with(

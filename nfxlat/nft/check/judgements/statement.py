@@ -116,7 +116,7 @@ class Place(Judgement):
         ERROR,
         "priority {priority} is after defragmentation (-400)",
         _DEFRAGMENTED,
-        "{good}",
+        "{good} (where that is meant, say so: xlat {direction} ... reassembled)",
     )
     PRIORITY_CONNTRACK = (
         "priority",
@@ -124,6 +124,37 @@ class Place(Judgement):
         "priority {priority} is after defragmentation (-400) and conntrack (-200)",
         _DEFRAGMENTED + "; conntrack sees one half of each connection in each family: `ct state invalid drop` ends TCP",
         "{good}",
+    )
+    REASSEMBLED_HOOK = (
+        "hook",
+        ERROR,
+        "xlat {direction} ... reassembled at hook {hook}",
+        "this node's own packets are fragmented behind this hook, not ahead of it, and others have no mark here",
+        "{good}",
+    )
+    REASSEMBLED_TOO_EARLY = (
+        "priority",
+        ERROR,
+        "priority {priority} is not after defragmentation (-400)",
+        "nothing has been put together here: fragments are taken one by one, and those of ICMP dropped",
+        "{good}",
+    )
+    REASSEMBLED_TOO_LATE = (
+        "priority",
+        ERROR,
+        "priority {priority} is after conntrack (-200)",
+        (
+            "conntrack sees one half of each connection in each family: `ct state invalid drop` ends TCP; and what "
+            "says that a packet was fragments is gone (-201), so that a large one is answered with the MTU"
+        ),
+        "{good}",
+    )
+    FRAGMENTS_TAKEN = (
+        "unreached",
+        WARNING,
+        "the rule at line {line} takes all of {destination}, fragments too",
+        "this rule never sees any",
+        "in the earlier rule: {whole}",
     )
     PRIORITY_STAMP = (
         "priority",
