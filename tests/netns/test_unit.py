@@ -104,7 +104,7 @@ def test_rights_go_without_the_unit_too(lab: Lab, process: TranslatorProcess) ->
         return next(int(line.split()[1], 16) for line in lines if line.startswith("CapPrm"))
 
     wait_for(lambda: rights(process.pid).bit_count() <= 6, "rights to be given up")
-    assert [rights(pid) for pid in process.workers()] == [NET_ADMIN_AND_RAW]
+    wait_for(lambda: [rights(pid) for pid in process.workers()] == [NET_ADMIN_AND_RAW], "the worker's to be given up")
 
 
 def test_a_mistake_is_not_tried_again_and_a_lack_is(bare_lab: Lab, tmp_path: Path) -> None:
