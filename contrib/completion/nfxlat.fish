@@ -50,8 +50,8 @@ function _shtab_nfxlat_using
   test "$_shtab_nfxlat_cmdpath" = "$argv"
 end
 
-set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --ready-fd --role --rounds --seconds --section --size --source --summary --translator4 --translator6 --tune --workers
+set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --summary --translator4 --translator6 --tune --workers --write
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -195,6 +195,17 @@ complete -c nfxlat -n '_shtab_nfxlat_using top' -s h -l help -d 'show this help 
 complete -c nfxlat -n '_shtab_nfxlat_using top' -l interval -x -d 'seconds between updates (default: 1)'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -l count -x -d 'stop after N updates (default: run until Ctrl-C)'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -l domain -x -d 'this domain only'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a trace -d 'Shows packets as they come, what comes out, and why, until Ctrl-C. What is asked for takes its usual way; only offloaded flows come back from the kernel for as long. Exit status: 0; 2 where no translator runs, or the filter is wrong.'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l dropped -d 'only what is dropped or rejected'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l reason -x -d 'only this reason; may be given again'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l count -x -d 'end after N; 0: never (1000)'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l rate -x -d 'at most N a second and worker; 0: all (100)'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l seconds -x -d 'end after S seconds'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l snap -x -d 'octets of each packet; 0: all of them (2048)'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l domain -x -d 'of this domain; needed where several run'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l json -d 'one JSON object a packet, each on its own line'
+complete -c nfxlat -n '_shtab_nfxlat_using trace' -l write -xka "(__fish_complete_path (commandline -ct))" -d 'a pcapng file of both sides, for Wireshark, the reason as comment; -: stdout'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a translate -d 'Translates each packet of a capture as `nfxlat run` would, and shows what became of it. Reads pcap and pcapng with raw IP, Ethernet (with VLAN tags, PPPoE), PPP, Linux cooked or loopback frames, tcpdump -x and other hex dumps, and all of it packed by gzip. Superframes, which are longer than mtu4 or mtu6, are judged by their segments. OUT.pcap gets translated packets, ICMP errors and packets that pass untouched, in frames with the link addresses and times of the input. Next-hop MTUs are the domain'"'"'s mtu4 and mtu6.'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML configuration, see nfxlat.toml(5)'

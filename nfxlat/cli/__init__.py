@@ -14,7 +14,19 @@ from nfxlat import __version__
 from nfxlat.cli import exit_status
 from nfxlat.errors import OperatorError, printable
 
-_MODULES = ("bench", "conformance", "demo", "doctor", "domain", "explain", "rules", "run", "stats", "translate")
+_MODULES = (
+    "bench",
+    "conformance",
+    "demo",
+    "doctor",
+    "domain",
+    "explain",
+    "rules",
+    "run",
+    "stats",
+    "trace",
+    "translate",
+)
 _COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its module
 
 _CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)

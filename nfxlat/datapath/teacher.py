@@ -79,6 +79,7 @@ class Teacher:
         self._old: dict[Pair, int] = {}
         self._due: dict[Pair, bool] = {}  # True: the rules were asked
         self._watching = 0
+        self.spare: Callable[[bytes], bool] | None = None  # of a pair's addresses: not to be taught now, somebody looks
         self.renew(translator, local)
 
     def renew(self, translator: Translator, local: Collection[bytes]) -> None:
@@ -110,6 +111,8 @@ class Teacher:
             elif not judged_now:
                 continue
             if kind.indev not in interfaces or (pair := _addresses(buffer, start, length)) is None:
+                continue
+            if self.spare is not None and self.spare(pair):
                 continue
             if priority == ASKING:
                 self._due[kind.indev, pair] = True

@@ -36,6 +36,7 @@ from nfxlat.datapath.superframe import (
     transport,
 )
 from nfxlat.datapath.teacher import ASKED, Teacher
+from nfxlat.datapath.trace import Traced, Tracing
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.xlat.special import martian4
@@ -101,6 +102,8 @@ class Worker:
         self._local = local
         self._stamped: Collection[int] = frozenset()
         self._taken = Taken()
+        self._seen: list[Outcome] | None = None
+        self.trace(None)
         self.stopped = False
 
     def renew(self, translator: Translator, local: Collection[bytes]) -> None:
@@ -116,6 +119,17 @@ class Worker:
         self._stamped = stamped
         if self._fast is not None:
             self._fast.trust_stamps(stamped)
+
+    def trace(self, tracing: Tracing | None) -> None:
+        """From the next batch on, show packets to those who trace; None: to nobody."""
+        self._run, self._judge = self._fast.run if self._fast is not None else None, self._slow
+        self._seen = None
+        if tracing is not None:
+            traced = Traced(tracing, self._fast, self._injectors.main.frame.size, self._slow)
+            self._run, self._judge = traced.run if self._fast is not None else None, traced.slow
+            self._seen = tracing.seen
+        if self.teacher is not None:
+            self.teacher.spare = tracing.wants_pair if tracing is not None else None
 
     def run(self, control: int, command: Callable[[], None]) -> None:
         """Work until `stopped`; `command` is called when the descriptor `control` can be read."""
@@ -153,7 +167,7 @@ class Worker:
             self._routes.refresh()
         if self._paths.mtus:
             self._paths.expire()
-        buffer, base, main, fast = source.buffer, source.base, self._injectors.main, self._fast
+        buffer, base, main, run = source.buffer, source.base, self._injectors.main, self._run
         if self.teacher is not None:
             records = self.teacher.look(buffer, records)
         taken = self._taken
@@ -162,9 +176,9 @@ class Worker:
         count = len(records)
         index = fast_packets = superframes = originals = copies = 0
         while index < count:
-            if fast is not None:
+            if run is not None:
                 others = len(accepted)
-                index = fast.run(buffer, base, records, index, taken)
+                index = run(buffer, base, records, index, taken)
                 originals += len(accepted) - others
                 if messages:
                     main.put_all(messages, destinations, taken.parts)
@@ -177,7 +191,7 @@ class Worker:
                 copies += 1
                 index += 1
                 continue
-            verdict = self._slow(buffer, records[index], source.plain)
+            verdict = self._judge(buffer, records[index], source.plain)
             if verdict == AGAIN:
                 again.append(index)
             else:
@@ -223,22 +237,17 @@ class Worker:
         packet = bytes(buffer[start : start + length])
         version = packet[0] >> 4 if packet else 0
         direction = Direction.V4TO6 if version == 4 else Direction.V6TO4 if version == 6 else Direction.UNKNOWN
-        count = self._counters.count
         if self._device_index and kind.indev == self._device_index:
-            count(Reason.FROM_DOMAIN_DEVICE, direction)
-            return ACCEPT
+            return self._early(Reason.FROM_DOMAIN_DEVICE, direction, ACCEPT)
         if self._passes(packet, kind):
-            count(Reason.NOT_OURS, direction)
-            return ACCEPT
+            return self._early(Reason.NOT_OURS, direction, ACCEPT)
         if not kind.whole:
             if kind.skb_info & SKB_GSO and plain is not None:
                 return AGAIN
-            count(Reason.QUEUE_TRUNCATED, direction)
-            return DROP
+            return self._early(Reason.QUEUE_TRUNCATED, direction, DROP)
         from_here = bool(packet) and local_source(packet, self._local)
         if kind.hook == PREROUTING and from_here:
-            count(Reason.LOCAL_SOURCE, direction)
-            return DROP
+            return self._early(Reason.LOCAL_SOURCE, direction, DROP)
         pieces: Iterable[bytes] = (packet,)
         stamp = stamp_of(priority, kind, self._stamped)
         if kind.hook == FORWARD and from_here:
@@ -246,8 +255,7 @@ class Worker:
         if kind.skb_info & SKB_GSO:
             how = cutting(packet, stamp)
             if isinstance(how, Reason):
-                count(how, direction)
-                return DROP
+                return self._early(how, direction, DROP)
             pieces = segments(packet, stamp)
         elif kind.skb_info & SKB_CSUMNOTREADY:
             if plain is not None and not is_own_checksum_unfinished(packet):
@@ -261,7 +269,9 @@ class Worker:
             if outcome.action is Action.REJECTED:
                 self._counters.totals[Total.ERRORS_SENT] += 1
                 self._injectors.raw.put_packet(outcome.packets[0], ERROR)
-            count(outcome.reason, direction)
+            self._counters.count(outcome.reason, direction)
+            if self._seen is not None:
+                self._seen.append(outcome)
             if outcome.action is Action.TRANSLATED:
                 if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
                     self._learnt(*news)
@@ -273,6 +283,13 @@ class Worker:
                 verdict = ACCEPT
             elif outcome.reason in _EVENTS:  # RFC 7915 4.5
                 self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
+        return verdict
+
+    def _early(self, reason: Reason, direction: Direction, verdict: int) -> int:
+        """What is decided before the core is asked: counted."""
+        self._counters.count(reason, direction)
+        if self._seen is not None:
+            self._seen.append(Outcome(Action.PASSED if verdict == ACCEPT else Action.DROPPED, reason))
         return verdict
 
     def _passes(self, packet: bytes, kind: Kind) -> bool:

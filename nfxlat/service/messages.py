@@ -8,6 +8,8 @@
                    (I), 16 octets each; interfaces, I each Node       to a worker
     m              source, destination (8s), MTU (H), each PathMtu    from a worker, and on to all others
     f              generation (I), interfaces, I each      Teach      to a worker
+    w              number (I), a filter, JSON              Trace      to a worker, with a descriptor
+    u              number (I)                              Untrace    to a worker
     t              a line for the operator, UTF-8         Told       from a worker
     r              -                                       Ready      from a worker
     e              -                                       Retired    from a worker
@@ -151,6 +153,39 @@ class Teach:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """Show packets that fit the filter (nfxlat.datapath.trace_filter) to who reads the socket `descriptor`, which goes
+    beside the message; -1: it is still to be received."""
+
+    number: int
+    wanted: bytes
+    descriptor: int = -1
+    TAG: ClassVar[bytes] = b"w"
+
+    def encode(self) -> bytes:
+        return self.TAG + _COUNT.pack(self.number) + self.wanted
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(_COUNT.unpack_from(body)[0], body[_COUNT.size :])
+
+
+@dataclass(frozen=True, slots=True)
+class Untrace:
+    """Whoever traced under this number reads no more."""
+
+    number: int
+    TAG: ClassVar[bytes] = b"u"
+
+    def encode(self) -> bytes:
+        return self.TAG + _COUNT.pack(self.number)
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(_COUNT.unpack_from(body)[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A line for the operator, or several; a worker writes none itself, since that could keep it waiting."""
 
@@ -165,10 +200,10 @@ class Told:
         return cls(body.decode(errors="replace"))
 
 
-Message = Go | Stop | Ping | Ready | Retired | Pong | PathMtu | Node | Teach | Told
+Message = Go | Stop | Ping | Ready | Retired | Pong | PathMtu | Node | Teach | Trace | Untrace | Told
 
 _KINDS: dict[bytes, type[Message]] = {
-    kind.TAG: kind for kind in (Go, Stop, Ping, Ready, Retired, Pong, PathMtu, Node, Teach, Told)
+    kind.TAG: kind for kind in (Go, Stop, Ping, Ready, Retired, Pong, PathMtu, Node, Teach, Trace, Untrace, Told)
 }
 
 

@@ -37,21 +37,39 @@ _LARGEST = 1 << 20  # octets of an answer
 NS_GET_USERNS, NS_GET_OWNER_UID = 0xB701, 0xB704  # linux/nsfs.h
 _PEER = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 _LINE = re.compile(
-    r"[0-9a-f]+:(?: [0-9A-F]+){5} +[0-9]+ @nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
+    r"[0-9a-f]+:(?: [0-9A-F]+){3} ([0-9A-F]{4}) [0-9A-F]+ +[0-9]+ "  # type, as a number
+    r"@nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A translator of `domain` on the calling thread's network namespace. `pid` as it knows itself."""
+    """A translator of `domain` on the calling thread's network namespace. `pid` as it knows itself; `kind`: the type of
+    its socket, SOCK_STREAM for its counters, SOCK_SEQPACKET for who traces."""
 
     domain: str
     pid: int
     suffix: str = ""
+    kind: int = int(socket.SOCK_STREAM)
 
     @property
     def address(self) -> str:
         return f"\0nfxlat/{self.domain}/{self.pid}{self.suffix}"
+
+
+def bound(domain: str, kind: int) -> tuple[socket.socket, Running]:
+    """A socket of this type that listens under this process's name, or where that is taken, under one that cannot be
+    foreseen."""
+    listener, own = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK), Running(domain, os.getpid(), kind=kind)
+    try:
+        listener.bind(own.address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        own = Running(domain, own.pid, f"/{secrets.token_hex(8)}", kind)
+        listener.bind(own.address)
+    listener.listen(_BACKLOG)
+    return listener, own
 
 
 class StatusSocket:
@@ -59,16 +77,9 @@ class StatusSocket:
 
     def __init__(self, domain: str, summary: Callable[[], dict[str, Any]], report: Report = lambda line: None) -> None:
         self._summary = summary
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            self._listener.bind(Running(domain, os.getpid()).address)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            own = Running(domain, os.getpid(), f"/{secrets.token_hex(8)}")
-            self._listener.bind(own.address)
+        self._listener, own = bound(domain, socket.SOCK_STREAM)
+        if own.suffix:
             report(f"status: another process has taken the name @nfxlat/{domain}/{own.pid}; another name is used")
-        self._listener.listen(_BACKLOG)
 
     def fileno(self) -> int:
         return self._listener.fileno()
@@ -81,17 +92,18 @@ class StatusSocket:
             return
         with connection, contextlib.suppress(OSError):  # does not read: its own loss
             connection.settimeout(_OWN_TIMEOUT)
-            if _peer(connection)[1] in (0, os.geteuid()):
+            if peer(connection)[1] in (0, os.geteuid()):
                 connection.sendall(json.dumps(self._summary()).encode())
 
     def close(self) -> None:
         self._listener.close()
 
 
-def running() -> list[Running]:
+def running(kind: int = socket.SOCK_STREAM) -> list[Running]:
     """All translators on this namespace, by name; names that others have taken are left out."""
     lines = Path("/proc/thread-self/net/unix").read_bytes().decode("ascii", "replace").split("\n")
-    found = {Running(name[1], int(name[2]), name[3] or "") for name in map(_LINE.fullmatch, lines) if name}
+    names = [name for name in map(_LINE.fullmatch, lines) if name and int(name[1], 16) == kind]
+    found = {Running(name[2], int(name[3]), name[4] or "", int(kind)) for name in names}
     return [one for one in sorted(found, key=lambda one: (one.domain, one.pid, one.suffix)) if _pid(one) is not None]
 
 
@@ -116,9 +128,7 @@ def ask(one: Running) -> dict[str, Any]:
     """Its counters, as `nfxlat run --summary` writes them. Raises OperatorError where it does not answer."""
     octets, deadline = b"", time.monotonic() + _TIMEOUT
     try:
-        with _connected(one) as connection:
-            if not _believed(one, connection):
-                raise ValueError("another process has its name")
+        with connected(one) as connection:
             while part := connection.recv(1 << 16):
                 octets += part
                 left = deadline - time.monotonic()
@@ -127,16 +137,27 @@ def ask(one: Running) -> dict[str, Any]:
                 connection.settimeout(left)
         return answer.checked(octets, one.domain)
     except (OSError, ValueError):
-        raise OperatorError(
-            "does not answer",
-            where=f"domain {one.domain} (pid {one.pid})",
-            hint="run as root or as the translator's user",
-        ) from None
+        raise silent(one) from None
+
+
+def silent(one: Running) -> OperatorError:
+    """Of one that does not answer."""
+    where, hint = f"domain {one.domain} (pid {one.pid})", "run as root or as the translator's user"
+    return OperatorError("does not answer", where=where, hint=hint)
+
+
+def connected(one: Running) -> socket.socket:
+    """To it, and to nobody else. Raises OSError, ValueError where another process has its name."""
+    connection = _connected(one)
+    if not _believed(one, connection):
+        connection.close()
+        raise ValueError("another process has its name")
+    return connection
 
 
 def _connected(one: Running) -> socket.socket:
     """Raises OSError at once where nobody listens, or too many wait already."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_UNIX, one.kind)
     try:
         connection.setblocking(False)
         connection.connect(one.address)
@@ -147,14 +168,14 @@ def _connected(one: Running) -> socket.socket:
     return connection
 
 
-def _peer(connection: socket.socket) -> tuple[int, int, int]:
+def peer(connection: socket.socket) -> tuple[int, int, int]:
     """pid (0: not of our PID namespace, or ended), uid and gid of the other end; of one that listens, when it began."""
     pid, uid, gid = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return pid, uid, gid
 
 
 def _believed(one: Running, connection: socket.socket) -> bool:
-    pid, uid, _ = _peer(connection)
+    pid, uid, _ = peer(connection)
     return uid in (0, os.geteuid(), _owner()) and (pid in (0, one.pid) or _counts_itself(pid) == one.pid)
 
 
@@ -201,7 +222,7 @@ def _pid(one: Running) -> int | None:
     """
     try:
         with _connected(one) as connection:
-            pid = _peer(connection)[0]
+            pid = peer(connection)[0]
             return pid if _lives(pid) and _believed(one, connection) else None
     except OSError:
         return None

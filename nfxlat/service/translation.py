@@ -51,6 +51,7 @@ from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
 from nfxlat.service.summary_file import SummaryFile
 from nfxlat.service.supervisor import Supervisor
+from nfxlat.service.tracing import Tracing
 from nfxlat.service.tun_point import TunPoint
 from nfxlat.service.unexpected import Unexpected
 from nfxlat.service.worker_process import WorkerProcess
@@ -80,6 +81,7 @@ class Service:
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | OperatorsHostWatch | None = None
         self._node: NodeWatch | None = None
+        self._tracing: Tracing | None = None
         self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
         self._loop = Loop(self._fence.failed)
@@ -127,6 +129,11 @@ class Service:
         status = StatusSocket(self._options.domain.name, self.summary, self._report)
         stack.callback(status.close)
         self._loop.on_readable(status, status.answer)
+        began = lambda: self._offloading.forget("trace")  # noqa: E731
+        self._tracing = Tracing(
+            self._options.domain.name, self._loop, self._supervisor.send, begun=began, report=self._report
+        )
+        stack.callback(self._tracing.close)
 
     def _attach(self, stack: ExitStack) -> None:
         stack.callback(lambda: self._attached.close())
@@ -282,9 +289,10 @@ class Service:
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
         assert self._node is not None
+        assert self._tracing is not None
         share, offloading = self._shares[number], self._offloading
         capabilities.keep_only(*WORKER)
-        inherited.hold_only(share.descriptors | offloading.descriptors | {control.fileno()})
+        inherited.hold_only(share.descriptors | offloading.descriptors | self._tracing.descriptors | {control.fileno()})
         WorkerProcess(
             self._options,
             share,
@@ -294,6 +302,8 @@ class Service:
             control=control,
             table=offloading.table,
             teach=offloading.teach,
+            traces=self._tracing.traces,
+            number=number,
         ).run()
 
     def summary(self) -> dict[str, Any]:

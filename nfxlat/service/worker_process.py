@@ -4,19 +4,36 @@ what changes, told to stop.
 
 import contextlib
 import time
+from collections.abc import Collection
 
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.pathmtu import News, PathMtus
 from nfxlat.datapath.ratelimit import ErrorLimits, TokenBucket
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.teacher import Teacher
+from nfxlat.datapath.trace import Tracing
+from nfxlat.datapath.trace_filter import Filter
 from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.ingress import Table
 from nfxlat.host.mtu import route_to
 from nfxlat.netlink.bound_queues import Watch
 from nfxlat.service.control import Control
-from nfxlat.service.messages import Go, Message, MessageError, Node, PathMtu, Ping, Pong, Ready, Stop, Teach, Told
+from nfxlat.service.messages import (
+    Go,
+    Message,
+    MessageError,
+    Node,
+    PathMtu,
+    Ping,
+    Pong,
+    Ready,
+    Stop,
+    Teach,
+    Told,
+    Trace,
+    Untrace,
+)
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
 from nfxlat.terms import Report
@@ -28,7 +45,7 @@ _EVENTS_PER_SECOND, _EVENTS_AT_ONCE = 1.0, 5
 
 class WorkerProcess:
     """`node` is as it is now, `paths` (this process's own from here on) what all workers have learnt so far; `table`,
-    `teach`: where and what to teach, with offload."""
+    `teach`: where and what to teach, with offload; `traces`: who traces already."""
 
     def __init__(
         self,
@@ -41,6 +58,8 @@ class WorkerProcess:
         control: Control,
         table: Table | None = None,
         teach: Teach | None = None,
+        traces: Collection[Trace] = (),
+        number: int = 0,
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
         self._routes = RouteCache(route_to, time.monotonic)
@@ -81,6 +100,10 @@ class WorkerProcess:
             teacher=self._teacher,
         )
         self._worker.trust_stamps(node.stamped)
+        self._tracing = Tracing(number, translator.addresses)
+        for trace in traces:
+            self._tracing.add(trace.number, Filter.decode(trace.wanted), trace.descriptor)
+        self._trace()
 
     def run(self) -> None:
         """Say that it is ready, wait to be told to go, and work until told to stop."""
@@ -112,6 +135,12 @@ class WorkerProcess:
             case Teach(generation, interfaces):
                 if self._teacher is not None:
                     self._teacher.serve(generation, interfaces)
+            case Trace(who, wanted, descriptor):
+                self._tracing.add(who, Filter.decode(wanted), descriptor)
+                self._trace()
+            case Untrace(who):
+                self._tracing.remove(who)
+                self._trace()
             case _:
                 raise MessageError(f"{message} to a worker at work")
 
@@ -124,9 +153,14 @@ class WorkerProcess:
         former, self._node = self._node, node
         if (node.local, node.unfit) != (former.local, former.unfit):
             self._routes.forget()
-            self._worker.renew(self._translator(), node.local)
+            translator = self._translator()
+            self._tracing.renew(translator.addresses)
+            self._worker.renew(translator, node.local)
         if node.stamped != former.stamped:
             self._worker.trust_stamps(node.stamped)
+
+    def _trace(self) -> None:
+        self._worker.trace(self._tracing if self._tracing else None)
 
     def _translator(self) -> Translator:
         """As the node is now."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
+from batches import GUARD, kind, packet
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from plain_packets import TRANSLATORS, packets
-from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from worker_ends import Injector, Source, Waiting
 
 from nfxlat.datapath.counters import Counters, Total
@@ -16,27 +17,7 @@ from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.source import SLOTS, Kind, Record
 from nfxlat.datapath.superframe import is_own_checksum_unfinished
 from nfxlat.datapath.worker import Injectors, Worker
-from nfxlat.wire.nfqueue import LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY
-
-GUARD = 9
-OTHERS = [  # what only the core translates, and what nobody does
-    bytes(IP(src="192.0.2.2", dst="203.0.113.2", options=[b"\x01"] * 4) / UDP() / b"options"),
-    bytes(IP(src="192.0.2.2", dst="203.0.113.2") / ICMP() / b"echo"),
-    bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="MF") / UDP() / bytes(16)),
-    bytes(IPv6(src="2001:db8:2::2", dst="2001:db8:64::c000:202") / ICMPv6EchoRequest(data=b"echo")),
-    bytes(IPv6(src="2001:db8:ffff::1", dst="2001:db8:ffff::2") / UDP() / b"not ours"),
-    b"",
-    b"\x99neither family",
-]
-
-packet = st.one_of(packets(), packets(), packets(), st.sampled_from(OTHERS))
-kind = st.builds(
-    Kind,
-    st.sampled_from([PREROUTING, PREROUTING, LOCAL_OUT, POSTROUTING]),
-    st.sampled_from([0, 2, 2, 2, 3, GUARD]),
-    st.just(0),
-    st.sampled_from([True] * 7 + [False]),
-)
+from nfxlat.wire.nfqueue import POSTROUTING, PREROUTING, SKB_CSUMNOTREADY
 
 
 def translated(
