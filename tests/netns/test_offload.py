@@ -9,63 +9,21 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from kernel_table import opened
+from offloaded import OFFLOAD, Flow, Node, udp, waiting
 
-from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, PLAIN_HOST6, Lab
 from nfxlat.lab.transfer import ServerProcess, download
-from nfxlat.terms import Direction
 
-OFFLOAD = ("--offload",)
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_RECVERR = 10, 0, 11
-
-
-def udp(namespace: Namespace, family: socket.AddressFamily, address: str, port: int = 0) -> socket.socket:
-    with namespace.entered():
-        made = socket.socket(family, socket.SOCK_DGRAM)
-    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
-    made.bind((address, port))
-    made.settimeout(10.0)
-    return made
-
-
-class Flow:
-    """Numbered datagrams from one host to the other, both ends connected: `there` receives what `here` sends."""
-
-    def __init__(self, lab: Lab, *, target: str = HOST6_4, receiver: str = HOST6_PREFIX) -> None:
-        self._number = itertools.count()
-        self.there = udp(lab.host6, socket.AF_INET6 if ":" in receiver else socket.AF_INET, receiver)
-        self.here = udp(lab.host4, socket.AF_INET, HOST4)
-        self.here.connect((target, self.there.getsockname()[1]))
-
-    def exchange(self, size: int = 8) -> None:
-        """One there, one back."""
-        number = next(self._number).to_bytes(8, "big").ljust(size, b".")
-        self.here.send(number)
-        data, sender = self.there.recvfrom(4096)
-        assert data == number
-        self.there.sendto(data, sender)
-        assert self.here.recv(4096) == number
-
-    def arrived(self) -> list[bytes]:
-        """What waits for `there`, without waiting for it."""
-        found = []
-        with suppress(BlockingIOError):
-            while True:
-                found.append(self.there.recv(4096, socket.MSG_DONTWAIT))
-        return found
-
-    def close(self) -> None:
-        self.here.close()
-        self.there.close()
 
 
 @pytest.fixture
@@ -79,32 +37,6 @@ def other(bare_lab: Lab) -> Iterator[Flow]:
     """One of another pair: what is exchanged goes through the queue, behind what was sent before."""
     with closing(Flow(bare_lab, target=HOST6_EAM4, receiver=HOST6)) as other:
         yield other
-
-
-class Node:
-    """What the translator in the middle says of its offload."""
-
-    def __init__(self, process: TranslatorProcess) -> None:
-        self.process = process
-
-    def counted(self, outcome: str, direction: Direction = "4to6") -> int:
-        number: int = self.process.summary()["offload"][direction][outcome]
-        return number
-
-    def forgotten(self, why: str) -> int:
-        number: int = self.process.summary()["offload"]["forgotten"].get(why, 0)
-        return number
-
-    def learn(self, flow: Flow) -> None:
-        """Exchange datagrams until one crosses in the kernel, both ways."""
-        for direction in ("4to6", "6to4"):
-            before = self.counted("translated", direction)
-
-            def crossed(before: int = before, direction: Direction = direction) -> bool:
-                flow.exchange()
-                return self.counted("translated", direction) > before
-
-            wait_for(crossed, f"a datagram that crosses {direction} in the kernel")
 
 
 @pytest.fixture
@@ -272,8 +204,7 @@ def test_a_reload_ends_the_former_mapping_before_it_is_reported_done(bare_lab: L
             return node.counted("translated") > translated
 
         wait_for(again, "a datagram that crosses in the kernel again")
-        with pytest.raises(BlockingIOError):
-            first.recv(8, socket.MSG_DONTWAIT)
+        assert waiting(first) == []
 
 
 @pytest.mark.parametrize("run_arguments", [OFFLOAD])
