@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,16 +79,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--offload",
-        action="store_true",
-        help="translate packets of known pairs of addresses at ingress, in the kernel, from the second one on; needs "
-        "--setup. Chains of others at ingress, and at prerouting before -450, do not see these packets",
+        action=argparse.BooleanOptionalAction,
+        help="translate packets of known pairs of addresses, and flows, at ingress, in the kernel, from the second one "
+        "on; without --setup those that rules with `offload` took. Chains of others at ingress, and at prerouting "
+        "before -450, do not see these packets (default: as the domain's key has it)",
     )
     parser.add_argument(
         "--offload-entries",
         type=int,
         default=ENTRIES,
         metavar="N",
-        help="pairs that the kernel keeps at most; the least recently used give way (default: %(default)s)",
+        help="pairs and flows that the kernel keeps at most; the least recently used give way (default: %(default)s)",
     )
     parser.add_argument("--no-fast-path", action="store_true", help="translate every packet in the core: slower")
     parser.add_argument(
@@ -159,7 +161,6 @@ def _options(arguments: argparse.Namespace) -> Options:
         model=arguments.model,
         role=arguments.role or "router",
         fast_path=not arguments.no_fast_path,
-        offload=arguments.offload,
         offload_entries=arguments.offload_entries,
         icmp_rate=arguments.icmp_rate,
         icmp_burst=arguments.icmp_burst,
@@ -173,6 +174,8 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 def _domain(arguments: argparse.Namespace, opener: Opener = files.opened) -> Domain:
     domain = chosen_domain(arguments, opener)
+    if arguments.offload is not None:
+        domain = replace(domain, offload=arguments.offload)
     return domain.as_host() if arguments.role == "host" else domain
 
 

@@ -86,16 +86,18 @@ class Key:
 
 
 def toml(value: object) -> str:
-    """A value as TOML: a list or tuple as an array, a number as it is, all else in quotes."""
+    """A value as TOML: a list or tuple as an array, a number or truth value as it is, all else in quotes."""
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 
 def in_words_of(name: str, value: object) -> list[str]:
     """A key and TOML's value of it as words on the command line, V4=V6 for a mapping."""
     values = value if isinstance(value, list) else [value]
-    return [name, *("=".join(one) if isinstance(one, list) else str(one) for one in values)]
+    return [name, *("=".join(one) if isinstance(one, list) else toml(one).strip('"') for one in values)]
 
 
 _DECLARED: Final = (
@@ -303,6 +305,18 @@ _DECLARED: Final = (
             ("loose", "both families: there has to be a route"),
             ("off", "no check, whatever rp_filter says"),
         ),
+    ),
+    Key(
+        "offload",
+        "offload",
+        kinds.BOOLEAN,
+        "Whether packets of known pairs of addresses are translated at ingress, in the kernel, from the second one on. "
+        "Recommended for routers: bulk TCP is several times faster. Chains of others at ingress, and at prerouting "
+        "before -450, do not see these packets any more; nfxlat run names them when it starts. Where the kernel "
+        "cannot, one line says so, and all goes through the queue. Without --setup the rules say whose decisions may "
+        "be repeated: xlat to siit0 offload, see nfxlat-rules(8).",
+        True,
+        "nft(8), flowtables, for the model",
     ),
 )
 

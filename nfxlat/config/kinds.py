@@ -123,6 +123,12 @@ def _number_or_word(text: str) -> object:
     return int(text) if text.isascii() and text.isdecimal() else text
 
 
+def _yes_or_no(text: str) -> object:
+    if text not in ("true", "false"):
+        raise OperatorError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
 def _as_it_is(value: object) -> object:
     return value
 
@@ -141,6 +147,7 @@ PAIR: Final = Kind(
 )
 FILE: Final = Kind("file name", "file names", "a file name in quotes", (str,), _file_name)
 NUMBER: Final = Kind("integer", "integers", "an integer", (int,), _as_it_is, _number)
+BOOLEAN: Final = Kind("boolean", "booleans", "true or false", (bool,), _as_it_is, _yes_or_no)
 WORD: Final = Kind("word", "words", "a word in quotes", (str,), _as_it_is)
 WORD_OR_NUMBER: Final = Kind(
     "word or integer", "words or integers", "a word in quotes or an integer", (str, int), _as_it_is, _number_or_word

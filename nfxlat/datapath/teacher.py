@@ -1,8 +1,11 @@
-"""What a worker teaches the program at ingress (nfxlat/offload/ingress.c): pairs of addresses whose packets it has had.
+"""What a worker teaches the program at ingress (nfxlat/offload/ingress.c): pairs of addresses, and flows, whose packets
+it has had.
 
     packet of a pair, queued at prerouting --> first: noted --> second, or later: taught --> its packets stay away
 
 Rules
+- The rule that queued a packet says what may be learnt of it, by two bits of its stamp (wire.stamp): nothing, its pair,
+  or its flow. In front of flows their pair is taught, as one that is told by flow.
 - What is taught repeats what the rules have decided and the core would do: the template is the fast path's. A pair that
   only the core translates (hairpins, this node's addresses, paths narrower than 1260) is not taught.
 - Nothing overtakes. A pair that was taught goes on through the queue until the program learns that what it sent there
@@ -25,7 +28,7 @@ from nfxlat.datapath.flows import Flow, flow_of
 from nfxlat.datapath.source import Kind, Record
 from nfxlat.offload import table
 from nfxlat.wire.nfqueue import PREROUTING
-from nfxlat.wire.stamp import ASKING
+from nfxlat.wire.stamp import ASKING, REPEAT, REPEAT_FLOW
 from nfxlat.xlat.translator import Translator
 
 ASKED = Kind(PREROUTING, 0, 0, False)
@@ -36,7 +39,7 @@ NEVER_MIND = 30_000_000_000  # and one that cannot be taught
 WATCH = 100_000_000  # so long behind the last packet of a pair that is taught, `drained` is kept up to date
 _TCP, _UDP = 6, 17
 
-Pair = tuple[int, bytes]  # interface index; source and destination as in the header
+Key = tuple[int, bytes, bytes]  # interface index; source and destination as in the header; `table.flow`, or nothing
 
 
 class Pairs(Protocol):
@@ -45,13 +48,13 @@ class Pairs(Protocol):
     drained: int
     lost: int
 
-    def get(self, ifindex: int, addresses: bytes) -> table.Pair | None: ...
+    def get(self, key: bytes) -> table.Pair | None: ...
 
-    def put(self, ifindex: int, addresses: bytes, pair: table.Pair) -> None: ...
+    def put(self, key: bytes, pair: table.Pair) -> None: ...
 
-    def answer(self, ifindex: int, addresses: bytes, time: int) -> None: ...
+    def answer(self, key: bytes, time: int) -> None: ...
 
-    def remove(self, ifindex: int, addresses: bytes) -> bool: ...
+    def remove(self, key: bytes) -> bool: ...
 
 
 class Teacher:
@@ -75,9 +78,9 @@ class Teacher:
         self._totals, self._capacity = counters.totals, capacity
         self._generation, self._since = 0, 0
         self._interfaces: Collection[int] = frozenset()
-        self._known: dict[Pair, int] = {}  # when to look at it again
-        self._old: dict[Pair, int] = {}
-        self._due: dict[Pair, bool] = {}  # True: the rules were asked
+        self._known: dict[Key, int] = {}  # when to look at it again
+        self._old: dict[Key, int] = {}
+        self._due: dict[Key, bool] = {}  # True: the rules were asked
         self._watching = 0
         self.spare: Callable[[bytes], bool] | None = None  # of a pair's addresses: not to be taught now, somebody looks
         self.renew(translator, local)
@@ -103,21 +106,22 @@ class Teacher:
         for index, (start, length, priority, kind) in enumerate(records):
             if kind.hook != PREROUTING:
                 continue
-            if priority == ASKING:
+            repeat = priority & REPEAT
+            if asks := priority - repeat == ASKING:
                 if result is records:
                     result = list(records)
                 result[index] = (start, length, priority, ASKED)  # type: ignore[index]
                 self._totals[Total.ASKED] += 1
             elif not judged_now:
                 continue
-            if kind.indev not in interfaces or (pair := _addresses(buffer, start, length)) is None:
+            if not repeat or kind.indev not in interfaces or (pair := _addresses(buffer, start, length)) is None:
                 continue
             if self.spare is not None and self.spare(pair):
                 continue
-            if priority == ASKING:
-                self._due[kind.indev, pair] = True
+            key = kind.indev, pair, _flow(buffer, start) if repeat & REPEAT_FLOW else b""
+            if asks:
+                self._due[key] = True
                 continue
-            key = kind.indev, pair
             when = known.get(key)
             if when is None:
                 when = self._old.get(key, -1)
@@ -133,14 +137,14 @@ class Teacher:
                 self._watching = now + WATCH
         return result
 
-    def concluded(self) -> None:
-        """The batch that was looked at is translated and out."""
+    def concluded(self, last: Mapping[int, bytes]) -> None:
+        """The batch that was looked at is translated and out; `last` has the id of its last packet in each queue."""
         now = self._clock()
         if self._generation and (now < self._watching or self._pairs.drained <= self._since):
-            self._drained.look(now)
-        for (ifindex, addresses), asked in self._due.items():
+            self._drained.concluded(last, now)
+        for key, asked in self._due.items():
             with contextlib.suppress(OSError):  # no memory: it goes on through the queue
-                self._teach(ifindex, addresses, now, asked)
+                self._teach(key, now, asked)
         self._due.clear()
 
     def unlearn(self, pair4: bytes) -> None:
@@ -150,29 +154,34 @@ class Teacher:
             return
         for ifindex in self._interfaces:
             with contextlib.suppress(OSError):
-                self._pairs.remove(ifindex, template.addresses)
+                self._pairs.remove(table.key(ifindex, template.addresses))  # and with it, its flows
 
-    def _teach(self, ifindex: int, addresses: bytes, now: int, asked: bool) -> None:
-        flow = self._flow(addresses)
-        if flow is None:
-            self._known[ifindex, addresses] = now + NEVER_MIND
+    def _teach(self, key: Key, now: int, asked: bool) -> None:
+        ifindex, addresses, flow = key
+        template = self._template(addresses)
+        if template is None:
+            self._known[key] = now + NEVER_MIND
             return
+        there = table.key(*key)
         if asked:
-            self._pairs.answer(ifindex, addresses, now)
+            self._pairs.answer(there, now)
             return
-        self._known[ifindex, addresses] = now + AGAIN
-        known = self._pairs.get(ifindex, addresses)
-        if known is not None and self._counts(known, now):
+        self._known[key] = now + AGAIN
+        if flow:
+            pair = table.key(ifindex, addresses)
+            if not self._is_known(pair, now, by_flow=1):
+                self._pairs.put(pair, table.told_by_flow(self._generation, now))
+        if self._is_known(there, now, by_flow=0):
             return
-        self._pairs.put(ifindex, addresses, table.learnt(flow, self._generation, now))
+        self._pairs.put(there, table.learnt(template, self._generation, now))
         self._totals[Total.TAUGHT] += 1
 
-    def _counts(self, pair: table.Pair, now: int) -> bool:
-        """As the program sees it."""
-        fresh = now <= pair.used + table.UNUSED_NS and now <= pair.judged + table.JUDGED_NS
-        return fresh and pair.generation == self._generation
+    def _is_known(self, there: bytes, now: int, *, by_flow: int) -> bool:
+        """Whether the program goes by it."""
+        known = self._pairs.get(there)
+        return known is not None and known.by_flow == by_flow and known.counts(self._generation, now)
 
-    def _flow(self, addresses: bytes) -> Flow | None:
+    def _template(self, addresses: bytes) -> Flow | None:
         """What the program may do; None: the core has to see every packet."""
         flow = flow_of(self._translator, self._local, addresses)
         if flow is None or flow.local_source or flow.extra_hop or flow.addresses in self._narrow:
@@ -192,3 +201,9 @@ def _addresses(buffer: bytearray, start: int, length: int) -> bytes | None:
     if first >> 4 == 6 and length >= 48 and buffer[start + 6] in (_TCP, _UDP):
         return bytes(buffer[start + 8 : start + 40])
     return None
+
+
+def _flow(buffer: bytearray, start: int) -> bytes:
+    """Of a packet of which `_addresses` tells."""
+    at, protocol = (start + 20, buffer[start + 9]) if buffer[start] == 0x45 else (start + 40, buffer[start + 6])
+    return table.flow(bytes(buffer[at : at + 4]), protocol)

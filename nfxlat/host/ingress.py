@@ -139,25 +139,25 @@ class Table:
         """The supervisor is alive: to be called every few seconds, or nothing is translated in the kernel."""
         self._beat[0] = time.monotonic_ns()
 
-    def put(self, ifindex: int, addresses: bytes, pair: table.Pair) -> None:
-        """Teach a pair (`table.key`), or teach it anew. Raises OSError."""
-        self._maps["pairs"].put(table.key(ifindex, addresses), pair.encoded())
+    def put(self, key: bytes, pair: table.Pair) -> None:
+        """Teach a pair or a flow (`table.key`), or teach it anew. Raises OSError."""
+        self._maps["pairs"].put(key, pair.encoded())
 
-    def get(self, ifindex: int, addresses: bytes) -> table.Pair | None:
-        octets = self._maps["pairs"].get(table.key(ifindex, addresses))
+    def get(self, key: bytes) -> table.Pair | None:
+        octets = self._maps["pairs"].get(key)
         return table.Pair.of(octets) if octets is not None else None
 
-    def answer(self, ifindex: int, addresses: bytes, time: int) -> None:
-        """The rules have queued the copy of a packet of the pair. Raises OSError."""
-        self._maps["answers"].put(table.key(ifindex, addresses), table.TIME.pack(time))
+    def answer(self, key: bytes, time: int) -> None:
+        """The rules have queued the copy of a packet of the pair or flow. Raises OSError."""
+        self._maps["answers"].put(key, table.TIME.pack(time))
 
-    def pairs(self) -> Iterator[tuple[int, bytes, table.Pair]]:
-        """Interface, addresses (32 octets) and what is known of each. Raises OSError."""
+    def pairs(self) -> Iterator[tuple[bytes, table.Pair]]:
+        """Key, and what is known, of each pair and flow. Raises OSError."""
         for key, value in self._maps["pairs"].items():
-            yield (*table.KEY.unpack(key), table.Pair.of(value))
+            yield key, table.Pair.of(value)
 
-    def remove(self, ifindex: int, addresses: bytes) -> bool:
-        return self._maps["pairs"].remove(table.key(ifindex, addresses))
+    def remove(self, key: bytes) -> bool:
+        return self._maps["pairs"].remove(key)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """{direction: {outcome: number}}, of all processors. Raises OSError."""

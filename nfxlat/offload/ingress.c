@@ -2,11 +2,15 @@
 /* What nfxlat does at the ingress of interfaces. Two programs of one source, built by contrib/dev/build-offload:
  *
  * stamp    writes a superframe's gso_size into skb->priority (nfxlat/wire/stamp.py has the layout), for the queue
- * offload  translates packets of pairs of addresses that it was taught, and stamps the others
+ * offload  translates packets of pairs of addresses, and of flows, that it was taught, and stamps the others
  *
- *     packet --> pair known, of this generation, nothing of it waits in the queue? --no--> stamp --> rules, queue
- *                     |yes
- *                     +--> other header, checksum by difference --> ingress of the domain device
+ *     packet --> pair known, of this generation? --by flow--> flow known, of this generation?
+ *                     |yes                                        |yes
+ *                     +-------> nothing of it waits in the queue? <
+ *                                       |yes
+ *                                       +--> other header, checksum by difference --> ingress of the domain device
+ *
+ *     At each no: stamp --> rules, queue
  *
  * Rules
  * - It repeats what the rules have decided, and equals the core (nfxlat/xlat) octet for octet; nfxlat/offload/table.py
@@ -86,17 +90,19 @@ struct state { /* of the domain */
 struct key {
 	__u32 ifindex;
 	__u32 words[8]; /* source and destination; of IPv4 the first two, the others are 0 */
+	__u32 ports;    /* of a flow, as in the header; of a pair 0 */
+	__u32 protocol; /* likewise */
 };
 
-struct lane { /* TCP or UDP of a pair */
+struct lane { /* TCP or UDP of a pair; of a flow one is in use */
 	__u64 queued; /* when the last packet of it took the queue, 0: none is known to have done so yet; or ACTIVE */
 	__u64 since;  /* when they began to */
 	__u64 until;  /* until then all take the queue */
 };
 
-struct pair {
+struct pair { /* or flow */
 	struct lane lanes[2]; /* TCP, UDP */
-	__u64 used, judged, asked; /* coarse */
+	__u64 learnt, used, judged, asked; /* coarse */
 	__u64 packets, octets; /* translated here */
 	__u32 generation;
 	__u16 delta;   /* what the core adds to a checksum's complement */
@@ -104,9 +110,10 @@ struct pair {
 	__u16 new_sum;
 	__u16 traffic_class; /* bits that are kept << 8 | bits that are written */
 	__u32 words[8]; /* the new addresses, as in struct key */
+	__u32 by_flow;  /* the rules decide by ports or protocol: nothing else here counts but the generation */
 };
 
-_Static_assert(sizeof(struct state) == 48 && sizeof(struct key) == 36 && sizeof(struct pair) == 136, "as table.py has them");
+_Static_assert(sizeof(struct state) == 48 && sizeof(struct key) == 44 && sizeof(struct pair) == 144, "as table.py has them");
 
 enum outcome { TRANSLATED, OCTETS, SEGMENTS, MISSED, STALE, WAITING, HELD, DIVERTING, UNFIT, FAILED, OUTCOMES };
 
@@ -116,6 +123,7 @@ struct counts { /* of one processor, by direction */
 
 #define NEXT_FRAGMENT 44
 #define MAGIC 0x6e660000 /* nfxlat/wire/stamp.py */
+#define MAGIC_MASK 0x6ffe0000
 #define FIT_UDP 0x00010000
 #define ASKING (MAGIC | FIT_UDP | 0xffff)
 #define ASKING_MARK 0x6e667801
@@ -175,21 +183,24 @@ INLINE int is_udp_superframe(struct __sk_buff *skb)
 	return (type & ~GSO_DODGY) == GSO_UDP_L4;
 }
 
-INLINE void write_stamp(struct __sk_buff *skb)
+/* A stamp that is there already is a former interface's, or forged: a container may write what it likes. */
+INLINE void write_stamp(struct __sk_buff *skb, int always)
 {
 	__u32 size = skb->gso_size, fit = 0;
 
-	if (skb->pkt_type != 0 || skb->priority || !is_ip(skb))
+	if (skb->pkt_type != 0 || !is_ip(skb) || (skb->priority && (skb->priority & MAGIC_MASK) != MAGIC))
 		return;
 	if (NUMBER(fit_udp) == 1 && (!size || is_udp_superframe(skb)))
 		fit = FIT_UDP;
-	if (size || fit)
+	if (always || size || fit)
 		skb->priority = MAGIC | fit | size;
+	else if (skb->priority)
+		skb->priority = 0;
 }
 
 __attribute__((section("tc/stamp"), used)) int stamp(struct __sk_buff *skb)
 {
-	write_stamp(skb);
+	write_stamp(skb, 0);
 	return GOES_ON;
 }
 
@@ -431,10 +442,16 @@ INLINE int read_transport(const __u8 *at, const void *end, struct packet *packet
 	return packet->size >= 8 && packet->check;
 }
 
+INLINE int is_void(const struct pair *pair, const struct state *domain, __u64 now)
+{
+	return pair->generation != domain->generation ||
+	       (!pair->by_flow && (now > pair->used + UNUSED || now > pair->judged + JUDGED));
+}
+
 INLINE int translate(struct __sk_buff *skb)
 {
 	void *data, *end;
-	const __u8 *transport;
+	const __u8 *transport, *ports;
 	const struct state *domain;
 	struct counts *own;
 	struct pair *pair;
@@ -444,7 +461,7 @@ INLINE int translate(struct __sk_buff *skb)
 	enum outcome why = UNFIT;
 	__u32 zero = 0, from6, sum, segment;
 	__u64 now;
-	int own_partial = 1, unfit = 0, diverts = 0, verdict = GOES_ON;
+	int own_partial = 1, unfit = 0, diverts = 0, portless = 0, verdict = GOES_ON;
 
 	if (skb->pkt_type != 0 || skb->vlan_present || skb->mark || skb->priority || !is_ip(skb))
 		return GOES_ON;
@@ -490,7 +507,7 @@ INLINE int translate(struct __sk_buff *skb)
 		return GOES_ON;
 	}
 	now = ktime_get_coarse_ns();
-	if (pair->generation != domain->generation || now > domain->beat + DEAD || now > pair->used + UNUSED || now > pair->judged + JUDGED) {
+	if (now > domain->beat + DEAD || is_void(pair, domain, now)) {
 		own->of[from6][STALE]++;
 		return GOES_ON;
 	}
@@ -502,11 +519,13 @@ INLINE int translate(struct __sk_buff *skb)
 		packet.tos = swap32(frame->ip.first) >> 20;
 		packet.ttl = frame->ip.hop_limit;
 		packet.size = swap16(frame->ip.payload_length);
-		transport = (const void *)(frame + 1);
+		ports = transport = (const void *)(frame + 1);
 		if (packet.protocol == NEXT_FRAGMENT) {
-			if ((void *)(transport + 1) > end || transport[0] != IPPROTO_UDP)
+			if ((void *)(transport + 8) > end || transport[0] != IPPROTO_UDP)
 				goto unfit;
 			packet.protocol = IPPROTO_UDP;
+			portless = transport[2] | (transport[3] & 0xf8);
+			ports = transport + 8;
 			diverts = 1;
 		}
 		unfit = swap32(frame->ip.first) >> 28 != 6 || packet.size + sizeof(struct ipv4) > 0xffff ||
@@ -520,7 +539,8 @@ INLINE int translate(struct __sk_buff *skb)
 		packet.ttl = frame->ip.ttl;
 		packet.size = swap16(frame->ip.total_length) - sizeof(struct ipv4);
 		packet.fragment = swap16(frame->ip.fragment);
-		transport = (const void *)(frame + 1);
+		ports = transport = (const void *)(frame + 1);
+		portless = frame->ip.version_ihl != 0x45 || packet.fragment & 0x1fff;
 		sum = words_of(words[0]) + words_of(words[1]) + words_of(words[2]) + words_of(words[3]) + words_of(words[4]);
 		unfit = frame->ip.version_ihl != 0x45 || swap16(frame->ip.total_length) < sizeof(struct ipv4) ||
 			packet.size + sizeof(struct frame4) > skb->len || fold(sum) != 0xffff;
@@ -529,6 +549,20 @@ INLINE int translate(struct __sk_buff *skb)
 	}
 	if (packet.protocol != IPPROTO_TCP && packet.protocol != IPPROTO_UDP)
 		goto unfit;
+	if (pair->by_flow) {
+		if (portless || (void *)(ports + 4) > end)
+			goto unfit;
+		key.ports = *(const __u32 *)ports;
+		key.protocol = packet.protocol;
+		pair = map_lookup(&pairs, &key);
+		why = MISSED;
+		if (!pair)
+			goto unfit;
+		why = STALE;
+		if (is_void(pair, domain, now))
+			goto unfit;
+		why = UNFIT;
+	}
 	lane = &pair->lanes[packet.protocol == IPPROTO_UDP];
 	if (diverts) {
 		why = DIVERTING;
@@ -586,6 +620,6 @@ __attribute__((section("tc/offload"), used)) int offload(struct __sk_buff *skb)
 	}
 	verdict = translate(skb);
 	if (verdict == GOES_ON)
-		write_stamp(skb);
+		write_stamp(skb, 1); /* rules note on it whether their decision may be repeated */
 	return verdict;
 }

@@ -3,13 +3,16 @@
 state (one):
 | drained u64 | lost u64 | beat u64 | generation u32 | device u32 | lowest_ipv6_mtu u32 | ethernet 12 octets |
 
-key of a pair:
-| ifindex u32 | addresses 32 octets: source, destination, zeros |
+key of a pair, or of a flow:
+| ifindex u32 | addresses 32 octets: source, destination, zeros | flow 8 octets: ports, protocol u32; of a pair zeros |
 
-pair:
+pair, or flow:
 | TCP: queued u64 | since u64 | until u64 | UDP: queued u64 | since u64 | until u64 |
-| used u64 | judged u64 | asked u64 | packets u64 | octets u64 |
-| generation u32 | delta u16 | old_sum u16 | new_sum u16 | traffic_class u16 | addresses 32 octets | 4 octets |
+| learnt u64 | used u64 | judged u64 | asked u64 | packets u64 | octets u64 |
+| generation u32 | delta u16 | old_sum u16 | new_sum u16 | traffic_class u16 | addresses 32 octets | by_flow u32 |
+
+A pair whose packets the rules tell apart by ports or protocol is `by_flow`: then its flows are looked up, and of
+it itself only the generation counts. Without it none of its flows counts.
 
 counts, for each processor: OUTCOMES of each direction, u64 each.
 Times are nanoseconds of CLOCK_MONOTONIC.
@@ -25,8 +28,9 @@ JUDGED_NS: Final = 60 * 10**9
 
 STATE: Final = struct.Struct("=QQQIII12s")
 DRAINED_AT, LOST_AT, BEAT_AT, GENERATION_AT = 0, 8, 16, 24
-KEY: Final = struct.Struct("=I32s")
-PAIR: Final = struct.Struct("=11QI4H32s4x")
+KEY: Final = struct.Struct("=I32s8s")
+PAIR: Final = struct.Struct("=12QI4H32sI")
+FLOW: Final = struct.Struct("=4sI")
 TIME: Final = struct.Struct("=Q")
 KINDS: Final = ("tcp", "udp")
 
@@ -34,7 +38,7 @@ OUTCOMES: Final = (
     "translated",  # packets; a superframe counts once
     "octets",  # behind their IP headers
     "segments",  # datagrams or segments in them
-    "missed",  # IP of no pair that is known
+    "missed",  # IP of no pair, or no flow of it, that is known
     "stale",  # of a pair that was learnt before something changed, or long ago
     "waiting",  # sent to the rules, since others of its kind still wait in a queue
     "held",  # dropped, since others of its kind wait in a queue that overflows
@@ -46,7 +50,7 @@ COUNTS: Final = struct.Struct(f"={2 * len(OUTCOMES)}Q")
 
 
 class Pair(NamedTuple):
-    """A pair as the kernel has it."""
+    """A pair, or a flow, as the kernel has it."""
 
     tcp_queued: int
     tcp_since: int
@@ -54,6 +58,7 @@ class Pair(NamedTuple):
     udp_queued: int
     udp_since: int
     udp_until: int
+    learnt: int
     used: int
     judged: int
     asked: int
@@ -65,6 +70,7 @@ class Pair(NamedTuple):
     new_sum: int
     traffic_class: int
     addresses: bytes
+    by_flow: int = 0
 
     @classmethod
     def of(cls, octets: bytes) -> "Pair":
@@ -73,10 +79,20 @@ class Pair(NamedTuple):
     def encoded(self) -> bytes:
         return PAIR.pack(*self)
 
+    def counts(self, generation: int, now: int) -> bool:
+        """Whether the program goes by it."""
+        fresh = now <= self.used + UNUSED_NS and now <= self.judged + JUDGED_NS
+        return self.generation == generation and (fresh or bool(self.by_flow))
 
-def key(ifindex: int, addresses: bytes) -> bytes:
-    """`addresses`: source and destination as in the header, 8 or 32 octets."""
-    return KEY.pack(ifindex, addresses)
+
+def flow(ports: bytes, protocol: int) -> bytes:
+    """What tells a flow of a pair: `ports` as in the header, 4 octets."""
+    return FLOW.pack(ports, protocol)
+
+
+def key(ifindex: int, addresses: bytes, flow: bytes = b"") -> bytes:
+    """`addresses`: source and destination as in the header, 8 or 32 octets; without `flow`, of the pair."""
+    return KEY.pack(ifindex, addresses, flow)
 
 
 class Template(Protocol):
@@ -96,12 +112,17 @@ class Template(Protocol):
 
 
 def learnt(template: Template, generation: int, now: int) -> Pair:
-    """A pair that has just been learnt, of which packets may still wait."""
+    """A pair, or a flow, that has just been learnt, of which packets may still wait."""
     old_sum = (template.pseudo - template.delta - 1) % 0xFFFF + 1
     kept = template.traffic_class[0] ^ template.traffic_class[255]  # bits of the old octet that stay
     traffic_class = kept << 8 | template.traffic_class[0]
     sums = template.delta, old_sum, template.pseudo
-    return Pair(0, 0, 0, 0, 0, 0, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
+    return Pair(0, 0, 0, 0, 0, 0, now, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
+
+
+def told_by_flow(generation: int, now: int) -> Pair:
+    """A pair whose flows are learnt."""
+    return Pair(0, 0, 0, 0, 0, 0, now, now, now, 0, 0, 0, generation, 0, 0, 0, 0, bytes(32), by_flow=1)
 
 
 def state(generation: int, device: int, lowest_ipv6_mtu: int, destination: bytes, source: bytes) -> bytes:

@@ -12,8 +12,12 @@ from nfxlat.errors import OperatorError
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
+from nfxlat.nft.kernel import listing
 from nfxlat.nft.kernel.base_chains import BaseChain, ahead_of
+from nfxlat.nft.language.chains import guard_chain
 from nfxlat.nft.language.needs import FIRST
+from nfxlat.nft.language.repeat import Repeat
+from nfxlat.nft.language.statement import TAKES
 from nfxlat.service.messages import Message, Teach
 from nfxlat.service.options import Options
 from nfxlat.terms import Report
@@ -28,7 +32,6 @@ Tell = Callable[[Message], None]
 def refused(options: Options) -> str | None:
     """Why what is asked for has no offload; None where it can have."""
     for what, lacks in (
-        ("it needs --setup", not options.setup),
         ("packets of the host role come from this host, not from an interface", options.role != "router"),
         ("results have to go in through the domain device, not by --inject ip", options.inject != "device"),
         ("the source netfilterqueue does not tell what waits in a queue", options.source != "netlink"),
@@ -37,6 +40,16 @@ def refused(options: Options) -> str | None:
         if lacks:
             return what
     return None
+
+
+def allowed_by_rules(domain: Domain) -> bool:
+    """Whether rules are loaded whose decision may be repeated."""
+    kinds: tuple[Repeat, ...] = ("pair", "flow")
+    wanted = {guard_chain(domain, direction, kind) for direction in TAKES for kind in kinds}
+    try:
+        return any(rule.chain in wanted for rule in listing.rules())
+    except OperatorError:  # they cannot be listed, of which others tell
+        return True
 
 
 def passed_over() -> list[BaseChain]:
@@ -117,7 +130,7 @@ class Offload:
         Raises OSError.
         """
         generation = self._table.generation
-        known = sum(pair.generation == generation for _, _, pair in self._table.pairs())
+        known = sum(pair.generation == generation and not pair.by_flow for _, pair in self._table.pairs())
         return {"what": self._stamp.offloads, "pairs": known, "forgotten": self._forgotten, **self._table.counts()}
 
     def _go_on(self) -> None:

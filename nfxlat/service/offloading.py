@@ -1,6 +1,6 @@
 """What the service knows of `--offload`. Without it all of this does nothing, so that nobody has to ask.
 
-make_table -> setup.up (the program at ingress gets the table) -> start -> watch
+make_table -> setup.up, or without it Stamp (the program at ingress gets the table) -> start -> watch
 """
 
 from contextlib import ExitStack
@@ -9,9 +9,10 @@ from typing import Any
 from nfxlat.errors import OperatorError
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.ingress import Table
+from nfxlat.host.stamp import Stamp
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Teach
-from nfxlat.service.offload import BEAT_SECONDS, Offload, Tell, refused
+from nfxlat.service.offload import BEAT_SECONDS, Offload, Tell, allowed_by_rules, refused
 from nfxlat.service.options import Options
 from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
 from nfxlat.service.setup import Setup
@@ -29,7 +30,7 @@ class Offloading:
 
     def make_table(self, options: Options, stack: ExitStack) -> Table | None:
         """What the program at ingress is to know."""
-        if not options.offload:
+        if not options.domain.offload:
             return None
         if (why := refused(options)) is not None:
             self._report(f"no offload: {why}")
@@ -43,16 +44,19 @@ class Offloading:
         stack.callback(self._close)
         return self.table
 
-    def start(self, setup: Setup, domain: Domain) -> None:
-        """Behind `setup.up`: where the program was refused there is no offload."""
+    def start(self, stamp: Stamp | None, domain: Domain, device: DomainDevice | None, setup: Setup | None) -> None:
+        """Where `stamp` has no program that got the table, since that was refused, there is no offload. Without `setup`
+        the rules are the operator's."""
         if self.table is None:
             return
-        if setup.stamp is None or not setup.stamp.offloads:
+        if stamp is None or not stamp.offloads:
             self._close()
             return
-        by_packet = lambda: bool(setup.rules.inputs.policies)  # noqa: E731
-        self._offload = Offload(self.table, setup.stamp, self._tell, self._report, by_packet)
-        self.begin(domain, setup.device)
+        by_packet = lambda: setup is not None and bool(setup.rules.inputs.policies)  # noqa: E731
+        if setup is None and not allowed_by_rules(domain):
+            self._report(f"offload: no rule that is loaded allows it yet (xlat to {domain.name} offload)")
+        self._offload = Offload(self.table, stamp, self._tell, self._report, by_packet)
+        self.begin(domain, device)
 
     def watch(self, rules: OwnRulesWatch | OperatorsRulesWatch) -> None:
         """Forget whenever rules change, and show that this process is alive."""

@@ -25,8 +25,7 @@ class Options:
     model: Model = "hook"
     role: Role = "router"
     fast_path: bool = True
-    offload_entries: int = ENTRIES  # pairs that are known there at most
-    offload: bool = False  # what is known is translated at ingress, in the kernel
+    offload_entries: int = ENTRIES  # pairs and flows that the kernel knows at most, where the domain has offload
     icmp_rate: float = 1000.0
     icmp_burst: int = 50
     busy_poll: int = 100  # microseconds that a worker looks again before it sleeps

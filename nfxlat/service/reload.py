@@ -70,6 +70,10 @@ class Reload:
                 where=f"domain.{former.name}",
                 hint="restart",
             )
+        if domain.offload != former.offload:
+            raise OperatorError(
+                "offload cannot be changed at run time", where=f"domain.{former.name}.offload", hint="restart"
+            )
         return domain
 
     def _change(self, former: Domain, domain: Domain, setup: Setup | None, use: Callable[[Domain], None]) -> float:

@@ -78,6 +78,7 @@ class Service:
         self._device: DomainDevice | None = None
         self._unexpected: Unexpected | None = None
         self._setup: Setup | None = None
+        self._own_stamp: Stamp | None = None  # for offload without --setup
         self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self._host: HostWatch | OperatorsHostWatch | None = None
         self._node: NodeWatch | None = None
@@ -210,7 +211,7 @@ class Service:
 
     @property
     def _stamp(self) -> Stamp | None:
-        return self._setup.stamp if self._setup is not None else None
+        return self._setup.stamp if self._setup is not None else self._own_stamp
 
     def _prepare_host(self, stack: ExitStack) -> None:
         options = self._options
@@ -232,11 +233,15 @@ class Service:
             stack.callback(setup.down)
             self._setup = setup
             self._device = setup.device
-            self._offloading.start(setup, options.domain)
         else:
             if options.model != "device":  # the TUN tells itself whether it is in use
                 status.refuse_another(options.domain.name)
             self._device = self._point.make_device(stack)
+            if table is not None:
+                udp = takes_udp_superframes()
+                self._own_stamp = Stamp(options.domain.name, self._report, udp=udp, table=table)
+                stack.callback(self._own_stamp.close)
+        self._offloading.start(self._stamp, options.domain, self._device, self._setup)
 
     def _ready(self) -> None:
         options = self._options

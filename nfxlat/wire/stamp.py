@@ -1,11 +1,15 @@
 """The stamp: what the ingress knows of a packet, in skb->priority, which NFQUEUE hands over as NFQA_PRIORITY.
 
-    31              17  16  15                0
-    | 0x6e66 >> 1     | U |       gso_size     |
+    31  30 29  28  27   17  16  15                0
+    | P | 1 1 | F | 0x733 | U |       gso_size     |
 
 gso_size is 0 for what is no superframe. U: if this is UDP, it is one datagram, or a row of datagrams of gso_size octets
 of payload each (gso_type is SKB_GSO_UDP_L4 and nothing else). A superframe's UDP header does not tell that: UDP_TUNNEL
 (VXLAN, Geneve) and UFO look the same and are cut elsewhere. A TCP header does tell.
+
+P, F: written by the rule that has the packet translated: its decision may be repeated at ingress (offload) for all
+packets of this interface and this pair of addresses (P), or of this flow, protocol and ports too (F). Rules write them
+on stamps alone, behind all guards, so that what is let off bears none.
 
 ASKING, a value that is no stamp, is on the copy of a packet by which the program at ingress asks the rules.
 
@@ -17,7 +21,9 @@ The high half is no class of any queueing discipline that people make, so a stam
 And the mark of what nfxlat sends through raw sockets (SO_MARK, "nfx"): rules at output take it off again.
 """
 
-MAGIC, MASK = 0x6E66_0000, 0xFFFE_0000
+MAGIC, MASK = 0x6E66_0000, 0x6FFE_0000
+REPEAT_PAIR, REPEAT_FLOW = 0x8000_0000, 0x1000_0000
+REPEAT = REPEAT_PAIR | REPEAT_FLOW
 UDP = 0x0001_0000
 INJECTED_MARK = 0x6E66_7800
 ASKING = 0x6E67_FFFF

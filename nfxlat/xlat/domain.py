@@ -51,6 +51,7 @@ class Domain:
     hairpin: Hairpin = "intrinsic"
     traffic_class: str | int = "copy"  # nfxlat.xlat.traffic_class
     reverse_path: ReversePath = "kernel"  # of rules: RFC 3704 2.2, 2.4
+    offload: bool = False  # of rules: their decisions may be repeated at ingress, in the kernel
 
     def __post_init__(self) -> None:
         self._check_name()

@@ -31,22 +31,22 @@ def opened(pid: int) -> Iterator["KernelTable"]:
 
 
 class KernelTable:
-    """`pairs` by interface index and addresses."""
+    """`pairs` by their keys."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def get(self, ifindex: int, addresses: bytes) -> Pair | None:
+    def get(self, key: bytes) -> Pair | None:
         octets = ctypes.create_string_buffer(table.PAIR.size)
         try:
-            self._on(_LOOKUP, ifindex, addresses, octets)
+            self._on(_LOOKUP, key, octets)
         except FileNotFoundError:
             return None
         return Pair.of(octets.raw)
 
-    def put(self, ifindex: int, addresses: bytes, pair: Pair) -> None:
-        self._on(_UPDATE, ifindex, addresses, ctypes.create_string_buffer(pair.encoded(), table.PAIR.size))
+    def put(self, key: bytes, pair: Pair) -> None:
+        self._on(_UPDATE, key, ctypes.create_string_buffer(pair.encoded(), table.PAIR.size))
 
-    def _on(self, command: int, ifindex: int, addresses: bytes, value: "ctypes.Array[ctypes.c_char]") -> None:
-        key = ctypes.create_string_buffer(table.key(ifindex, addresses), table.KEY.size)
-        bpf.call(command, _ELEMENT.pack(self._descriptor, ctypes.addressof(key), ctypes.addressof(value), 0))
+    def _on(self, command: int, key: bytes, value: "ctypes.Array[ctypes.c_char]") -> None:
+        octets = ctypes.create_string_buffer(key, table.KEY.size)
+        bpf.call(command, _ELEMENT.pack(self._descriptor, ctypes.addressof(octets), ctypes.addressof(value), 0))

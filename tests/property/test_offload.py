@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
@@ -77,15 +77,27 @@ class Lab:
         self.runner = Runner(descriptor)
         self.table.beat()
 
-    def teach(self, translator: Translator, pairs: list[bytes]) -> None:
+    def teach(self, translator: Translator, pairs: list[bytes], by_flow: Collection[bytes] = ()) -> None:
+        """`by_flow`: those of which flows are told apart."""
         mtu = translator.domain.lowest_ipv6_mtu
         self.table.beat()
-        generation = self.table.configure(LOOPBACK, mtu, NEAR, FAR)
+        self._translator, self._generation = translator, self.table.configure(LOOPBACK, mtu, NEAR, FAR)
         for pair in pairs:
-            template = translator.template(pair)
-            assert template is not None
-            known = table.learnt(template, generation, time.monotonic_ns())
-            self.table.put(LOOPBACK, pair, known._replace(tcp_queued=table.ACTIVE, udp_queued=table.ACTIVE))
+            told = table.told_by_flow(self._generation, 0)
+            self.table.put(table.key(LOOPBACK, pair), told if pair in by_flow else self._learnt(pair))
+
+    def teach_flow(self, pair: bytes, packet: bytes) -> bytes:
+        """That of the packet; its key."""
+        at, protocol = (20, packet[9]) if len(pair) == 8 else (40, packet[6])
+        key = table.key(LOOPBACK, pair, table.flow(packet[at : at + 4].ljust(4, b"\0"), protocol))
+        self.table.put(key, self._learnt(pair))
+        return key
+
+    def _learnt(self, pair: bytes) -> table.Pair:
+        template = self._translator.template(pair)
+        assert template is not None
+        known = table.learnt(template, self._generation, time.monotonic_ns())
+        return known._replace(tcp_queued=table.ACTIVE, udp_queued=table.ACTIVE)
 
     def close(self) -> None:
         self.runner.close()
@@ -294,13 +306,19 @@ def test_the_program_equals_the_core(lab: Lab, name: str) -> None:
     translator = Translator(DOMAINS[name])
     pairs = pairs_of(translator)
     mtu = translator.domain.lowest_ipv6_mtu
-    lab.teach(translator, pairs)
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
+    by_flow = set(chance.sample(pairs, len(pairs) // 2))
+    lab.teach(translator, pairs, by_flow)
     seen: Counter[tuple[str, int, bool]] = Counter()
     for _ in range(PACKETS):
         pair = chance.choice(pairs)
         case = (plain if chance.random() < 0.8 else odd)(chance, pair, mtu)
+        if pair in by_flow:
+            flow = lab.teach_flow(pair, case.frame[14:])
+            if case.plain and chance.random() < 0.1:
+                lab.table.remove(flow)
+                case = Case("another flow", case.frame, False)
         result = lab.runner.run(case.frame, mark=case.mark, priority=case.priority, ifindex=case.ifindex)
         told = f"seed {seed}: {case.name}: {case.frame.hex()}"
         seen[case.name, len(pair), result.verdict == REDIRECT] += 1

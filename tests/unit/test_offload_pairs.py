@@ -18,6 +18,8 @@ from nfxlat.host.ingress import Table
 from nfxlat.offload import table
 from nfxlat.offload.program import FOLDER, text
 from nfxlat.offload.table import ACTIVE, Pair
+from nfxlat.wire.stamp import ASKING, MAGIC, REPEAT_FLOW, REPEAT_PAIR
+from nfxlat.wire.stamp import UDP as FIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -33,7 +35,7 @@ class Node:
     def __init__(self, folder: Path = FOLDER) -> None:
         self.table = Table(entries=64)
         program, self.udp = ingress.load("offload", self.table.descriptors, ingress.places(), folder=folder)
-        self._runner = Runner(program)
+        self.runner = Runner(program)
         self.table.beat()
         self.generation = self.table.configure(LOOPBACK, 1280, NEAR, FAR)
 
@@ -41,11 +43,25 @@ class Node:
         template = T.template(ADDRESSES)
         assert template is not None
         pair = table.learnt(template, self.generation, time.monotonic_ns())
-        self.table.put(at, ADDRESSES, pair._replace(**fields))  # type: ignore[arg-type]
+        self.table.put(table.key(at, ADDRESSES), pair._replace(**fields))  # type: ignore[arg-type]
+
+    def teach_flow(self, sport: int, dport: int, protocol: int, **fields: int) -> bytes:
+        """Without its pair; its key."""
+        template = T.template(ADDRESSES)
+        assert template is not None
+        flow = table.learnt(template, self.generation, time.monotonic_ns())
+        ports = sport.to_bytes(2, "big") + dport.to_bytes(2, "big")
+        key = table.key(LOOPBACK, ADDRESSES, table.flow(ports, protocol))
+        self.table.put(key, flow._replace(tcp_queued=ACTIVE, udp_queued=ACTIVE)._replace(**fields))  # type: ignore[arg-type]
+        return key
+
+    def tell_by_flow(self, generation: int = 0) -> None:
+        pair = table.told_by_flow(generation or self.generation, time.monotonic_ns())
+        self.table.put(table.key(LOOPBACK, ADDRESSES), pair)
 
     @property
     def pair(self) -> Pair:
-        pair = self.table.get(LOOPBACK, ADDRESSES)
+        pair = self.table.get(table.key(LOOPBACK, ADDRESSES))
         assert pair is not None
         return pair
 
@@ -59,13 +75,13 @@ class Node:
 
     def _run(self, layer: Packet, mark: int = 0, **fields: object) -> int:
         frame = Ether(dst="00:00:00:00:00:00") / IP(**({"src": A4, "dst": B4, "flags": "DF"} | fields)) / layer
-        return self._runner.run(bytes(frame), ifindex=LOOPBACK, mark=mark).verdict
+        return self.runner.run(bytes(frame), ifindex=LOOPBACK, mark=mark).verdict
 
     def counted(self, outcome: str) -> int:
         return self.table.counts()["4to6"][outcome]
 
     def close(self) -> None:
-        self._runner.close()
+        self.runner.close()
         self.table.close()
 
 
@@ -172,7 +188,7 @@ def test_an_answer_of_the_rules_keeps_it(node: Node) -> None:
     """The copy by which they are asked: netns/test_offload.py."""
     now = time.monotonic_ns()
     node.teach(tcp_queued=ACTIVE, judged=now - 59 * SECOND)
-    node.table.answer(LOOPBACK, ADDRESSES, now)
+    node.table.answer(table.key(LOOPBACK, ADDRESSES), now)
     assert node.takes(TCP_PACKET)
     assert node.pair.judged == now
 
@@ -229,11 +245,70 @@ def test_what_the_program_leaves_stays_as_it_was_for_the_next_packet(node: Node)
     assert node.takes(TCP_PACKET)
 
 
+def test_of_a_pair_that_is_told_by_flow_its_flows_alone_are_taken(node: Node) -> None:
+    node.teach_flow(1000, 80, 6)
+    one = TCP(sport=1000, dport=80) / b"data"
+    assert not node.takes(one)  # the pair is not known
+    node.tell_by_flow()
+    assert node.takes(one)
+    for other in (TCP(sport=1000, dport=81), TCP(sport=80, dport=1000), UDP(sport=1000, dport=80)):
+        missed = node.counted("missed")
+        assert not node.takes(other / b"data")
+        assert node.counted("missed") == missed + 1
+
+
+def test_a_flow_is_void_with_its_own_generation_or_its_pair_s(node: Node) -> None:
+    one = UDP(sport=1000, dport=53) / b"data"
+    node.tell_by_flow()
+    old = time.monotonic_ns() - 61 * SECOND
+    for fields in ({"generation": node.generation - 1}, {"used": old}, {"judged": old}):
+        node.teach_flow(1000, 53, 17, **fields)
+        stale = node.counted("stale")
+        assert not node.takes(one)
+        assert node.counted("stale") == stale + 1
+    node.teach_flow(1000, 53, 17)
+    assert node.takes(one)
+    node.tell_by_flow(node.generation + 1)
+    assert not node.takes(one)
+
+
+def test_only_a_flow_s_first_fragment_diverts_it(node: Node) -> None:
+    """The others have no ports: octets of theirs may look like some."""
+    node.tell_by_flow()
+    one = UDP(sport=1000, dport=53) / b"data"
+    node.teach_flow(1000, 53, 17)
+    assert not node.takes(one, frag=1)
+    assert node.takes(one)
+    assert node.counted("diverted") == 0
+    assert not node.takes(one, flags="MF")
+    assert not node.takes(one)
+    assert node.counted("diverted") == 2
+
+
+def test_a_flow_s_waiting_is_its_own(node: Node) -> None:
+    node.tell_by_flow()
+    key = node.teach_flow(1000, 80, 6, tcp_queued=0)
+    node.teach_flow(1000, 81, 6)
+    assert not node.takes(TCP(sport=1000, dport=80) / b"data")
+    assert node.takes(TCP(sport=1000, dport=81) / b"data")
+    flow = node.table.get(key)
+    assert flow is not None
+    assert flow.tcp_queued not in (0, ACTIVE)
+
+
+@pytest.mark.parametrize("priority", [MAGIC, MAGIC | REPEAT_FLOW, MAGIC | REPEAT_PAIR | 1000, ASKING])
+def test_a_stamp_that_was_there_is_written_anew(node: Node, priority: int) -> None:
+    """What a container writes allows nothing."""
+    frame = Ether(dst="00:00:00:00:00:00") / IP(src=A4, dst=B4, flags="DF") / TCP_PACKET
+    result = node.runner.run(bytes(frame), ifindex=LOOPBACK, priority=priority)
+    assert (result.verdict, result.priority) == (GOES_ON, MAGIC | FIT)
+
+
 def test_pairs_can_be_listed_and_removed(node: Node) -> None:
     node.teach()
-    assert [(index, addresses) for index, addresses, _ in node.table.pairs()] == [(LOOPBACK, ADDRESSES + bytes(24))]
-    assert node.table.remove(LOOPBACK, ADDRESSES)
-    assert not node.table.remove(LOOPBACK, ADDRESSES)
+    assert [key for key, _ in node.table.pairs()] == [table.key(LOOPBACK, ADDRESSES)]
+    assert node.table.remove(table.key(LOOPBACK, ADDRESSES))
+    assert not node.table.remove(table.key(LOOPBACK, ADDRESSES))
     assert not list(node.table.pairs())
 
 
@@ -243,7 +318,7 @@ def test_many_pairs_are_listed_once_each() -> None:
     assert template is not None
     pair = table.learnt(template, 1, 1)
     for number in range(10000):
-        many.put(2, number.to_bytes(8, "big"), pair)
-    found = [addresses for _, addresses, _ in many.pairs()]
+        many.put(table.key(2, number.to_bytes(8, "big")), pair)
+    found = [key for key, _ in many.pairs()]
     assert len(found) == len(set(found)) == 10000
     many.close()

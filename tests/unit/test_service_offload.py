@@ -5,6 +5,7 @@ import os
 import platform
 import struct
 from contextlib import ExitStack
+from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from nfxlat.wire.netlink import attribute
 from nfxlat.xlat.domain import Domain
 
 DOMAIN = Domain(prefix6=IPv6Network("2001:db8:64::/96"), lowest_ipv6_mtu=1400)
+OFFLOADED = replace(DOMAIN, offload=True)
 DEVICE = DomainDevice("siit0", "far", "siit0p", 9)
 
 
@@ -49,8 +51,8 @@ class Table:
     def beat(self) -> None:
         self.beats += 1
 
-    def pairs(self) -> list[tuple[int, bytes, Any]]:
-        return [(1, b"", SimpleNamespace(generation=one)) for one in (1, self.generation, self.generation)]
+    def pairs(self) -> list[tuple[bytes, Any]]:
+        return [(b"", SimpleNamespace(generation=one, by_flow=0)) for one in (1, self.generation, self.generation)]
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {"4to6": {"translated": 1}, "6to4": {}}
@@ -136,7 +138,7 @@ def test_a_machine_whose_system_call_is_not_known_has_no_offload_and_one_line(mo
     lines: list[str] = []
     with ExitStack() as stack:
         one = Offloading(Loop(), lambda message: None, lines.append)
-        assert one.make_table(Options(DOMAIN, setup=True, offload=True), stack) is None
+        assert one.make_table(Options(OFFLOADED, setup=True), stack) is None
     assert lines == ["no offload: the system call number of bpf(2) on vax is unknown"]
 
 
@@ -146,18 +148,18 @@ def test_without_cap_bpf_there_is_no_offload_and_one_line(monkeypatch: pytest.Mo
     lines: list[str] = []
     with ExitStack() as stack:
         one = Offloading(Loop(), lambda message: None, lines.append)
-        assert one.make_table(Options(DOMAIN, setup=True, offload=True), stack) is None
+        assert one.make_table(Options(OFFLOADED, setup=True), stack) is None
     assert lines == ["no offload: the kernel refuses BPF maps (Operation not permitted)"]
 
 
 def test_where_the_program_is_refused_its_table_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     table = SimpleNamespace(close=Mock())
-    refusing: Any = SimpleNamespace(stamp=SimpleNamespace(offloads=""))
+    refusing: Any = SimpleNamespace(offloads="")
     monkeypatch.setattr(offloading, "Table", lambda entries: table)
     one = Offloading(Loop(), lambda message: None, print)
     with ExitStack() as stack:
-        one.make_table(Options(DOMAIN, setup=True, offload=True), stack)
-        one.start(refusing, DOMAIN)
+        one.make_table(Options(OFFLOADED, setup=True), stack)
+        one.start(refusing, DOMAIN, DEVICE, None)
         table.close.assert_called_once()
     table.close.assert_called_once()
     assert (one.table, one.teach, one.descriptors, one.summary()) == (None, None, frozenset(), None)
@@ -200,10 +202,10 @@ def test_only_what_is_suspended_is_resumed(monkeypatch: pytest.MonkeyPatch) -> N
     table = Table()
     monkeypatch.setattr(offloading, "Table", lambda entries: table)
     one = Offloading(Loop(), lambda message: None, lambda line: None)
-    setup: Any = SimpleNamespace(stamp=stamp("to-r4"), device=DEVICE, rules=SimpleNamespace(inputs=NO_INPUTS))
+    setup: Any = SimpleNamespace(rules=SimpleNamespace(inputs=NO_INPUTS))
     with ExitStack() as stack:
-        one.make_table(Options(DOMAIN, setup=True, offload=True), stack)
-        one.start(setup, DOMAIN)
+        one.make_table(Options(OFFLOADED, setup=True), stack)
+        one.start(stamp("to-r4"), DOMAIN, DEVICE, setup)
         one.resume(DOMAIN, DEVICE)
         assert table.generation == 1
         one.suspend("mappings")
@@ -216,7 +218,7 @@ def test_only_what_is_suspended_is_resumed(monkeypatch: pytest.MonkeyPatch) -> N
     ("options", "has"),
     [
         ({"setup": True}, True),
-        ({}, False),
+        ({}, True),
         ({"setup": True, "role": "host"}, False),
         ({"setup": True, "inject": "ip"}, False),
         ({"setup": True, "source": "netfilterqueue"}, False),
@@ -278,7 +280,7 @@ def test_queues_are_seen_as_the_kernel_lists_them(monkeypatch: pytest.MonkeyPatc
     )
     monkeypatch.setattr(bound_queues, "PROC", file)
     watch = Watch((7, 8))
-    assert watch() == {7: Seen(3, 4, 5, 66), 8: Seen(0, 0, 0, 0)}
+    assert watch() == {7: Seen(3, 9, 66), 8: Seen(0, 0, 0)}
     watch.close()
     other = Watch((7, 10))  # 10 is not bound: nothing is known
     assert other() == {}

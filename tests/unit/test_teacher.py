@@ -16,12 +16,14 @@ from nfxlat.datapath.teacher import AGAIN, ASKED, NEVER_MIND, WATCH, Teacher
 from nfxlat.netlink.bound_queues import Seen
 from nfxlat.offload import table
 from nfxlat.wire.nfqueue import FORWARD, PREROUTING
-from nfxlat.wire.stamp import ASKING
+from nfxlat.wire.stamp import ASKING, MAGIC, REPEAT_FLOW, REPEAT_PAIR
 
 IN, OTHER, GENERATION = 3, 4, 7
 SECOND = 10**9
 QUEUED = Kind(PREROUTING, IN)
 FORTH, BACK = ipv4()[12:20], ipv6()[8:40]
+PAIR, FLOW = MAGIC | REPEAT_PAIR, MAGIC | REPEAT_FLOW
+FORTH_KEY, NONE = table.key(IN, FORTH), b""
 
 
 class Pairs:
@@ -29,23 +31,23 @@ class Pairs:
 
     def __init__(self) -> None:
         self.drained = self.lost = 0
-        self.pairs: dict[tuple[int, bytes], table.Pair] = {}
-        self.answers: dict[tuple[int, bytes], int] = {}
+        self.pairs: dict[bytes, table.Pair] = {}
+        self.answers: dict[bytes, int] = {}
         self.full = False
 
-    def get(self, ifindex: int, addresses: bytes) -> table.Pair | None:
-        return self.pairs.get((ifindex, addresses))
+    def get(self, key: bytes) -> table.Pair | None:
+        return self.pairs.get(key)
 
-    def put(self, ifindex: int, addresses: bytes, pair: table.Pair) -> None:
+    def put(self, key: bytes, pair: table.Pair) -> None:
         if self.full:
             raise OSError
-        self.pairs[ifindex, addresses] = pair
+        self.pairs[key] = pair
 
-    def answer(self, ifindex: int, addresses: bytes, time: int) -> None:
-        self.answers[ifindex, addresses] = time
+    def answer(self, key: bytes, time: int) -> None:
+        self.answers[key] = time
 
-    def remove(self, ifindex: int, addresses: bytes) -> bool:
-        return self.pairs.pop((ifindex, addresses), None) is not None
+    def remove(self, key: bytes) -> bool:
+        return self.pairs.pop(key, None) is not None
 
 
 class School:
@@ -54,7 +56,7 @@ class School:
     def __init__(self, *, local: frozenset[bytes] = frozenset(), capacity: int = 100) -> None:
         self.now = SECOND
         self.pairs, self.counters = Pairs(), Counters()
-        self.seen: Mapping[int, Seen] = {7: Seen(0, 0, 0, 0)}
+        self.seen: Mapping[int, Seen] = {7: Seen(0, 0, 0)}
         self.narrow: dict[bytes, int] = {}
         self.teacher = Teacher(
             self.pairs,
@@ -69,20 +71,23 @@ class School:
         self.teacher.serve(GENERATION, {IN})
         self.batch()
 
-    def batch(self, *packets: bytes, kind: Kind = QUEUED, priority: int = 0) -> list[Record]:
+    def batch(self, *packets: bytes, kind: Kind = QUEUED, priority: int = PAIR) -> list[Record]:
         self.now += 1000
         buffer, records = bytearray(), []
         for packet in packets:
             records.append((len(buffer), len(packet), priority, kind))
             buffer += packet
         result = self.teacher.look(buffer, records)
-        self.teacher.concluded()
+        self.teacher.concluded({})
         assert len(result) == len(records)
         return list(result)
 
     @property
-    def taught(self) -> set[tuple[int, bytes]]:
-        return set(self.pairs.pairs)
+    def taught(self) -> set[tuple[int, bytes, bytes]]:
+        found = set()
+        for ifindex, addresses, flow in map(table.KEY.unpack, self.pairs.pairs):
+            found.add((ifindex, addresses if any(addresses[8:]) else addresses[:8], flow.rstrip(b"\0")))
+        return found
 
 
 def test_the_second_packet_of_a_pair_teaches_it() -> None:
@@ -90,11 +95,11 @@ def test_the_second_packet_of_a_pair_teaches_it() -> None:
     school.batch(ipv4(), ipv6())
     assert not school.taught
     school.batch(ipv4(TCP()))
-    assert school.taught == {(IN, FORTH)}
+    assert school.taught == {(IN, FORTH, NONE)}
     school.batch(ipv6(TCP()))
-    assert school.taught == {(IN, FORTH), (IN, BACK)}
+    assert school.taught == {(IN, FORTH, NONE), (IN, BACK, NONE)}
     assert school.counters.totals[Total.TAUGHT] == 2
-    pair, template = school.pairs.pairs[IN, FORTH], T.template(FORTH)
+    pair, template = school.pairs.pairs[FORTH_KEY], T.template(FORTH)
     assert template is not None
     assert (pair.addresses, pair.delta, pair.new_sum) == (template.addresses, template.delta, template.pseudo)
     assert (pair.generation, pair.traffic_class, pair.tcp_queued, pair.udp_queued) == (GENERATION, 0xFF00, 0, 0)
@@ -103,7 +108,7 @@ def test_the_second_packet_of_a_pair_teaches_it() -> None:
 def test_two_packets_in_one_batch_are_two() -> None:
     school = School()
     school.batch(ipv4(), ipv4())
-    assert school.taught == {(IN, FORTH)}
+    assert school.taught == {(IN, FORTH, NONE)}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_addresses_of_this_node_are_not_taught(own: str) -> None:
     school = School(local=frozenset({ip_address(own).packed}))
     for _ in range(3):
         school.batch(ipv4(), ipv6())
-    taught = {addresses for _, addresses in school.taught}
+    taught = {addresses for _, addresses, _ in school.taught}
     for addresses in taught:
         template = T.template(addresses)
         assert template is not None
@@ -150,66 +155,109 @@ def test_addresses_of_this_node_are_not_taught(own: str) -> None:
         assert addresses[: len(addresses) // 2] != ip_address(own).packed
 
 
+@pytest.mark.parametrize("priority", [0, MAGIC, MAGIC | 1000, ASKING])
+def test_what_no_rule_allows_to_be_repeated_is_not_taught(priority: int) -> None:
+    school = School()
+    for _ in range(3):
+        school.batch(ipv4(), priority=priority)
+    assert not school.taught
+    assert not school.pairs.answers
+
+
+def test_a_flow_is_taught_with_its_pair_in_front_of_it() -> None:
+    school = School()
+    packet, other = ipv4(UDP(sport=1000, dport=53)), ipv4(UDP(sport=1001, dport=53))
+    school.batch(packet, other, priority=FLOW)
+    assert not school.taught
+    school.batch(packet, priority=FLOW)
+    flow = bytes((3, 232, 0, 53, 17))
+    assert school.taught == {(IN, FORTH, NONE), (IN, FORTH, flow)}
+    assert school.pairs.pairs[FORTH_KEY].by_flow
+    assert school.counters.totals[Total.TAUGHT] == 1
+    back = ipv6(TCP(sport=80, dport=1000))
+    school.batch(back, back, priority=FLOW)
+    assert (IN, BACK, bytes((0, 80, 3, 232, 6))) in school.taught
+    school.batch(packet, priority=ASKING | REPEAT_FLOW)
+    assert list(school.pairs.answers) == [table.key(IN, FORTH, table.flow(flow[:4], 17))]
+
+
+def test_without_its_pair_a_flow_that_still_comes_is_not_known() -> None:
+    school = School()
+    packet = ipv4(TCP(sport=80))
+    school.batch(packet, packet, priority=FLOW)
+    flow = next(pair for pair in school.pairs.pairs.values() if not pair.by_flow)
+    for pair in (None, flow, table.told_by_flow(GENERATION + 1, 1)):
+        if pair is None:
+            del school.pairs.pairs[FORTH_KEY]
+        else:
+            school.pairs.pairs[FORTH_KEY] = pair
+        school.now += AGAIN
+        school.batch(packet, priority=FLOW)
+        assert school.pairs.pairs[FORTH_KEY].counts(GENERATION, school.now)
+        assert school.pairs.pairs[FORTH_KEY].by_flow
+    assert school.counters.totals[Total.TAUGHT] == 1
+
+
 def test_what_cannot_be_translated_is_looked_at_again_only_after_long() -> None:
     school = School()
     stranger = ipv4(dst="127.0.0.1")
     for _ in range(3):
         school.batch(stranger)
     assert not school.taught
-    assert school.teacher._known[IN, stranger[12:20]] == school.now - 1000 + NEVER_MIND
+    assert school.teacher._known[IN, stranger[12:20], NONE] == school.now - 1000 + NEVER_MIND
 
 
 def test_narrow_paths_are_not_taught_and_are_unlearnt() -> None:
     school = School()
     school.batch(ipv6(), ipv6(), ipv4(), ipv4())
-    assert school.taught == {(IN, FORTH), (IN, BACK)}
+    assert school.taught == {(IN, FORTH, NONE), (IN, BACK, NONE)}
     school.narrow[FORTH] = 1000  # what BACK becomes
     school.teacher.unlearn(FORTH)
-    assert school.taught == {(IN, FORTH)}
+    assert school.taught == {(IN, FORTH, NONE)}
     school.now += AGAIN
     school.batch(ipv6())
-    assert school.taught == {(IN, FORTH)}
+    assert school.taught == {(IN, FORTH, NONE)}
     school.teacher.unlearn(bytes(8))  # nobody's
 
 
 def test_a_pair_that_still_comes_is_taught_again_only_where_it_does_not_count_any_more() -> None:
     school = School()
     school.batch(ipv4(), ipv4())
-    waiting = school.pairs.pairs[IN, FORTH]._replace(tcp_queued=5)
-    school.pairs.pairs[IN, FORTH] = waiting
+    waiting = school.pairs.pairs[FORTH_KEY]._replace(tcp_queued=5)
+    school.pairs.pairs[FORTH_KEY] = waiting
     school.now += AGAIN
     school.batch(ipv4())
-    assert school.pairs.pairs[IN, FORTH] == waiting
+    assert school.pairs.pairs[FORTH_KEY] == waiting
     for gone in (waiting._replace(generation=6), waiting._replace(used=0), waiting._replace(judged=0), None):
         school.now += table.JUDGED_NS
         if gone is None:
-            del school.pairs.pairs[IN, FORTH]
+            del school.pairs.pairs[FORTH_KEY]
         else:
-            school.pairs.pairs[IN, FORTH] = gone
+            school.pairs.pairs[FORTH_KEY] = gone
         school.batch(ipv4())
-        assert school.pairs.pairs[IN, FORTH].tcp_queued == 0
-        assert school.pairs.pairs[IN, FORTH].generation == GENERATION
+        assert school.pairs.pairs[FORTH_KEY].tcp_queued == 0
+        assert school.pairs.pairs[FORTH_KEY].generation == GENERATION
 
 
 def test_between_two_looks_a_pair_costs_no_system_call() -> None:
     school = School()
     school.batch(ipv4(), ipv4())
-    del school.pairs.pairs[IN, FORTH]
+    del school.pairs.pairs[FORTH_KEY]
     school.batch(ipv4())
     assert not school.taught
 
 
 def test_what_was_queued_before_a_generation_teaches_nothing_for_it() -> None:
     school = School()
-    school.seen = {7: Seen(3, 0, 0, 9)}
+    school.seen = {7: Seen(3, 0, 9)}
     school.teacher.serve(8, {IN})
     school.batch(ipv4(), ipv4())
     school.batch(ipv4(), ipv4())
     assert not school.taught
-    school.seen = {7: Seen(0, 0, 0, 9)}
+    school.seen = {7: Seen(0, 0, 9)}
     school.batch(ipv4())
     school.batch(ipv4(), ipv4())
-    assert school.pairs.pairs[IN, FORTH].generation == 8
+    assert school.pairs.pairs[FORTH_KEY].generation == 8
 
 
 def test_without_a_generation_nothing_is_looked_at() -> None:
@@ -217,7 +265,7 @@ def test_without_a_generation_nothing_is_looked_at() -> None:
     school.teacher.serve(0, {IN})
     school.seen = {}
     school.batch(ipv4(), ipv4())
-    school.batch(ipv4(), priority=ASKING)
+    school.batch(ipv4(), priority=ASKING | REPEAT_PAIR)
     assert not school.taught
     assert not school.pairs.answers
 
@@ -225,10 +273,10 @@ def test_without_a_generation_nothing_is_looked_at() -> None:
 def test_a_copy_is_no_packet_and_answers() -> None:
     school = School()
     school.batch(ipv4(), ipv4())
-    records = school.batch(ipv4(UDP() / b"x"), ipv4(), priority=ASKING)
+    records = school.batch(ipv4(UDP() / b"x"), ipv4(), priority=ASKING | REPEAT_PAIR)
     assert [record[3] for record in records] == [ASKED, ASKED]
     assert all(record[3] is ASKED for record in records)
-    assert school.pairs.answers == {(IN, FORTH): school.now}
+    assert school.pairs.answers == {FORTH_KEY: school.now}
     assert school.counters.totals[Total.ASKED] == 2
 
 
@@ -240,16 +288,16 @@ def test_a_copy_that_was_on_its_way_when_teaching_ended_is_no_packet_either(
     school = School()
     school.batch(ipv4(), ipv4())
     school.teacher.serve(generation, interfaces)
-    assert [record[3] for record in school.batch(ipv4(), priority=ASKING)] == [ASKED]
+    assert [record[3] for record in school.batch(ipv4(), priority=ASKING | REPEAT_PAIR)] == [ASKED]
     assert not school.pairs.answers
     assert school.counters.totals[Total.ASKED] == 1
 
 
 def test_copies_of_what_may_not_be_taught_any_more_are_not_answered() -> None:
     school = School()
-    school.batch(ipv4(ICMP()), priority=ASKING)
+    school.batch(ipv4(ICMP()), priority=ASKING | REPEAT_PAIR)
     school.narrow[FORTH] = 1000
-    school.batch(ipv6(), priority=ASKING)
+    school.batch(ipv6(), priority=ASKING | REPEAT_PAIR)
     assert not school.pairs.answers
 
 
@@ -266,7 +314,7 @@ def test_a_flood_is_forgotten_and_what_is_in_use_is_not() -> None:
     for number in range(100):
         school.batch(ipv4(src=f"198.51.100.{number}", dst=R4), ipv4())
         assert len(school.teacher._known) + len(school.teacher._old) <= 20
-    assert school.taught == {(IN, FORTH)}
+    assert school.taught == {(IN, FORTH, NONE)}
     assert school.counters.totals[Total.TAUGHT] == 1
 
 
@@ -308,64 +356,50 @@ class Queues:
         self.drained = Drained(self.state, lambda: self.seen)
         self.now = 0
 
-    def look(self, *, socket: int = 0, **waiting: tuple[int, int]) -> int:
+    def concluded(self, last: int = 0, queue: int = 7, **waiting: tuple[int, int]) -> int:
         """`waiting`: how many wait in queue `q7`, and the last one's id; when all was out."""
         self.now += 1
-        self.seen = {int(name[1:]): Seen(number, 0, socket, newest) for name, (number, newest) in waiting.items()}
-        self.drained.look(self.now)
+        self.seen = {int(name[1:]): Seen(number, 0, newest) for name, (number, newest) in waiting.items()}
+        self.drained.concluded({queue: last.to_bytes(4, "big")}, self.now)
         return self.state.drained
 
 
 def test_all_is_out_where_nothing_waits() -> None:
     queues = Queues()
-    assert [queues.look(q7=(0, 5), q8=(0, 0)), queues.look(q7=(0, 6), q8=(0, 0))] == [1, 2]
+    assert [queues.concluded(q7=(0, 5), q8=(0, 0)), queues.concluded(q7=(0, 6), q8=(0, 0))] == [1, 2]
 
 
-def test_a_queue_that_is_never_empty_is_out_when_it_holds_no_more_than_it_got_since() -> None:
+def test_a_queue_that_is_never_empty_is_out_up_to_the_last_packet_that_was_in_it() -> None:
     queues = Queues()
-    assert queues.look(q7=(5, 15)) == 0
-    assert queues.look(q7=(5, 19)) == 0  # id 15 waits, and 16 to 19
-    assert queues.look(q7=(5, 20)) == 1
-    assert queues.look(q7=(5, 24)) == 1
-    assert queues.look(q7=(5, 25)) == 3
+    assert queues.concluded(10, q7=(5, 15)) == 0
+    assert queues.concluded(14, q7=(5, 19)) == 0
+    assert queues.concluded(15, q7=(5, 20)) == 1
+    assert queues.concluded(19, q7=(5, 24)) == 1
+    assert queues.concluded(20, q7=(5, 25)) == 3
 
 
-def test_every_worker_s_queues_count() -> None:
+def test_another_s_queue_has_to_be_empty_once() -> None:
     queues = Queues()
-    assert queues.look(q7=(5, 15), q9=(2, 8)) == 0
-    assert queues.look(q7=(5, 20), q9=(2, 9)) == 0
-    assert queues.look(q7=(9, 90), q9=(2, 10)) == 1
-
-
-def test_what_the_socket_had_no_room_for_has_an_id_and_does_not_wait() -> None:
-    queues = Queues()
-    assert queues.look(q7=(5, 15)) == 0
-    assert queues.look(q7=(5, 20), socket=1) == 0  # four came in, so one of the five was there
-    assert queues.look(q7=(4, 20), socket=1) == 1
-
-
-def test_a_queue_that_is_another_s_now_holds_nothing_of_it() -> None:
-    queues = Queues()
-    assert queues.look(q7=(5, 15)) == 0
-    assert queues.look(q7=(2, 2)) == 1
+    assert queues.concluded(15, q7=(5, 15), q9=(1, 8)) == 0
+    assert queues.concluded(16, q7=(5, 16), q9=(1, 9)) == 0
+    assert queues.concluded(17, q7=(5, 17), q9=(0, 9)) == 1
 
 
 def test_ids_begin_anew() -> None:
     queues = Queues()
-    assert queues.look(q7=(5, 0xFFFFFFFE)) == 0
-    assert queues.look(q7=(8, 5)) == 0
-    assert queues.look(q7=(7, 5)) == 1
+    assert queues.concluded(0xFFFFFFF0, q7=(5, 0xFFFFFFFE)) == 0
+    assert queues.concluded(2, q7=(5, 7)) == 1
 
 
 def test_where_the_kernel_does_not_tell_nothing_is_out() -> None:
     queues = Queues()
-    assert queues.look() == 0
+    assert queues.concluded() == 0
 
 
 def test_losses_are_told_from_the_second_look_on() -> None:
     queues = Queues()
-    for full, socket, told in ((5, 2, 0), (5, 2, 0), (6, 2, 3), (6, 2, 3), (6, 3, 5)):
+    for lost, told in ((5, 0), (5, 0), (6, 3), (6, 3)):
         queues.now += 1
-        queues.seen = {7: Seen(0, full, socket, 1)}
-        queues.drained.look(queues.now)
+        queues.seen = {7: Seen(0, lost, 1)}
+        queues.drained.concluded({}, queues.now)
         assert queues.state.lost == told

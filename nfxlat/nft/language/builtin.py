@@ -23,9 +23,13 @@ EARLY = "prerouting priority -450"
 OWN = "output priority -450"
 
 
-def text(name: str, role: Role, model: Model) -> str:
-    """The program of the domain `name`. Only the hook model has several roles: router and host."""
-    tables = {"hook": _host if role == "host" else _router, "route": _route, "device": _device}[model](name)
+def text(name: str, role: Role, model: Model, *, offload: bool = False) -> str:
+    """The program of the domain `name`. Only the hook model has several roles, router and host; the router's decisions
+    may be repeated at ingress (`offload`)."""
+    if (role, model) == ("router", "hook"):
+        tables = _router(name, offload)
+    else:
+        tables = {"hook": _host, "route": _route, "device": _device}[model](name)
     return "\n".join(_table(family, home_table(name), rules) for family, rules in tables.items())
 
 
@@ -75,14 +79,19 @@ def compile_builtin(
 
 
 def _program(domain: Domain, role: Role, model: Model) -> Program:
-    return program(text(domain.name, role, model), f"rules {home_table(domain.name)}", (domain,))
+    return program(
+        text(domain.name, role, model, offload=domain.offload), f"rules {home_table(domain.name)}", (domain,)
+    )
 
 
-def _router(name: str) -> dict[str, Table]:
+def _router(name: str, offload: bool) -> dict[str, Table]:
     return {
         family: {
-            base: [_statement(name, direction, f"{family} daddr @{set_name(name, direction)}{frame}", hook)]
-            for base, hook, frame in ((EARLY, "prerouting", f" {FRAME}"), (OWN, "output", ""))
+            base: [_statement(name, direction, f"{family} daddr @{set_name(name, direction)}{frame}", hook, repeated)]
+            for base, hook, frame, repeated in (
+                (EARLY, "prerouting", f" {FRAME}", " offload" if offload else ""),
+                (OWN, "output", "", ""),
+            )
         }
         for direction, family in TAKES.items()
     }
@@ -110,8 +119,8 @@ def _route(name: str) -> dict[str, Table]:
     }
 
 
-def _statement(name: str, direction: str, matches: str, label: str) -> str:
-    return f'{matches} xlat {direction} {name} comment "xlat_{direction}_{name}-{label}"'
+def _statement(name: str, direction: str, matches: str, label: str, offload: str = "") -> str:
+    return f'{matches} xlat {direction} {name}{offload} comment "xlat_{direction}_{name}-{label}"'
 
 
 def _device(name: str) -> dict[str, Table]:

@@ -4,6 +4,8 @@ Into each table that holds a statement, since nft cannot jump from one table to 
 
     chain xlat_to_siit0        guards; then to one of those that follow. The statement becomes a jump here, so that a
                                packet that the guards let off goes on behind the statement
+    chain xlat_to_siit0_pair   the same for statements with `offload`: what is queued bears in its stamp that their
+    chain xlat_to_siit0_flow   decision may be repeated, for the pair of addresses or for the flow (nft.language.repeat)
     chain xlat_to_siit0_plain  queue, and behind it a drop: what nobody takes does not leak
     chain xlat_to_siit0_tcp
     chain xlat_to_siit0_tcp_1  of the second worker, and so on
@@ -21,11 +23,12 @@ one: fragments have no ports but the first, and would overtake each other. So do
 datagrams and fragments of one flow are thus in order among themselves only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nfxlat.nft.language.emit import Chain, Queued, Rule
 from nfxlat.nft.language.program import Program
+from nfxlat.nft.language.repeat import Repeat
 from nfxlat.nft.language.sets import set_name
 from nfxlat.nft.language.statement import TAKES
 from nfxlat.queues import Queues
@@ -41,6 +44,7 @@ SEED = 7915  # of all hashes: a flow goes to the same worker by whichever rule
 FITS = f"meta length <= {COPY_RANGE}"
 UDP_STAMPED = f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x}"
 ANY_STAMP = f"meta priority & {stamp.MASK:#x} == {stamp.MAGIC:#x}"
+REPEAT: Mapping[Repeat, int] = {"pair": stamp.REPEAT_PAIR, "flow": stamp.REPEAT_FLOW}
 SENT = f"meta mark {stamp.INJECTED_MARK:#x}"
 ERRORS = {
     "ip": "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
@@ -73,8 +77,8 @@ class QueueChain:
         return Chain(self.chain, (Queued(self.queue, self.comment), Rule("drop", f"{self.guard}-closed-{self.label}")))
 
 
-def guard_chain(domain: Domain, direction: str) -> str:
-    return f"xlat_{direction}_{domain.name}"
+def guard_chain(domain: Domain, direction: str, repeat: Repeat = "") -> str:
+    return f"xlat_{direction}_{domain.name}{f'_{repeat}' if repeat else ''}"
 
 
 def own_table(domain: Domain) -> str:
@@ -108,20 +112,30 @@ def _label(kind: str, worker: int) -> str:
     return f"{kind}_{worker}" if worker else kind
 
 
-def guard(domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str], workers: int) -> Chain:
+def guard(
+    domain: Domain,
+    direction: str,
+    family: str,
+    hooks: set[str],
+    implied: frozenset[str],
+    workers: int,
+    repeat: Repeat = "",
+) -> Chain:
     """The chain that a statement jumps to, in a table of `family`, reached from `hooks`; `implied` are the guards that
-    it does without, since the statements say as much themselves.
+    it does without, since the statements say as much themselves; `repeat` is what may be learnt of what they take.
     """
-    name = guard_chain(domain, direction)
-    rules = (
-        *_guards(domain, direction, family, hooks, implied),
-        *_dispatch(name, TAKES[direction], hooks, workers),
-    )
-    return Chain(name, rules)
+    name = guard_chain(domain, direction, repeat)
+    rules = [*_guards(name, domain, direction, family, hooks, implied)]
+    if repeat:
+        noted = f"meta priority set meta priority | {REPEAT[repeat]:#x}"
+        rules.append(Rule(f"{ANY_STAMP} {noted}", f"{name}-offload", f"offload-{repeat}"))
+    return Chain(name, (*rules, *_dispatch(name, guard_chain(domain, direction), TAKES[direction], hooks, workers)))
 
 
-def _guards(domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str]) -> Iterator[Rule]:
-    ip, name = TAKES[direction], guard_chain(domain, direction)
+def _guards(
+    name: str, domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str]
+) -> Iterator[Rule]:
+    ip = TAKES[direction]
     if family == "inet":
         yield Rule(f"meta nfproto != {'ipv4' if ip == 'ip' else 'ipv6'} return", f"{name}-other-family")
     if hooks - {"output"} and "injected" not in implied:
@@ -139,13 +153,13 @@ def _guards(domain: Domain, direction: str, family: str, hooks: set[str], implie
         yield Rule(f"{local}fib saddr type local counter drop", f"{name}-forged-source", "forged")
 
 
-def _dispatch(name: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rule]:
-    """To the queue chains."""
+def _dispatch(name: str, to_: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rule]:
+    """To the queue chains, whose names begin with `to_`."""
 
     def to(kind: str, header: str) -> str:
         if workers == 1:
-            return f"goto {name}_{kind}"
-        verdicts = ", ".join(f"{n} : goto {name}_{_label(kind, n)}" for n in range(workers))
+            return f"goto {to_}_{kind}"
+        verdicts = ", ".join(f"{n} : goto {to_}_{_label(kind, n)}" for n in range(workers))
         ports = f"{header} sport . {header} dport"
         return f"{WHOLE[ip]} jhash {ports} mod {workers} seed {SEED:#x} vmap {{ {verdicts} }}"
 
@@ -155,7 +169,7 @@ def _dispatch(name: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rul
         yield Rule(f"{UDP_STAMPED} {protocol} udp {to('tcp', 'udp')}", f"{name}-udp", "udp")
     if workers > 1:
         yield Rule(f"{protocol} {{ 6, 17 }} {to('plain', 'th')}", f"{name}-plain-ports", "workers")
-    yield Rule(f"goto {name}_plain", f"{name}-plain")
+    yield Rule(f"goto {to_}_plain", f"{name}-plain")
 
 
 def tracked(role: Role, ip: str) -> bool:

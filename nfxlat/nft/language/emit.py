@@ -28,6 +28,10 @@ WHY = {
     "tcp": "TCP may arrive as superframes, and has a queue of its own; what is longer than a message of that (BIG TCP) "
     "goes to the plain one, where the kernel cuts it into segments",
     "udp": "the stamp says that this is one datagram, a fragment, or a superframe of datagrams of known size",
+    "offload-pair": "the decision may be repeated at ingress, in the kernel, for all packets of this interface between "
+    "these two addresses: rules on the way here look at nothing else",
+    "offload-flow": "the decision may be repeated at ingress, in the kernel, for all packets of this flow: rules on "
+    "the way here look at its protocol or ports",
     "workers": "each flow of TCP or UDP goes to one worker, by its ports, and by the same seed in each rule; fragments "
     "and packets without ports go to the first",
     "queue": "no `bypass`, and a drop behind the queue: without a listener nothing leaks untranslated",

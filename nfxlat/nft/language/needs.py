@@ -9,6 +9,7 @@ from nfxlat.nft.language.emit import Chain, GeneratedSet, Item, Rule, Table
 from nfxlat.nft.language.implied import Headed, implied, takes_all_at_output
 from nfxlat.nft.language.inputs import Inputs
 from nfxlat.nft.language.program import Program, Statement
+from nfxlat.nft.language.repeat import Repeat
 from nfxlat.nft.language.sets import Contents, GeneratedSets, SetName, set_name
 from nfxlat.nft.language.source import Rule as SourceRule
 from nfxlat.nft.language.statement import TAKES
@@ -49,7 +50,7 @@ class Needs:
 
     def entry(self, statement: Statement, domain: Domain) -> str:
         """What a statement becomes: where its packets go on."""
-        guard = chains.guard_chain(domain, statement.direction)
+        guard = chains.guard_chain(domain, statement.direction, statement.repeated.by)
         if statement.hooks == {"prerouting"} and (statement.rule.chain.table.key, guard) in self.checked:
             guard = inputs.input_chain(guard)
         return f"jump {guard}"
@@ -161,25 +162,50 @@ class _Maker:
                 self._insert(key, None, "", mark)
 
     def _guard(self, key: Key, domain: Domain, direction: str, statements: Sequence[Statement] = ()) -> list[Item]:
-        """The chain that statements of a table, or its own output chain, jump to, and those behind it."""
+        """The chains that statements of a table, or its own output chain, jump to, and those behind them."""
+        by: dict[Repeat, list[Statement]] = {}
+        for statement in statements:
+            by.setdefault(statement.repeated.by, []).append(statement)
+        at_home = key == chains.home(self._program, domain, TAKES[direction])
+        output = not statements or bool(at_home and self._own_output(domain, direction))
+        if output:
+            by.setdefault("", [])
+        made = [
+            chain
+            for repeat, some in by.items()
+            for chain in self._guards(key, domain, direction, some, repeat, output=output and not repeat)
+        ]
+        behind = chains.queue_chains(*key, domain, direction, self._queues[domain.name])
+        self._queue_chains += behind
+        native = f"@{set_name(domain.name, 'native')} "
+        named = any(native in rule.text for one in made for rule in one.rules if isinstance(rule, Rule))
+        sets = self._new_sets(key, self._sets.of(domain, "native")) if named else []
+        return [*sets, *made, *(chain.value() for chain in behind)]
+
+    def _guards(
+        self,
+        key: Key,
+        domain: Domain,
+        direction: str,
+        statements: Sequence[Statement],
+        repeat: Repeat,
+        *,
+        output: bool,
+    ) -> list[Chain]:
+        """The chain that these statements, which may be repeated in one way, jump to; that of the host's checks ahead
+        of it. `output`: the domain's own output chain does, too."""
         hooks = {hook for statement in statements for hook in statement.hooks}
         spared = implied(self._program, statements, domain, self._roles[domain.name], self._headed)
-        at_home = key == chains.home(self._program, domain, TAKES[direction])
-        if not statements or (at_home and self._own_output(domain, direction)):
+        if output:
             hooks.add("output")
             spared -= {"sent"}
-        queues = self._queues[domain.name]
-        guard = chains.guard(domain, direction, key[0], hooks, spared, queues.workers)
+        workers = self._queues[domain.name].workers
+        guard = chains.guard(domain, direction, key[0], hooks, spared, workers, repeat)
         ahead: list[Chain] = []
         if any(statement.hooks == {"prerouting"} for statement in statements):
             ahead = inputs.input_chains(domain, direction, key[0], guard.name, self._host, spared)
             self._checked |= {(key, guard.name)} if ahead else set()
-        behind = chains.queue_chains(*key, domain, direction, queues)
-        self._queue_chains += behind
-        native = f"@{set_name(domain.name, 'native')} "
-        named = any(native in rule.text for one in (guard, *ahead) for rule in one.rules if isinstance(rule, Rule))
-        sets = self._new_sets(key, self._sets.of(domain, "native")) if named else []
-        return [*sets, *ahead, guard, *(chain.value() for chain in behind)]
+        return [*ahead, guard]
 
     def _of_domain(self, domain: Domain, direction: str, ip: str) -> None:
         """What the domain needs whatever the rules select: at home in the file, or in a table of its own."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from nfxlat.nft.language.includes import Reader, refuse_xlat
 from nfxlat.nft.language.literals import addresses4, addresses6
 from nfxlat.nft.language.meaning import Unresolved, inline_domains, meaning_of
+from nfxlat.nft.language.repeat import NOT_REPEATED, Repeated, repeated
 from nfxlat.nft.language.scan import scan
 from nfxlat.nft.language.source import Chain, Source
 from nfxlat.nft.language.statement import Xlat, statements
@@ -24,13 +25,14 @@ class Statement(Xlat):
     """A statement in its place: what it means, and which packets get to it.
 
     `hooks` are the names of the hooks of `bases`, the base chains from which packets reach it; `destinations` those of
-    its own matches that are written out, or are variables.
+    its own matches that are written out, or are variables; `repeated` how its decision may be repeated at ingress.
     """
 
     meaning: Domain | Unresolved
     bases: tuple[Chain, ...]
     hooks: frozenset[str]
     destinations: tuple[Network, ...]
+    repeated: Repeated
 
     @property
     def domain(self) -> Domain | None:
@@ -102,6 +104,7 @@ def _placed(source: Source, statement: Xlat, meaning: Domain | Unresolved) -> St
         bases=bases,
         hooks=frozenset(chain.base.hook for chain in bases if chain.base),
         destinations=tuple(read(source, statement.matches, "daddr")),
+        repeated=repeated(source, statement.rule, statement.family, bases) if statement.offload else NOT_REPEATED,
     )
 
 

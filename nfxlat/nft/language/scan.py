@@ -12,12 +12,12 @@ tokens up to a newline or `;`, braces inside it included. Nothing here changes a
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
-from nfxlat.nft.language.source import Chain, ChainKey, Hook, Rule, Source, Table, TableKey, value
+from nfxlat.nft.language.source import VOLATILE, Chain, ChainKey, Hook, Rule, Source, Table, TableKey, value
 from nfxlat.nft.language.tokens import Input, Token
 
 NFT_FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
@@ -37,6 +37,11 @@ class _Table:
     blocks: list[tuple[Token, Token]] = field(default_factory=list)
     flowtables: list[Token] = field(default_factory=list)
     maps: dict[str, list[str]] = field(default_factory=dict)  # verdict maps: the chains that they lead to
+    words: dict[str, set[str]] = field(default_factory=dict)  # of sets and maps, those of VOLATILE
+
+    def note(self, name: str, words: Iterable[str]) -> None:
+        """Of a set or map, its definition or elements."""
+        self.words.setdefault(name, set()).update(VOLATILE.intersection(words))
 
 
 @dataclass(slots=True)
@@ -74,6 +79,9 @@ class _Reader:
             rules,
             MappingProxyType(self._defines),
             frozenset(self._set_names),
+            MappingProxyType(
+                {(*key, name): frozenset(w) for key, t in self._tables.items() for name, w in t.words.items()}
+            ),
             "include" in self._verbs,
             bool(self._verbs & {"flush", "delete", "destroy"}),
             MappingProxyType(_hooked(chains, rules)),
@@ -158,10 +166,13 @@ class _Reader:
                 body = body[2:]
             self._rules.append((chain, tuple(body), item[0].start))
         elif kind in ("map", "element"):
-            maps = self._tables[self._table(family, arguments[0])].maps
-            maps.setdefault(arguments[1].text, []).extend(_targets(words))
+            table = self._tables[self._table(family, arguments[0])]
+            table.maps.setdefault(arguments[1].text, []).extend(_targets(words))
+            table.note(arguments[1].text, words)
         elif kind == "set":
-            self._set_names.add((*self._table(family, arguments[0]), arguments[1].text))
+            key = self._table(family, arguments[0])
+            self._set_names.add((*key, arguments[1].text))
+            self._tables[key].note(arguments[1].text, words)
 
     def _table(self, family: str, name: Token) -> TableKey:
         key = family, self._value(name)
@@ -181,10 +192,13 @@ class _Reader:
                 self._chain_block(self._chain(key, item[1]), block, rule_at=None)
             elif item and item[0].text == "flowtable":
                 table.flowtables.append(item[0])
-            elif len(item) >= 2 and item[0].text == "set":
-                self._set_names.add((*key, item[1].text))
-            elif len(item) >= 2 and item[0].text == "map":
-                table.maps[item[1].text] = _targets([token.text for token in item])
+            elif len(item) >= 2 and item[0].text in ("set", "map"):
+                words = [token.text for token in item]
+                table.note(words[1], words)
+                if words[0] == "set":
+                    self._set_names.add((*key, words[1]))
+                else:
+                    table.maps[words[1]] = _targets(words)
         table.blocks.append((opened, self._close(opened)))
 
     def _chain_block(self, key: ChainKey, opened: Token, rule_at: int | None) -> None:

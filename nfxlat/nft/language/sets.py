@@ -16,13 +16,12 @@ from typing import NamedTuple
 from nfxlat import ipaddresses
 from nfxlat.nft.language.emit import GeneratedSet
 from nfxlat.nft.language.program import Program
-from nfxlat.nft.language.source import Rule
+from nfxlat.nft.language.source import GENERATED, Rule
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.prefixes import Span
 
-KINDS = {"to": 32, "from": 128, "prefix6": 128, "native": 128}  # and the bits of an address in each
 STAYS6 = tuple(map(ipaddresses.network6, ("::1/128", "fe80::/10", "ff00::/8")))  # special.stays6
 
 
@@ -59,11 +58,11 @@ class GeneratedSets:
         self._made: dict[tuple[str, str], GeneratedSet] = {}
 
     def of(self, domain: Domain, kind: str) -> GeneratedSet:
-        """The set of a kind of `KINDS`."""
+        """The set of a kind of `GENERATED`."""
         key = domain.name, kind
         if key not in self._made:
             spans = _spans(domain, self._roles[domain.name], kind)
-            self._made[key] = GeneratedSet(set_name(domain.name, kind), KINDS[kind], spans)
+            self._made[key] = GeneratedSet(set_name(domain.name, kind), GENERATED[kind], spans)
         return self._made[key]
 
     def mentioned(self, program: Program) -> Iterator[tuple[Rule, GeneratedSet]]:
@@ -71,7 +70,7 @@ class GeneratedSets:
 
         A set of that name that the file makes itself is its own.
         """
-        names = {f"@{set_name(d.name, kind)}": (d, kind) for d in program.domains.values() for kind in KINDS}
+        names = {f"@{set_name(d.name, kind)}": (d, kind) for d in program.domains.values() for kind in GENERATED}
         seen = set()
         for rule in program.source.rules:
             for word in rule.words:

@@ -7,6 +7,9 @@ from nfxlat.nft.language.tokens import Input, Token
 
 TableKey = tuple[str, str]  # family, name
 ChainKey = tuple[str, str, str]  # family, table, chain
+GENERATED = {"to": 32, "from": 128, "prefix6": 128, "native": 128}  # generated sets: ends of names, bits of an address
+# in a set's or map's definition, or its elements: what it holds changes by itself, or counts
+VOLATILE = frozenset(("dynamic", "timeout", "counter", "quota", "limit", "last", "ct"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +69,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Source(Input):
-    """One nft input: its text, what it is called, and its structure."""
+    """One nft input: its text, what it is called, and its structure. `set_words` has those of `VOLATILE` in each set
+    and map."""
 
     tables: Mapping[TableKey, Table]
     chains: Mapping[ChainKey, Chain]
     rules: tuple[Rule, ...]
     defines: Mapping[str, tuple[Token, ...]]
     set_names: frozenset[ChainKey]  # family, table, set
+    set_words: Mapping[ChainKey, frozenset[str]]
     includes: bool
     removes: bool  # flush, delete or destroy: it clears the ground itself
     hooked: Mapping[ChainKey, tuple[Chain, ...]]
@@ -80,6 +85,12 @@ class Source(Input):
     def bases(self, chain: Chain) -> tuple[Chain, ...]:
         """The base chains from which packets reach `chain`, itself included if it is one."""
         return self.hooked[chain.key]
+
+    @property
+    def changed_sets(self) -> set[str]:
+        """Names of sets that rules of this input add elements to, or take from."""
+        changing = (rule.words for rule in self.rules if {"add", "update", "delete"} & set(rule.words))
+        return {word[1:] for words in changing for word in words if word.startswith("@")}
 
     def callers(self, chain: Chain) -> list[Rule]:
         """The rules that jump or go to `chain`, and those that lead to their chains in turn."""

@@ -1,7 +1,7 @@
 """The `xlat` statement, the end of a rule:
 
     ip daddr @pool4               xlat to siit0                     a domain of the configuration
-    ip6 daddr 2001:db8:64::/96    xlat from siit0
+    ip6 daddr 2001:db8:64::/96    xlat from siit0 offload           its decision may be repeated at ingress
     oifname "siit0"               xlat to 2001:db8:64::/96          the domain that has this prefix6, or with the
     ip6 daddr 2001:db8:2::2       xlat from 2001:db8:64::/96        mapping of the other address in the statement:
     oifname "xlat0"  xlat to 2001:db8:64::/96 with source { 192.0.0.1 : 2001:db8:2::2 }
@@ -11,8 +11,8 @@
 
 `to` is into prefix6, IPv4 to IPv6 (RFC 7915 4); `from` is out of it, IPv6 to IPv4 (RFC 7915 5). The map's keys are
 addresses before translation, as in nft's own maps. `reassembled` says that it is meant to stand behind defragmentation
-(-400), where fragments have become whole datagrams again; the result is fragmented anew. A `comment` may follow, as
-behind any statement of nft.
+(-400), where fragments have become whole datagrams again; the result is fragmented anew. `offload` may stand in its
+place (nft.language.repeat). A `comment` may follow, as behind any statement of nft.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from nfxlat.nft.language.source import Rule, Source
 from nfxlat.nft.language.tokens import Token
 from nfxlat.terms import Family
 
-WORD, REASSEMBLED = "xlat", "reassembled"
+WORD, REASSEMBLED, OFFLOAD = "xlat", "reassembled", "offload"
 TAKES: Mapping[str, Family] = {"to": "ip", "from": "ip6"}  # the family of the packets that a statement takes
 MAPPED = {"to": "source", "from": "destination"}  # the address that the prefix does not map
 # what stands ahead of a name or a value: `counter name xlat`, `iifname { lo, xlat }`
@@ -40,6 +40,7 @@ class Xlat:
     operand: Token
     mappings: tuple[tuple[Token, Token], ...]  # keys and values, in the statement's order
     reassembled: bool  # says so: it is to have whole datagrams, where others would have their fragments
+    offload: Token | None  # the word, where it is there: its decision may be repeated at ingress
     at: Token
     end: int
 
@@ -107,15 +108,16 @@ def _read(source: Source, rule: Rule, index: int) -> Xlat:
     mappings: tuple[tuple[Token, Token], ...] = ()
     if rest and rest[0].text == "with":
         mappings, rest, end = _with(source, direction.text, rest)
-    reassembled = bool(rest) and rest[0].text == REASSEMBLED
-    if reassembled:
-        end = rest.pop(0).end
+    word = rest.pop(0) if rest and rest[0].text in (REASSEMBLED, OFFLOAD) else None
+    end = word.end if word is not None else end
     if rest and rest[0].text == "comment" and len(rest) == 2 and rest[1].kind == "string":
         rest = []
     if rest:
-        hint = "xlat ends the rule, like drop; only `reassembled` and a comment may follow"
+        hint = "xlat ends the rule, like drop; only `reassembled` or `offload`, and a comment, may follow"
         raise source.fault(f"unexpected {rest[0].text!r} after xlat", rest[0], hint)
-    return Xlat(rule, rule.tokens[:index], direction.text, operand, mappings, reassembled, at, end)
+    reassembled = word is not None and word.text == REASSEMBLED
+    offload = word if word is not None and word.text == OFFLOAD else None
+    return Xlat(rule, rule.tokens[:index], direction.text, operand, mappings, reassembled, offload, at, end)
 
 
 def _with(

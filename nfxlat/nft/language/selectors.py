@@ -1,0 +1,266 @@
+"""One rule, read for what its decision hangs on: of each expression what it looks at, and the verdict.
+
+Only expressions that the program at ingress can repeat are understood, strictly: an expression of `PAIR` or `FLOW`,
+perhaps several joined by dots, and a value, set or map behind it. The first word that is anything else ends the reading
+with a fault, and what `WHY` says of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from nfxlat.nft.language.source import GENERATED, VOLATILE, Rule, Source
+from nfxlat.nft.language.tokens import Token
+
+_ADDRESSES: Final = ("saddr", "daddr", "version")
+_INTERFACE: Final = ("iif", "iifname", "iiftype", "iifkind", "pkttype")
+PAIR: Final = frozenset(
+    (
+        *(("ip", one) for one in _ADDRESSES),
+        *(("ip6", one) for one in _ADDRESSES),
+        *((one,) for one in _INTERFACE),
+        *(("meta", one) for one in (*_INTERFACE, "nfproto", "protocol")),
+        ("ether", "type"),
+    )
+)
+FLOW: Final = frozenset(
+    (
+        ("ip", "protocol"),
+        ("ip6", "nexthdr"),
+        ("meta", "l4proto"),
+        *((header, port) for header in ("tcp", "udp", "th") for port in ("sport", "dport")),
+    )
+)
+_PROTOCOL: Final = (("ip", "protocol"), ("ip6", "nexthdr"), ("meta", "l4proto"))
+_TAKEN: Final = ("tcp", "udp", "6", "17")  # protocols that the program takes
+_NEVER: Final = ("icmp", "icmpv6", "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp", "arp", "gre")
+_OTHER: Final = {"ip": ("ip6", "ipv6"), "ip6": ("ip", "ipv4")}  # the other family: of headers, of nfproto
+VERDICTS: Final = ("accept", "drop", "reject", "return", "continue", "queue", "jump", "goto", "xlat")
+_OFFSET: Final = ("ip", "frag-off", "&")
+_OPERATORS: Final = ("==", "!=", "<", ">", "<=", ">=", "eq", "ne", "lt", "gt", "le", "ge")
+
+_STATE: Final = "it changes from packet to packet, and the first decision would be repeated"
+_SEES: Final = "what is offloaded does not pass it, and is missing from it"
+_MARK: Final = "marks are given behind ingress, where packets are offloaded: none has one yet"
+_PACKET: Final = "packets of one flow differ in it, and the first decision would be repeated for all"
+_ROUTE: Final = "routes change without a word, and the former decision would be repeated"
+_SOCKET: Final = "packets from an interface have none"
+_NATURE: Final = "addresses, interfaces, protocol and ports are all that is looked at when it is repeated"
+LEAVE_OUT: Final = "match addresses, interfaces, protocol and ports alone, or leave offload out"
+BEHIND: Final = "put it behind, or into the forward chain, or leave offload out"
+
+WHY: Final = {
+    **dict.fromkeys(("ct", "limit", "quota", "numgen", "last", "jhash", "symhash", "random", "synproxy"), _STATE),
+    **dict.fromkeys(("time", "day", "hour"), _STATE),
+    **dict.fromkeys(("mark", "priority"), _MARK),
+    **dict.fromkeys(("skuid", "skgid", "socket", "cgroup", "osf"), _SOCKET),
+    **dict.fromkeys(("tcp", "udp", "th", "ip", "ip6", "ether", "length", "vlan", "exthdr", "frag"), _PACKET),
+    **dict.fromkeys(("fib", "oif", "oifname", "rt", "rtclassid"), _ROUTE),
+    **dict.fromkeys(("log", "nftrace", "dup", "fwd", "add", "update", "set", "delete"), _SEES),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that cannot be repeated. `sees`: a statement beside the decision, that has to see all packets."""
+
+    at: Token
+    what: str
+    why: str
+    remedy: str = LEAVE_OUT
+    sees: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """`never`: it meets no TCP or UDP of the family; `verdict`: "" where it has none; `counter`: one without a name."""
+
+    by_flow: bool = False
+    never: bool = False
+    verdict: str = ""
+    counter: Token | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read(source: Source, rule: Rule, family: str) -> Reading:
+    """A rule, as packets of `family` (ip, ip6) meet it."""
+    found = Reading(never=rule.chain.table.family == _OTHER[family][0], verdict=_verdict(rule.tokens))
+    _Reader(source, rule, family, found).read()
+    return found
+
+
+def _verdict(tokens: Sequence[Token]) -> str:
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "{") - (token.text == "}")
+        if not depth and token.kind == "word" and token.text in (*VERDICTS, "vmap"):
+            return "jump" if token.text == "vmap" else "" if token.text == "continue" else token.text
+    return ""
+
+
+class _Reader:
+    """One pass over a rule's tokens."""
+
+    def __init__(self, source: Source, rule: Rule, family: str, found: Reading) -> None:
+        self._source, self._rule, self._family, self._found = source, rule, family, found
+        self._tokens = rule.tokens
+        self._texts = [token.text for token in rule.tokens]
+        self._at = 0
+
+    def read(self) -> None:
+        self._found.never |= self._is_of_others()
+        while self._at < len(self._texts) and self._texts[self._at] not in (*VERDICTS, "comment"):
+            if not self._statement() and not self._expression():
+                return
+
+    def _text(self, further: int = 0) -> str:
+        at = self._at + further
+        return self._texts[at] if at < len(self._texts) else ""
+
+    def _fault(self, what: str, why: str = "", remedy: str = LEAVE_OUT, *, sees: bool = False) -> bool:
+        at = self._tokens[min(self._at, len(self._tokens) - 1)]
+        self._found.faults.append(Fault(at, what, why or WHY.get(what.split()[-1], _NATURE), remedy, sees))
+        return False
+
+    def _is_of_others(self) -> bool:
+        """Whether it meets only what the program never takes, as far as its words tell."""
+        for text, after in zip(self._texts, (*self._texts[1:], ""), strict=True):
+            if text in VERDICTS:
+                return False
+            if text in _NEVER and after in ("type", "code", "sport", "dport", "spi", "id", "mtu"):
+                return True
+        return False
+
+    def _statement(self) -> bool:
+        """What is done beside the decision: a counter, a line in the log."""
+        text = self._text()
+        if text == "counter":
+            if self._text(1) == "name":
+                self._fault(f"counter {self._text(2)}", _SEES, BEHIND, sees=True)
+                self._at += 3
+                return True
+            self._found.counter = self._tokens[self._at]
+            self._at += 5 if self._text(1) == "packets" else 1
+            return True
+        if text == "log":
+            self._fault("log", _SEES, BEHIND, sees=True)
+            self._at += 1
+            while self._text() in ("prefix", "level", "flags", "group", "snaplen", "queue-threshold"):
+                self._at += 2
+            return True
+        if text == "notrack":  # the translation is no packet of any connection
+            self._at += 1
+            return True
+        return False
+
+    def _expression(self) -> bool:
+        """What is matched; False where the reading ends."""
+        protocol = False
+        while True:
+            words = (self._text(), self._text(1))
+            if (fragments := self._fragments()) is not None:
+                self._found.never |= fragments
+                return True
+            key = words if words in PAIR | FLOW else words[:1]
+            if key == ("fib",):
+                if not self._fib():
+                    return False
+            elif key in PAIR or key in FLOW:
+                self._found.by_flow |= key in FLOW
+                protocol = key in _PROTOCOL
+                self._found.never |= key[0] == _OTHER[self._family][0]
+                self._at += len(key)
+            else:
+                known = words[0] in WHY and words[1] and words[0] in ("tcp", "udp", "th", "ip", "ip6", "ether", "meta")
+                what = " ".join(words) if known or words[0] == "meta" else words[0]
+                return self._unknown(what)
+            if self._text() != ".":
+                return self._value(protocol)
+            self._at += 1
+
+    def _fragments(self) -> bool | None:
+        """Whether it matches fragments alone, which the program never takes; None: it is about something else."""
+        words = tuple(self._texts[self._at :][:6])
+        if words[:2] == ("exthdr", "frag") and words[2:3] in (("exists",), ("missing",)):
+            self._at += 3
+            return words[2] == "exists"
+        if (
+            words[:3] == _OFFSET
+            and words[3] in ("0x3fff", "0x1fff")
+            and words[4] in ("==", "!=")
+            and words[5:] == ("0",)
+        ):
+            self._at += 6
+            return words[4] == "!="
+        return None
+
+    def _unknown(self, what: str) -> bool:
+        first, last = what.split()[0], what.split()[-1]
+        why = WHY.get(last if first == "meta" else first, _NATURE)
+        return self._fault(what, why, BEHIND if why is _SEES else LEAVE_OUT)
+
+    def _fib(self) -> bool:
+        """`fib daddr . iif type`: of what kind an address is, is this node's affair; where a route leads is not."""
+        start, keys = self._at, [self._text(1)]
+        self._at += 2
+        while self._text() == ".":
+            keys.append(self._text(1))
+            self._at += 2
+        result = self._text()
+        if result != "type" or not set(keys) <= {"saddr", "daddr", "iif"}:
+            self._at = start
+            return self._fault("fib", f"{_ROUTE}" if result != "type" else _NATURE)
+        self._at += 1
+        return True
+
+    def _value(self, protocol: bool) -> bool:
+        """What an expression is compared with."""
+        equal = True
+        if self._text() in ("&", "and"):
+            self._at += 2
+            equal = False
+        if self._text() in _OPERATORS:
+            equal = equal and self._text() in ("==", "eq")
+            self._at += 1
+        if self._text() == "vmap":
+            self._at += 1
+            equal = False
+        if self._text() == "{":
+            return self._braces(protocol and equal)
+        text = self._text()
+        if text.startswith("@") and not self._set(text[1:]):
+            return False
+        self._at += 1
+        while self._text() in (".", "-"):
+            self._at += 2
+        if equal:
+            self._found.never |= protocol and text not in _TAKEN and text[:1] not in ("@", "$")
+            self._found.never |= text in _OTHER[self._family]
+        return True
+
+    def _braces(self, protocols: bool) -> bool:
+        """A set or map without a name. Words of statements in its elements are looked for, not read."""
+        depth, words = 0, []
+        while self._at < len(self._texts):
+            text = self._text()
+            depth += (text == "{") - (text == "}")
+            if depth and text in VOLATILE:
+                return self._fault(text, _STATE)
+            self._at += 1
+            if not depth:
+                break
+            words.append(text)
+        names = [word for word in words if word not in ("{", ",")]
+        self._found.never |= protocols and all(name not in _TAKEN and name[0] != "$" for name in names)
+        return True
+
+    def _set(self, name: str) -> bool:
+        """A set or map with a name: what it holds may change with the rules alone."""
+        key = (*self._rule.chain.table.key, name)
+        what = f"set {name}"
+        if name in self._source.changed_sets or (self._source.set_words.get(key, frozenset()) & VOLATILE):
+            why = "its elements come and go, or count, by themselves, and the former decision would be repeated"
+            return self._fault(what, why, "a set without timeout, counters and rules that change it, or no offload")
+        if key not in self._source.set_words and name.rpartition("_")[2] not in GENERATED:
+            return self._fault(what, "it is not in this file, so nothing is known of it", "define it here")
+        return True
