@@ -4,6 +4,7 @@ judged                                      by             against the table, in
 the chain that a statement stands in        place.py       statement.Place
 the domain or prefix that it names          meaning.py     statement.Meaning
 what its rule matches on                    match.py       statement.Match
+whether `offload` can repeat it             repeat.py      statement.Offload
 the domains of the file, and each two       domains.py     surroundings.Domains
 other rules, of the file or loaded          others.py      surroundings.Others
 the host (check --live)                     nfxlat/service/live_check.py, host.Host
@@ -15,6 +16,7 @@ from nfxlat.nft.check.match import matches
 from nfxlat.nft.check.meaning import meaning
 from nfxlat.nft.check.others import bypasses, flowtables, forwarding, untracked_nat
 from nfxlat.nft.check.place import place
+from nfxlat.nft.check.repeat import offload
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.source import Source
 
@@ -31,6 +33,7 @@ def check(program: Program) -> list[Finding]:
     ]
     for statement in program.statements:
         found += [*place(source, statement), *meaning(source, statement), *matches(program, statement)]
+        found += offload(program, statement)
     return sorted(dict.fromkeys(found), key=lambda finding: _order(source, finding))
 
 

@@ -274,3 +274,38 @@ class Match(Judgement):
         "the source of what leaves is mapped into prefix6, which belongs to the far translator: no reply comes here",
         'eam = [["192.0.0.1", "2001:db8:2::2"]]',
     )
+
+
+@unique
+class Offload(Judgement):
+    """Whether its decision can be repeated at ingress, as `offload` says. The language says the fault."""
+
+    FAULT = ("offload", ERROR, "{what}, on the way to {written}", "{why}", "{remedy}")
+    HOOK = (
+        "offload",
+        ERROR,
+        "offload at hook {hook}",
+        "only what comes in by an interface, and is taken at prerouting, is offloaded: here it does nothing",
+        "leave it out, or xlat at prerouting",
+    )
+    LATE = (
+        "offload",
+        ERROR,
+        "offload at priority {priority}, after -450",
+        "stamps are taken off at -449, and with them the word that a decision may be repeated: here it does nothing",
+        "priority -450, or leave it out",
+    )
+    ROLE = (
+        "offload",
+        WARNING,
+        "offload in a domain that is no router's",
+        "what {domain} translates comes from this host, goes to it, or through its NAT: nothing is ever offloaded",
+        "leave it out",
+    )
+    COUNTED = (
+        "offload-counter",
+        NOTE,
+        "counter, on the way to {written}",
+        "it counts what the rules see; what is offloaded passes them by",
+        "nfxlat stats --offload has the rest",
+    )

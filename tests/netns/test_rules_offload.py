@@ -1,0 +1,164 @@
+"""`xlat ... offload` in rules: what one allows is translated at ingress, by pair or by flow, its neighbour's is not.
+And what the checker refuses goes wrong as it says. Rules natively or by the compat target, as this kernel has it.
+
+host4 --- router4 --- translator --- router6 --- host6
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from offloaded import Flow, Node
+
+from nfxlat import config
+from nfxlat.lab.netns import wait_for
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.rules import loaded, prepare
+from nfxlat.lab.topology import DOMAIN, HOST6, HOST6_EAM4, Lab
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.program import program
+
+ALLOWED, BESIDE = 5000, 5001  # ports
+RULES = """
+    table ip t {{
+        counter seen {{ }}
+        chain c {{ type filter hook prerouting priority {priority}; policy accept;
+            {to}
+        }}
+    }}
+    table ip6 t {{
+        chain c {{ type filter hook prerouting priority -450; policy accept;
+            {back}
+        }}
+    }}
+"""
+BACK = "ip6 daddr 2001:db8:64::/96 xlat from siit0 offload"
+
+
+@contextmanager
+def translating(lab: Lab, to: str, back: str = BACK, *, codes: str = "", priority: int = -450) -> Iterator[Node]:
+    """With these rules at work, in which the checker finds `codes`."""
+    (domain,) = config.parse(DOMAIN, "lab").domains
+    found = program(RULES.format(to=to, back=back, priority=priority), str(lab.directory / "rules.nft"), (domain,))
+    assert {finding.code for finding in check(found)} - {"output", "priority"} == set(codes.split())
+    process = TranslatorProcess(lab.translator, lab.directory, "--offload", setup=False)
+    with loaded(lab.translator, found), process:
+        prepare(lab.translator, found)
+        yield Node(process)
+
+
+def queued(node: Node) -> int:
+    number: int = node.process.summary()["totals"]["packets"]
+    return number
+
+
+def test_one_port_is_offloaded_and_its_neighbour_by_another_rule_is_not(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    to = f"udp dport {ALLOWED} ip daddr @siit0_to xlat to siit0 offload\nip daddr @siit0_to xlat to siit0"
+    back = (
+        f"ip6 daddr @siit0_from udp sport {ALLOWED} jump d\nip6 daddr @siit0_from xlat from siit0\n}}\n"
+        "chain d { ip6 daddr @siit0_from xlat from siit0 offload"
+    )
+    with (
+        translating(lab, to, back) as node,
+        closing(Flow(lab, port=ALLOWED)) as flow,
+        closing(Flow(lab, port=BESIDE)) as beside,
+    ):
+        for _ in range(5):
+            beside.exchange()
+        node.learn(flow)
+        before = queued(node)
+        for _ in range(20):
+            flow.exchange()
+        assert queued(node) == before
+        translated = node.counted("translated")
+        for _ in range(20):
+            beside.exchange()
+        assert queued(node) == before + 40
+        assert node.counted("translated") == translated
+        assert node.process.summary()["totals"]["taught"] == 2
+
+
+def test_one_pair_is_offloaded_whatever_the_ports_and_its_neighbour_is_not(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    to = f"ip daddr {HOST6_EAM4} xlat to siit0\nip daddr @siit0_to xlat to siit0 offload"
+    back = f"ip6 saddr {HOST6} ip6 daddr @siit0_from xlat from siit0\nip6 daddr @siit0_from xlat from siit0 offload"
+    with (
+        translating(lab, to, back) as node,
+        closing(Flow(lab, port=ALLOWED)) as flow,
+        closing(Flow(lab, port=BESIDE)) as other,
+        closing(Flow(lab, target=HOST6_EAM4, receiver=HOST6)) as beside,
+    ):
+        node.learn(flow)
+        before = queued(node)
+        for _ in range(5):
+            other.exchange()
+            beside.exchange()
+        assert queued(node) == before + 10
+
+
+def test_without_offload_such_rules_translate_as_ever(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    (domain,) = config.parse(DOMAIN, "lab").domains
+    to = "ip daddr @siit0_to xlat to siit0 offload"
+    found = program(RULES.format(to=to, back=BACK, priority=-450), str(lab.directory / "rules.nft"), (domain,))
+    process = TranslatorProcess(lab.translator, lab.directory, setup=False)
+    with loaded(lab.translator, found), process, closing(Flow(lab)) as flow:
+        prepare(lab.translator, found)
+        for _ in range(5):
+            flow.exchange()
+        assert process.summary()["totals"]["packets"] == 10
+
+
+def test_it_says_where_no_rule_allows_it(shared_bare_lab: Lab) -> None:
+    with translating(shared_bare_lab, "ip daddr @siit0_to xlat to siit0", BACK.removesuffix(" offload")) as node:
+        told = "offload: no rule that is loaded allows it yet (xlat to siit0 offload)"
+        assert told in node.process.output()
+
+
+@pytest.mark.advice("offload")
+def test_what_a_limit_refuses_crosses_once_the_decision_is_repeated(shared_bare_lab: Lab) -> None:
+    limit = "limit rate 1/hour burst 50 packets"
+    with (
+        translating(shared_bare_lab, f"{limit} ip daddr @siit0_to xlat to siit0 offload", codes="offload") as node,
+        closing(Flow(shared_bare_lab)) as flow,
+    ):
+
+        def crossed() -> bool:
+            flow.here.send(b"x")
+            return node.counted("translated") > 0
+
+        wait_for(crossed, "a datagram that crosses in the kernel")
+        for _ in range(100):
+            flow.here.send(b"x")
+        wait_for(lambda: node.counted("translated") > 100, "twice what the limit lets by")
+
+
+@pytest.mark.advice("offload-counter")
+def test_a_counter_misses_what_is_offloaded(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    rule = "ip daddr @siit0_to counter xlat to siit0 offload"
+    with translating(lab, rule, codes="offload-counter") as node, closing(Flow(lab)) as flow:
+        node.learn(flow)
+        before = counted(lab)
+        for _ in range(20):
+            flow.exchange()
+        assert counted(lab) == before
+
+
+def counted(lab: Lab) -> int:
+    listed = json.loads(lab.translator.run(["nft", "--json", "list", "chain", "ip", "t", "c"]).stdout)
+    rules = [one["rule"]["expr"] for one in listed["nftables"] if "rule" in one]
+    return sum(part["counter"]["packets"] for expressions in rules for part in expressions if "counter" in part)
+
+
+@pytest.mark.advice("offload")
+def test_behind_the_stamp_nothing_is_offloaded(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    rule = "ip daddr @siit0_to xlat to siit0 offload"
+    with translating(lab, rule, codes="offload", priority=-440) as node, closing(Flow(lab)) as flow:
+        for _ in range(20):
+            flow.exchange()
+        assert node.counted("translated", "6to4") > 0
+        assert node.counted("translated", "4to6") == 0

@@ -1,0 +1,267 @@
+"""`xlat ... offload`: what a decision hangs on, so that it can be repeated by pair, by flow, or not at all."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+import pytest
+
+from nfxlat.judgement import Finding, Severity
+from nfxlat.nft.check.judge import check
+from nfxlat.nft.language.compile import compile_rules
+from nfxlat.nft.language.program import Program, program
+from nfxlat.xlat.domain import Domain
+from nfxlat.xlat.eamt import Eamt
+
+SIIT0 = Domain(prefix6=IPv6Network("2001:db8:64::/96"), pool4=(IPv4Network("198.51.100.0/24"),))
+STATEMENT = "ip daddr 198.51.100.0/24 xlat to siit0 offload"
+PORTS = "\n\t\tip daddr 198.51.100.0/24 tcp dport 80 xlat to siit0 offload"
+
+
+def read(rules: str, *, before: str = "", chains: str = "", family: str = "ip", hook: str = "prerouting") -> Program:
+    """`before` stands ahead of the chain in its table, `chains` behind."""
+    return program(
+        f"table {family} t {{\n{before}\n\tchain c {{\n\t\ttype filter hook {hook} priority -450; policy accept;\n"
+        f"\t\t{rules}\n\t}}\n{chains}\n}}\n",
+        "x.nft",
+        (SIIT0,),
+    )
+
+
+def by(found: Program) -> str:
+    (statement,) = (one for one in found.statements if one.offload)
+    assert statement.repeated.faults == ()
+    return statement.repeated.by
+
+
+def offload(found: Program) -> list[Finding]:
+    return [finding for finding in check(found) if finding.code.startswith("offload")]
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "",
+        "ip saddr { 192.0.2.1, 192.0.2.8/29 }",
+        "ip saddr != 192.0.2.0-192.0.2.9",
+        "ip saddr & 255.255.0.0 == 192.0.0.0",
+        'iifname "eth0"',
+        'iifname != { "eth0", "eth1" }',
+        "meta iif 3",
+        'iifname . ip saddr { "eth0" . 192.0.2.1, "eth1" . 192.0.2.2 }',
+        "meta pkttype host",
+        "meta nfproto ipv4",
+        "meta protocol ip",
+        "fib daddr type unicast",
+        "fib saddr . iif type != local",
+        "iiftype ether",
+        "notrack",
+    ],
+)
+def test_addresses_and_interfaces_are_repeated_by_pair(match: str) -> None:
+    assert by(read(f"{match} {STATEMENT}")) == "pair"
+    assert by(read(f"{match} return\n\t\t{STATEMENT}")) == "pair"
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "tcp dport 80",
+        "udp sport != { 53, 123-126 }",
+        "th dport 1-1023",
+        "ip protocol tcp",
+        "meta l4proto { tcp, udp }",
+        "meta l4proto . th dport { tcp . 80, udp . 53 }",
+        "ip saddr . tcp sport { 192.0.2.1 . 80 }",
+        "tcp dport vmap { 22 : return, 25 : drop }",
+    ],
+)
+def test_protocol_and_ports_are_repeated_by_flow(match: str) -> None:
+    assert by(read(f"{match} {STATEMENT}")) == "flow"
+    ahead = match if "vmap" in match else f'{match} counter log prefix "x" drop'
+    assert by(read(f"{ahead}\n\t\t{STATEMENT}")) == "flow"
+    assert by(read(f"ip daddr 192.0.2.1 goto d\n\t\t{STATEMENT}", chains=f"\tchain d {{\n\t\t{ahead}\n\t}}")) == "flow"
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        "icmp type echo-request limit rate 5/second accept",
+        "meta l4proto icmp ct state new drop",
+        "ip protocol { icmp, sctp } meta mark 5 drop",
+        "meta nfproto ipv6 tcp dport 80 drop",
+        "ip6 saddr 2001:db8::1 tcp dport 80 accept",
+        "ip6 daddr 2001:db8:64::/96 tcp dport 80 xlat from siit0",
+        "sctp dport 80 accept",
+        "ip frag-off & 0x1fff != 0 tcp dport 80 drop",
+        "ip frag-off & 0x3fff == 0 accept",
+        "exthdr frag exists meta l4proto udp accept",
+        "tcp dport 80",
+        "tcp dport 80 continue",
+    ],
+)
+def test_what_never_meets_it_or_decides_nothing_counts_for_nothing(ahead: str) -> None:
+    assert by(read(f"{ahead}\n\t\t{STATEMENT}", family="inet")) == "pair"
+
+
+def test_rules_behind_count_for_nothing() -> None:
+    assert by(read(f"{STATEMENT}\n\t\ttcp dport 80 ct state new drop")) == "pair"
+
+
+@pytest.mark.parametrize(
+    ("match", "what"),
+    [
+        ("meta mark 5", "meta mark"),
+        ("mark and 0xff == 5", "mark"),
+        ("ct state new", "ct"),
+        ("ct mark 5", "ct"),
+        ("limit rate 5/second", "limit"),
+        ("quota over 5 mbytes", "quota"),
+        ("quota name q", "quota"),
+        ("numgen random mod 2 0", "numgen"),
+        ("jhash ip saddr mod 2 0", "jhash"),
+        ('meta hour "09:00"-"17:00"', "meta hour"),
+        ("meta skuid 1000", "meta skuid"),
+        ("skuid 1000", "skuid"),
+        ("socket cgroupv2 level 1 x", "socket"),
+        ("tcp flags syn", "tcp flags"),
+        ("ip ttl 5", "ip ttl"),
+        ("ip dscp ef", "ip dscp"),
+        ("ip length > 100", "ip length"),
+        ("ip frag-off & 0x4000 != 0", "ip frag-off"),
+        ("meta length > 100", "meta length"),
+        ("meta priority 5", "meta priority"),
+        ("ether saddr 02:00:00:00:00:01", "ether saddr"),
+        ('fib daddr oifname "siit0"', "fib"),
+        ("fib saddr . iif oif missing", "fib"),
+        ("@th,16,16 80", "@th"),
+        ("exthdr hbh exists", "exthdr"),
+        ("meta ipsec exists", "meta ipsec"),
+        ("meta nftrace set 1", "meta nftrace"),
+        ("meta mark set 5", "meta mark"),
+        ("add @seen { ip saddr }", "add"),
+        ("ip saddr @seen", "set seen"),
+        ("ip saddr @timed", "set timed"),
+        ("ip saddr @counted", "set counted"),
+        ("ip saddr @elsewhere", "set elsewhere"),
+        ("ip saddr { 192.0.2.1 limit rate 5/second }", "limit"),
+        ("ip saddr vmap @elsewhere", "set elsewhere"),
+    ],
+)
+def test_what_the_program_cannot_repeat_is_refused(match: str, what: str) -> None:
+    before = """
+        set seen { type ipv4_addr; }
+        set timed { type ipv4_addr; timeout 1h; }
+        set counted { type ipv4_addr; counter; }
+        chain learning { update @seen { ip saddr }; }
+    """
+    on_it = offload(read(f"{match} {STATEMENT}", before=before))
+    ahead = offload(read(f"{match} return\n\t\t{STATEMENT}", before=before))
+    above = offload(
+        read(
+            f"{match} jump d",
+            before=before,
+            chains=f"\tchain d {{\n\t\tip saddr 192.0.2.1 accept\n\t\t{STATEMENT}\n\t}}",
+        )
+    )
+    for found in (on_it, ahead, above):
+        assert [finding.severity for finding in found] == [Severity.ERROR]
+        assert found[0].what == f"{what}, on the way to xlat to siit0 offload"
+        assert found[0].effect
+        assert found[0].instead
+
+
+def test_a_set_of_this_file_may_change_with_the_rules() -> None:
+    before = "\tset hosts { type ipv4_addr; elements = { 192.0.2.1 }; }\n\tmap m { type ipv4_addr : verdict; }"
+    for match in ("ip saddr @hosts", "ip saddr vmap @m", "ip daddr @siit0_to"):
+        assert by(read(f"{match} return\n\t\t{STATEMENT}", before=before)) == "pair"
+
+
+def test_maps_are_followed_into_their_chains() -> None:
+    before = "\tmap m {\n\t\ttype ipv4_addr : verdict\n\t\telements = { 192.0.2.1 : jump d }\n\t}"
+    chains = "\tchain d {\n\t\tct state new drop\n\t}"
+    (found,) = offload(read(f"ip saddr vmap @m\n\t\t{STATEMENT}", before=before, chains=chains))
+    assert found.where == "x.nft:12:3"
+
+
+def test_counters_that_miss_what_is_offloaded_are_told_and_named_ones_refused() -> None:
+    (note,) = offload(read(f"counter {STATEMENT}"))
+    assert (note.severity, note.code) == (Severity.NOTE, "offload-counter")
+    (named,) = offload(read(f"counter name all\n\t\t{STATEMENT}"))
+    assert (named.severity, named.what) == (Severity.ERROR, "counter all, on the way to xlat to siit0 offload")
+    (log,) = offload(read(f'log prefix "x" level info\n\t\t{STATEMENT}'))
+    assert (log.severity, log.what) == (Severity.ERROR, "log, on the way to xlat to siit0 offload")
+    (way,) = offload(read("counter jump d", chains=f"\tchain d {{\n\t\t{STATEMENT}\n\t}}"))
+    assert way.code == "offload-counter"
+    for exact in ("counter name all drop", 'ip saddr 192.0.2.1 log prefix "x" counter packets 0 bytes 0 return'):
+        assert offload(read(f"{exact}\n\t\t{STATEMENT}")) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "hook", "first"),
+    [
+        ("ip", "prerouting", True),
+        ("inet", "prerouting", True),
+        ("ip6", "prerouting", False),
+        ("netdev", "ingress", True),
+    ],
+)
+def test_chains_of_the_file_that_come_first_count(family: str, hook: str, first: bool) -> None:
+    for priority, ct in ((-460, first), (-440, first and hook == "ingress")):
+        chain = f"chain d {{\n\t\ttype filter hook {hook} priority {priority};\n\t\tct state new drop\n\t}}"
+        other = f"\ntable {family} u {{\n\t{chain}\n}}\n"
+        found = program(read(STATEMENT).source.text + other, "x.nft", (SIIT0,))
+        assert bool(offload(found)) == ct
+
+
+def test_what_commands_put_in_front_counts_wherever_it_stands() -> None:
+    text = read(STATEMENT).source.text + "insert rule ip t c ct state new drop\n"
+    assert offload(program(text, "x.nft", (SIIT0,)))
+
+
+def test_a_later_rule_hangs_on_what_the_former_let_by() -> None:
+    found = read(f"ip daddr 198.51.100.0/24 tcp dport 80 xlat to siit0\n\t\t{STATEMENT}")
+    assert by(found) == "flow"
+
+
+@pytest.mark.parametrize("hook", ["output", "postrouting"])
+def test_at_another_hook_it_does_nothing(hook: str) -> None:
+    (found,) = offload(read('oifname "siit0" xlat to siit0 offload', hook=hook))
+    assert found.what == f"offload at hook {hook}"
+
+
+def test_behind_the_stamp_it_does_nothing() -> None:
+    text = read(STATEMENT).source.text.replace("-450", "-445")
+    (found,) = offload(program(text, "x.nft", (SIIT0,)))
+    assert found.what == "offload at priority -445, after -450"
+
+
+def test_what_is_no_router_s_has_none() -> None:
+    clat = Domain(
+        prefix6=IPv6Network("2001:db8:64::/96"), eamt=Eamt([(IPv4Network("192.0.0.1"), IPv6Network("2001:db8:2::2"))])
+    )
+    text = (
+        "table ip t {\n\tchain c {\n\t\ttype filter hook postrouting priority srcnat + 1;\n"
+        '\t\toifname "siit0" xlat to siit0\n\t}\n}\n'
+        "table ip6 t {\n\tchain c {\n\t\ttype filter hook prerouting priority -450;\n"
+        "\t\tip6 daddr 2001:db8:2::2 xlat from siit0 offload\n\t}\n}\n"
+    )
+    (found,) = offload(program(text, "x.nft", (clat,)))
+    assert (found.severity, found.what) == (Severity.WARNING, "offload in a domain that is no router's")
+
+
+def test_each_way_has_its_chain_and_all_the_same_queues() -> None:
+    rules = f"tcp dport 22 ip daddr 198.51.100.0/24 xlat to siit0{PORTS}"
+    text = compile_rules(read(rules)).text
+    table = text.partition("table ip xlat_siit0")[0]
+    assert "dport 22 ip daddr 198.51.100.0/24 jump xlat_to_siit0\n" in table
+    assert "dport 80 jump xlat_to_siit0_flow\n" in table
+    assert table.count("chain xlat_to_siit0_plain {") == table.count("chain xlat_to_siit0_tcp {") == 1
+    assert table.count("meta priority set meta priority | 0x10000000") == 1
+
+
+def test_a_mapping_and_a_comment_may_stand_beside_it() -> None:
+    rules = (
+        "ip saddr 192.0.0.1 ip daddr 198.51.100.0/24 "
+        'xlat to 2001:db8:64::/96 with source { 192.0.0.1 : 2001:db8:2::2 } offload comment "x"'
+    )
+    text = compile_rules(read(rules)).text
+    assert 'ip daddr 198.51.100.0/24 jump xlat_to_xlat0_pair comment "x"' in text
