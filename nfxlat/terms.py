@@ -13,7 +13,8 @@ DIRECTIONS: tuple[Direction, ...] = ("4to6", "6to4")
 Model = Literal["hook", "device", "route"]
 MODELS: tuple[Model, ...] = ("hook", "device", "route")
 
-# What the node is to the packets; masquerade is a router behind its own IPv4 NAT (contrib/dev/TRANSLATION-POINTS.md).
+# What the node is to the packets; masquerade is a router behind its own IPv4 NAT
+# (contrib/doc/explanation/translation-points.md).
 Role = Literal["router", "host", "masquerade"]
 
 Report = Callable[[str], None]  # takes one line for the operator

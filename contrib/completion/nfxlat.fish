@@ -71,7 +71,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using bench' -l markdown -d 'the report in 
 complete -c nfxlat -n '_shtab_nfxlat_using bench' -l html -xka "(__fish_complete_path (commandline -ct))" -d 'write a report with plots to FILE'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a conformance -d 'Sends packets through a translator and compares what comes out, octet by octet, with what RFC 7915, 6052, 7757, 6791 and 4884 say. Either through one that is set up already, between two interfaces, or through ones that are started here, in network namespaces. It sends on no other interface. See contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 a mistake of the caller, or it cannot run here (then 4 with --ktap), 128+N stopped by signal N.'
 complete -c nfxlat -n '_shtab_nfxlat_using conformance' -s h -l help -d 'show this help message and exit'
-complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l driver -x -d 'start these: hook, device, route, ip, netfilterqueue, slow-path, tayga; or all (default: hook)'
+complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l driver -x -d 'start these: hook, hook-offload, device, route, ip, netfilterqueue, slow-path, tayga; or all (default: hook)'
 complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l ipv4-side -x -d 'interface to the IPv4 side of one that is set up already'
 complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l ipv6-side -x -d 'interface to its IPv6 side'
 complete -c nfxlat -n '_shtab_nfxlat_using conformance' -l domain -x -d 'the domain it is set up with (default: base)'

@@ -78,7 +78,7 @@ def through(suite: Suite, cases: Sequence[Case], driver: Driver) -> Report:
         if why:
             outcomes.update({case.number: Outcome(case, SKIPPED, (why,)) for case in own})
         else:
-            _hold(domain, stand(driver, domain), own, outcomes, hops)
+            _hold(domain, stand(driver, domain), own, outcomes, hops, learns=driver.learns)
 
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
@@ -112,11 +112,13 @@ def _hold(
     cases: list[Case],
     outcomes: dict[int, Outcome],
     hops: dict[str, tuple[int, int]],
+    *,
+    learns: bool = False,
 ) -> None:
     """Where the translator does not start, or nothing crosses it, each case has failed."""
     try:
         with stood as link:
-            run = Run(domain, link)
+            run = Run(domain, link, learns=learns)
             for result in run.cases(cases):
                 state = PASSED if result.verdict.ok else FAILED
                 outcomes[result.case.number] = Outcome(result.case, state, result.verdict.lines)

@@ -35,7 +35,7 @@ def family_of(packet: Packet) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is sent on a side. `segment`: of a TCP superframe, octets of payload in each of its segments; else 0."""
+    """What is sent on a side. `segment`: of a superframe, octets of payload in each of its segments; else 0."""
 
     side: int
     octets: bytes

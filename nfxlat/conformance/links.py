@@ -18,7 +18,10 @@ from typing import Final
 
 from nfxlat.conformance.judge import Received, Sent
 from nfxlat.conformance.parts import ones_sum
+from nfxlat.datapath.superframe import segments
 from nfxlat.errors import OperatorError
+from nfxlat.wire.stamp import MAGIC
+from nfxlat.wire.stamp import UDP as FIT
 
 OWN4, OWN6 = "192.0.2.2", "2001:db8:1::2"  # the suite's
 THEIRS4, THEIRS6 = "192.0.2.1", "2001:db8:1::1"  # the translator's
@@ -29,8 +32,9 @@ _SO_RCVBUFFORCE, _BUFFER = 33, 1 << 25
 _LARGEST = 1 << 17
 _SHORTEST = 46  # octets of payload of an Ethernet frame, padding included
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
-_NEEDS_CSUM, _GSO_TCP = 1, {4: 1, 6: 4}  # linux/virtio_net.h
-_TCP_SUM_AT = 16
+_TCP, _UDP = 6, 17
+_NEEDS_CSUM, _GSO_TCP, _GSO_UDP = 1, {4: 1, 6: 4}, 5  # linux/virtio_net.h
+_SUM_AT: Final = {_TCP: 16, _UDP: 6}
 _BROADCAST = b"\xff" * 6
 _SOLICITATION, _ADVERTISEMENT = 135, 136  # RFC 4861 4.3, 4.4
 
@@ -114,7 +118,13 @@ class Sides:
         side = sent.side
         frame = self._towards[side] + self._macs[side] + _ETHERTYPE[side].to_bytes(2, "big") + sent.octets
         if sent.segment:
-            self._put(side, _superframe(sent) + frame, self._large[side])
+            try:
+                self._put(side, _superframe(sent) + frame, self._large[side])
+            except OperatorError:
+                if _protocol(sent) != _UDP:
+                    raise
+                for datagram in segments(sent.octets, MAGIC | FIT | sent.segment):  # before Linux 6.2: one by one
+                    self._put(side, frame[:14] + datagram, self._sockets[side])
         else:
             self._put(side, frame, self._sockets[side])
 
@@ -204,11 +214,16 @@ class Sides:
         return True
 
 
+def _protocol(sent: Sent) -> int:
+    return sent.octets[9 if sent.side == 4 else 6]
+
+
 def _superframe(sent: Sent) -> bytes:
-    """The virtio_net_hdr of a TCP superframe whose checksum is unfinished, no options in the IP header."""
+    """The virtio_net_hdr of a superframe whose checksum is unfinished, no options in the IP header."""
     at = 14 + (20 if sent.side == 4 else 40)
-    header = at + (sent.octets[at - 14 + 12] >> 4) * 4
-    return struct.pack("=BBHHHH", _NEEDS_CSUM, _GSO_TCP[sent.side], header, sent.segment, at, _TCP_SUM_AT)
+    protocol = _protocol(sent)
+    kind, header = (_GSO_UDP, 8) if protocol == _UDP else (_GSO_TCP[sent.side], (sent.octets[at - 14 + 12] >> 4) * 4)
+    return struct.pack("=BBHHHH", _NEEDS_CSUM, kind, at + header, sent.segment, at, _SUM_AT[protocol])
 
 
 def _trimmed(octets: bytes) -> bytes:

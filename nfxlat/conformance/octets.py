@@ -92,7 +92,7 @@ class Builder:
     def _sum(self, layer: Layer, at: int, octets: bytes, pseudo: bytes = b"", *, udp: bool = False) -> bytes:
         """The checksum of `octets`, whose own field is zero."""
         given = layer.fields.get("sum")
-        if self._unfinished and layer.kind == "tcp":
+        if self._unfinished and layer.kind in ("tcp", "udp"):
             return ones_sum(pseudo).to_bytes(2, "big")
         if isinstance(given, int):
             return given.to_bytes(2, "big")

@@ -3,6 +3,9 @@
 Probes (a UDP datagram and a TCP segment each way) are sent ahead, until they cross, to tell that the translator works
 and how many hops it takes off; and behind each batch, to tell that it is through with it. There is no sleep: what is
 wanted is awaited up to a deadline, and then whatever is not wanted has a moment to show.
+
+A translator that learns gets a datagram and a segment between the same hosts ahead of each packet, some times over;
+the probes behind its batches are echo requests, which it has nothing to learn of.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ READY = 30.0  # s, until the first probes have crossed
 THROUGH = 30.0  # s, until the probes behind a batch have
 PATIENCE = 1.0  # s at least, for what has not come when the probes have
 QUIET = 0.1  # s at least, for what should not come
+LESSONS = 5  # packets of a flow, each through before the next: noted, taught, waited for, crossed, and one more
 
 _PROBES = (
     "ip {four} > {six} / udp / 8",
@@ -31,6 +35,7 @@ _PROBES = (
     "ip6 {six} > {four} / udp / 8",
     "ip6 {six} > {four} / tcp / 8",
 )
+_ECHOES = ("ip {four} > {six} / icmp 8/0 / 8", "ip6 {six} > {four} / icmp6 128/0 / 8")
 
 
 class Link(Protocol):
@@ -59,10 +64,10 @@ class Result:
 
 
 class Run:
-    """One domain of one link."""
+    """One domain of one link. `learns`: of `drivers.Driver`."""
 
-    def __init__(self, domain: Domain, link: Link) -> None:
-        self.domain, self.link = domain, link
+    def __init__(self, domain: Domain, link: Link, *, learns: bool = False) -> None:
+        self.domain, self.link, self.learns = domain, link, learns
         self.hops = {(4, 6): 1, (6, 4): 1, (4, 4): 1, (6, 6): 1}
         self._rounds = 0
 
@@ -80,14 +85,14 @@ class Run:
     def _hosts(self, number: int) -> Hosts:
         return Hosts(number, self.domain.prefix6, self.link.own4, self.link.own6, self.domain.pool6791)
 
-    def _probes(self) -> tuple[set[bytes], list[Sent]]:
+    def _probes(self, texts: Sequence[str]) -> tuple[set[bytes], list[Sent]]:
         """Marks of new probes, and their packets."""
         self._rounds += 1
         hosts = self._hosts(1 + self._rounds % (FIRST - 1))
         builder = Builder(hosts)
         sent: list[Sent] = []
         four, six = self.domain.probe
-        for text in _PROBES[:2] if self.domain.one_way else _PROBES:
+        for text in texts[: len(texts) // 2] if self.domain.one_way else texts:
             packet = parse(text.format(four=four, six=six))
             sent.append(Sent(family_of(packet), builder.build(packet)))
         return hosts.marks(builder.names), sent
@@ -96,7 +101,7 @@ class Run:
         self.link.find()
         deadline = time.monotonic() + READY
         while True:
-            marks, sent = self._probes()
+            marks, sent = self._probes(_PROBES)
             for one in sent:
                 self.link.send(one)
             found: list[Received] = []
@@ -120,13 +125,16 @@ class Run:
         owners: dict[bytes, int] = {}
         hosts = {case.number: self._hosts(case.number) for case in cases}
         received: dict[int, list[Received]] = {case.number: [] for case in cases}
+        if self.learns:
+            for _ in range(LESSONS):
+                self._lesson(cases, hosts)
         self.link.receive(0)  # what is left of an earlier batch
         for case in cases:
             sent, names = octets_of(case, hosts[case.number])
             owners |= dict.fromkeys(hosts[case.number].marks(names), case.number)
             for one in sent:
                 self.link.send(one)
-        marks, probes = self._probes()
+        marks, probes = self._probes(_ECHOES if self.learns else _PROBES)
         for probe in probes:
             self.link.send(probe)
 
@@ -158,6 +166,22 @@ class Run:
                 assert number is not None
                 verdicts[number] = judge(by_number[number], hosts[number], self.hops, received[number])
         return [Result(case, verdicts[case.number]) for case in cases]
+
+    def _lesson(self, cases: Sequence[Case], hosts: dict[int, Hosts]) -> None:
+        """A datagram and a segment of each pair of hosts that sends in the cases, and all that comes of them."""
+        for case in cases:
+            for ends in dict.fromkeys(f"{layer.kind} {' > '.join(layer.about)}" for layer, *_ in case.send):
+                for kind in ("udp", "tcp"):
+                    packet = parse(f"{ends} / {kind} / 8")
+                    self.link.send(Sent(family_of(packet), Builder(hosts[case.number]).build(packet)))
+        marks, probes = self._probes(_ECHOES)
+        for probe in probes:
+            self.link.send(probe)
+        missing, deadline = len(probes), time.monotonic() + THROUGH
+        while missing > 0 and time.monotonic() < deadline:
+            missing -= sum(_mark_in(octets, marks) for _, octets in self.link.receive(QUIET))
+        while self.link.receive(QUIET):
+            pass
 
 
 def _mark_in(octets: bytes, marks: Iterable[bytes]) -> bool:

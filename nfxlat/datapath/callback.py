@@ -32,7 +32,6 @@ class CallbackQueue:
             ) from error
         self.queue = queue
         self.plain: int | None = None
-        self.last: dict[int, bytes] = {}
         self.buffer = bytearray(_SLOTS * _SLOT_SIZE)
         self.base = address_of(self.buffer)
         self._packets: list[Any] = []

@@ -1,8 +1,9 @@
 """Up to when all that was queued is translated and out, told to the program at ingress.
 
-What waited at one moment is out when each queue has been empty since, or, of those that this worker reads, when the
-last packet that was in it then has its verdict (ids are ascending, net/netfilter/nfnetlink_queue.c). So there is an
-answer even where a queue is never empty. Others' queues count as well: a pair has flows in all of them.
+A worker gives verdicts in the order of ids, and behind the results (nfxlat.datapath.worker). So what waited at one
+moment is out when a queue is empty, or holds no more packets than it got since: ids count what it got, less those that
+did not fit into the socket. So there is an answer even where a queue is never empty, whoever reads it: a pair has flows
+in the queues of all workers.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,10 @@ class Seen(Protocol):
     def waiting(self) -> int: ...
 
     @property
-    def lost(self) -> int: ...
+    def full(self) -> int: ...
+
+    @property
+    def socket(self) -> int: ...
 
     @property
     def last(self) -> int: ...
@@ -34,31 +38,32 @@ class Drained:
 
     def __init__(self, state: State, look: Callable[[], Mapping[int, Seen]]) -> None:
         self._state, self._look = state, look
-        self._left: dict[int, int] = {}  # queue: the last packet that was in it at `_when`
+        self._left: dict[int, Seen] = {}  # queues as they were at `_when`, of which not all is out
         self._when = 0
         self._lost = -1
 
-    def concluded(self, last: Mapping[int, bytes], now: int) -> None:
-        """Packets of these queues, up to those with these ids (4 octets), are out."""
+    def look(self, now: int) -> None:
+        """Tell how far it is, at this time or later."""
         seen = self._look()
         if not seen:
             return
-        lost = sum(one.lost for one in seen.values())
+        lost = sum(one.full + one.socket for one in seen.values())
         if lost > self._lost >= 0:
             self._state.lost = now
         self._lost = lost
-        waiting = {number: one.last for number, one in seen.items() if one.waiting}
+        waiting = {number: one for number, one in seen.items() if one.waiting}
         self._left = {
             number: then
             for number, then in self._left.items()
-            if number in waiting and not (number in last and _reached(last[number], then))
+            if number in waiting and not _is_out(then, waiting[number])
         }
-        if self._left and waiting:
+        if self._left:
             return
         self._state.drained = max(self._state.drained, self._when if waiting else now)
         self._left, self._when = waiting, now
 
 
-def _reached(last: bytes, then: int) -> bool:
-    """Ids begin anew."""
-    return (int.from_bytes(last, "big") - then) & 0xFFFFFFFF < 1 << 31
+def _is_out(then: Seen, now: Seen) -> bool:
+    """Whether what waited then has its verdict. Ids begin anew."""
+    got = (now.last - then.last & 0xFFFFFFFF) - (now.socket - then.socket)
+    return now.waiting <= got

@@ -22,16 +22,20 @@ from nfxlat.datapath.hops import hops_of
 from nfxlat.datapath.source import Record
 from nfxlat.datapath.tails import Tails
 from nfxlat.wire.nfqueue import FORWARD, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
-from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, identification
+from nfxlat.xlat.fragmentation4 import DF_THRESHOLD, MODULUS
 from nfxlat.xlat.translator import Translator
 
 _TCP, _UDP = 6, 17
 _DF = 0x4000
 
 # IPv4: version to tos, total_length, flags and offset, ttl, protocol, addresses. IPv6: version to flow label,
-# payload_length, next_header, hop_limit, addresses. Behind both: UDP's checksum; TCP's data offset and flags, checksum.
+# payload_length, next_header, hop_limit, addresses. Behind IPv4: UDP's checksum; TCP's data offset and flags, checksum.
+# Behind IPv6: the first 16 octets of the transport, which make the Identification, as two words; TCP's checksum.
 _ipv4 = struct.Struct("!HH2xHBB2x8s6xH4xH2xH").unpack_from
-_ipv6 = struct.Struct("!IHBB32s6xH4xH2xH").unpack_from
+_ipv6 = struct.Struct("!IHBB32sQQH").unpack_from
+_words = struct.Struct("!QQ").unpack_from
+_BY_32, _BY_64 = (1 << 32) % MODULUS, (1 << 64) % MODULUS
+_NO_CHECKSUM = ~0xFFFF  # of a UDP header
 _put_u16 = struct.Struct("!H").pack_into
 _NEW_IPV6, _NEW_IPV4 = "H2xHBB32s", "BBHHHBBH8s"  # the frame goes before
 
@@ -222,14 +226,14 @@ class FastPath:
                     break
                 forwarded = self._device or not hops_of(hook, indev, device=False, result_is_local=False)
                 passed = hook == POSTROUTING and indev  # a hop was taken on the way there
-            word, size, protocol, ttl, pair, udp_check, offset_flags, tcp_check = _ipv6(buffer, start)
+            word, size, protocol, ttl, pair, first8, next8, tcp_check = _ipv6(buffer, start)
             at = start + 40
             if protocol == _UDP:
-                field, check, payload, octets = at + 6, udp_check, 0, 16 if size >= 16 else size
+                field, check, payload = at + 6, first8 & 0xFFFF, 0
                 if size < 8 or not check:
                     break
             elif protocol == _TCP:
-                field, check, payload, octets = at + 16, tcp_check, size - (offset_flags >> 12) * 4, 12
+                field, check, payload = at + 16, tcp_check, size - (next8 >> 28 & 15) * 4
                 if size < 20 or payload < 0:
                     break
             else:
@@ -253,7 +257,7 @@ class FastPath:
             segment = size
             if info & SKB_GSO:
                 limit = self._narrow.get(addresses, 0xFFFF) - 20
-                cut = self._cuts.find(4, protocol, offset_flags, limit, priority, kind, size)
+                cut = self._cuts.find(4, protocol, next8 >> 16 & 0xFFFF, limit, priority, kind, size)
                 if cut is None:
                     break
                 frame, segment, tail = cut
@@ -266,6 +270,7 @@ class FastPath:
                     field -= at
                     at, size = self._tails.part(buffer, at, start + length, sizes, fields, frame, flow)
                     field += at
+                    first8, next8 = _words(buffer, at)
                     segment, total, frame = size, size + 20, self._unfinished4[protocol]
                 taken.superframes += 1
                 taken.superframe_payload += payload
@@ -290,9 +295,15 @@ class FastPath:
                 check = (check & 0xFFFF) + (check >> 16)
                 check = (check & 0xFFFF) + (check >> 16)
             _put_u16(buffer, field, check)
-            df = _DF if segment + 20 > DF_THRESHOLD else 0
             tos = traffic_class[word >> 20 & 0xFF]
-            ident = 0 if df else identification(protocol, buffer[at : at + octets])
+            if segment + 20 > DF_THRESHOLD:
+                df, ident = _DF, 0
+            elif protocol == _UDP:  # xlat.fragmentation4.identification
+                if size < 16:
+                    next8 &= -1 << 8 * (16 - size)
+                df, ident = 0, ((first8 & _NO_CHECKSUM) % MODULUS * _BY_64 + next8) % MODULUS + 1
+            else:
+                df, ident = 0, (first8 % MODULUS * _BY_32 + (next8 >> 32)) % MODULUS + 1
             check = 0x4500 + tos + total + ident + df + (ttl << 8) + protocol + pseudo
             check = (check & 0xFFFF) + (check >> 16)
             check = 0xFFFF - ((check & 0xFFFF) + (check >> 16))

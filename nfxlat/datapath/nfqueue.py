@@ -49,7 +49,6 @@ class NetlinkQueue:
         receive_buffer: int = RECEIVE_BUFFER,
     ) -> None:
         self.queue, self.plain = queue, plain
-        self.last: dict[int, bytes] = {}
         try:
             self._connection = Connection(NETLINK_NETFILTER)
         except OSError as error:
@@ -192,7 +191,7 @@ class NetlinkQueue:
             following = index + 1
         if following < len(ids):
             self._drop_up_to(ids[-1], drop)
-        self._ids, self.last = [], {queue: ids[-1]}
+        self._ids = []
 
     def _drop_up_to(self, packet_id: bytes, drop: bytearray) -> None:
         _put_id(drop, nl.VERDICT_ID_AT, packet_id)

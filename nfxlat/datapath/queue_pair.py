@@ -53,10 +53,8 @@ class QueuePair(NetlinkQueue):
             return
         self._ids, left = [], dict[int, tuple[bytes, bytearray]]()  # of each queue the last that has no verdict yet
         named = {*accepted, *again}
-        self.last = {}
         for index, (packet_id, slot) in enumerate(zip(ids, slots, strict=True)):
             queue, drop = self._of(self._numbers[slot : slot + 1])
-            self.last[queue] = packet_id
             if index not in named:
                 left[queue] = packet_id, drop
                 continue

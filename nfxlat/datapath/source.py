@@ -41,7 +41,6 @@ class Source(Protocol):
     queue: int
     buffer: bytearray
     base: int
-    last: dict[int, bytes]  # id of the last packet of each queue in the batch concluded last; empty where none has one
     plain: int | None  # the queue that has checksums finished; None: those that come unfinished are the packet's own
 
     def fileno(self) -> int: ...

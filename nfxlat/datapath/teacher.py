@@ -137,11 +137,11 @@ class Teacher:
                 self._watching = now + WATCH
         return result
 
-    def concluded(self, last: Mapping[int, bytes]) -> None:
-        """The batch that was looked at is translated and out; `last` has the id of its last packet in each queue."""
+    def concluded(self) -> None:
+        """The batch that was looked at is translated and out."""
         now = self._clock()
         if self._generation and (now < self._watching or self._pairs.drained <= self._since):
-            self._drained.concluded(last, now)
+            self._drained.look(now)
         for key, asked in self._due.items():
             with contextlib.suppress(OSError):  # no memory: it goes on through the queue
                 self._teach(key, now, asked)

@@ -41,7 +41,6 @@ class TunSource:
     def __init__(self, descriptor: int, *, queue: int = 0, slots: int = 64) -> None:
         self.queue = queue
         self.plain: int | None = None
-        self.last: dict[int, bytes] = {}
         self._descriptor = descriptor
         self.buffer = bytearray(slots * _SLOT_SIZE)
         self.base = address_of(self.buffer)

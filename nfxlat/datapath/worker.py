@@ -216,18 +216,18 @@ class Worker:
             totals[_SUPERFRAMES] += superframes
             totals[_SUPERFRAME_PAYLOAD] += taken.superframe_payload
         taken.clear()
-        if accepted:  # the verdict first: conntrack must have confirmed an original before its reply can come
+        early = bool(accepted) and self.teacher is None
+        if early:  # conntrack must have confirmed an original before its reply can come
             source.conclude(accepted, again)
         main.flush()
         if fast_packets < count:
             self._injectors.raw.flush()
-        if accepted:
-            accepted.clear()
-        else:  # nothing waits for a DROP, but the receiver for the packet
+        if not early:  # nothing waits for a DROP, but the receiver for the packet, and `drained` for all to be out
             source.conclude(accepted, again)
+        accepted.clear()
         self._counters.settle()
         if self.teacher is not None:
-            self.teacher.concluded(source.last)
+            self.teacher.concluded()
         totals[_IN_HANDS] = 0
         return count
 

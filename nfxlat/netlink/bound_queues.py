@@ -42,10 +42,12 @@ def bound_queues() -> list[BoundQueue]:
 
 
 class Seen(NamedTuple):
-    """A queue at one moment: packets without a verdict, all that were dropped before we had them, the last one's id."""
+    """A queue at one moment: packets without a verdict, all that were dropped since it or the socket was full, and the
+    last one's id, which those have too that the socket had no room for."""
 
     waiting: int
-    lost: int
+    full: int
+    socket: int
     last: int
 
 
@@ -67,7 +69,7 @@ class Watch:
             return {}
         rows = (line.split() for line in lines)
         found = {
-            self._queues[row[0]]: Seen(int(row[2]), int(row[5]) + int(row[6]), int(row[7]))
+            self._queues[row[0]]: Seen(int(row[2]), int(row[5]), int(row[6]), int(row[7]))
             for row in rows
             if row[0] in self._queues
         }

@@ -1,24 +1,33 @@
-"""Flows through a lab's translator with offload, and what it says of them."""
+"""What tests of `--offload` share: a flow of numbered datagrams, and what the translator says of its offload."""
 
 import itertools
+import select
 import socket
-from contextlib import suppress
 
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4, HOST6_4, HOST6_PREFIX, Lab
-from nfxlat.terms import DIRECTIONS, Direction
+from nfxlat.terms import Direction
+
+OFFLOAD = ("--offload",)
 
 
 def udp(namespace: Namespace, family: socket.AddressFamily, address: str, port: int = 0) -> socket.socket:
-    """A bound socket with room for what comes while nobody reads."""
     with namespace.entered():
         made = socket.socket(family, socket.SOCK_DGRAM)
     made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     made.bind((address, port))
     made.settimeout(10.0)
     return made
+
+
+def waiting(receiver: socket.socket) -> list[bytes]:
+    """What has arrived, without waiting for it."""
+    found = []
+    while select.select([receiver], [], [], 0)[0]:
+        found.append(receiver.recv(4096))
+    return found
 
 
 class Flow:
@@ -41,14 +50,7 @@ class Flow:
 
     def arrived(self) -> list[bytes]:
         """What waits for `there`, without waiting for it."""
-        found = []
-        patience = self.there.gettimeout()
-        self.there.setblocking(False)  # with a timeout, MSG_DONTWAIT alone would wait that long first
-        with suppress(BlockingIOError):
-            while True:
-                found.append(self.there.recv(4096))
-        self.there.settimeout(patience)
-        return found
+        return waiting(self.there)
 
     def close(self) -> None:
         self.here.close()
@@ -61,9 +63,13 @@ class Node:
     def __init__(self, process: TranslatorProcess) -> None:
         self.process = process
 
+    def outcomes(self, direction: Direction) -> dict[str, int]:
+        """Packets by what became of them (nfxlat.offload.table.OUTCOMES)."""
+        found: dict[str, int] = self.process.summary()["offload"][direction]
+        return found
+
     def counted(self, outcome: str, direction: Direction = "4to6") -> int:
-        number: int = self.process.summary()["offload"][direction][outcome]
-        return number
+        return self.outcomes(direction)[outcome]
 
     def forgotten(self, why: str) -> int:
         number: int = self.process.summary()["offload"]["forgotten"].get(why, 0)
@@ -71,7 +77,7 @@ class Node:
 
     def learn(self, flow: Flow) -> None:
         """Exchange datagrams until one crosses in the kernel, both ways."""
-        for direction in DIRECTIONS:
+        for direction in ("4to6", "6to4"):
             before = self.counted("translated", direction)
 
             def crossed(before: int = before, direction: Direction = direction) -> bool:

@@ -19,7 +19,6 @@ class Source:
         slot = HEADROOM + max((len(packet) for packet, _ in waiting), default=0) + TAILROOM
         self.buffer = bytearray(b"\xa5" * slot * (len(waiting) + 1))
         self._records: list[Record] = []
-        self.last: dict[int, bytes] = {}
         for number, (packet, kind) in enumerate(waiting):
             start = number * slot + HEADROOM
             self.buffer[start : start + len(packet)] = packet

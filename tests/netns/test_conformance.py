@@ -23,9 +23,9 @@ SOME = ("base", "ipv4-600")  # domains in which models may differ
 pytestmark = pytest.mark.timeout(900)  # 110 s where three run side by side on a busy machine
 
 
-def held(name: str, domains: tuple[str, ...] = ()) -> campaign.Report:
+def held(name: str, domains: tuple[str, ...] = (), sections: tuple[str, ...] = ()) -> campaign.Report:
     """The report, after a look at what fails."""
-    cases = campaign.chosen(WHOLE, domains=domains)
+    cases = campaign.chosen(WHOLE, sections, domains=domains)
     report = campaign.through(WHOLE, cases, ALL[name])
     found, unknown = deviations.sorted_out(report, deviations.load())
     assert {one.case.id: one.lines for one in unknown} == {}
@@ -45,6 +45,12 @@ def test_hook_model() -> None:
 @pytest.mark.parametrize("name", ["device", "ip"])
 def test_other_models(name: str) -> None:
     assert held(name, SOME).hops == ((2, 2) if name == "device" else (1, 1))
+
+
+def test_what_is_translated_at_ingress() -> None:
+    """Each case between hosts that the kernel knows already; the sections about what it takes."""
+    sections = ("7915-4.1-header", "7915-5.1", "7915-4.5", "7915-5.5", "superframes")
+    assert held("hook-offload", ("base",), sections).hops == (1, 1)
 
 
 @pytest.mark.skipif(tayga_binary() is None, reason="TAYGA is not installed")

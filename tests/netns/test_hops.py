@@ -1,4 +1,4 @@
-"""Exactly one decrement a node (contrib/dev/TRANSLATION-POINTS.md), for each translation point that exists.
+"""Exactly one decrement a node (contrib/doc/explanation/translation-points.md), for each translation point that exists.
 
 host4 --- router4 --- translator --- router6 --- host6
 """

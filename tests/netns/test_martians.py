@@ -1,4 +1,4 @@
-"""Martians never come out anywhere (contrib/dev/TRANSLATION-POINTS.md).
+"""Martians never come out anywhere (contrib/doc/explanation/translation-points.md).
 
 Each is followed by an ordinary packet through the same queue, and only that one arrives.
 """

@@ -44,6 +44,13 @@ def test_mirror_images_are_told_once() -> None:
     assert table.shown("nothing") == "nothing"
 
 
+def test_each_direction_has_a_table_of_its_own() -> None:
+    lines = table.tables({"device": answers(MIRRORED)})
+    assert lines[0] == "### IPv4 to IPv6"
+    assert "| **hooks** | IPv4 prerouting\\*, IPv6 forward |" in lines[: lines.index("### IPv6 to IPv4")]
+    assert "| **hooks** | IPv6 prerouting\\*, IPv4 forward |" in lines[lines.index("### IPv6 to IPv4") :]
+
+
 def test_addresses_of_the_lab_are_told_by_their_role() -> None:
     assert table.shown("from 192.0.2.18") == table.shown("from 2001:db8:1::1") == "from its address"
     assert table.shown("from 2001:db8:64::c000:212") == "from its IPv4 address, translated"

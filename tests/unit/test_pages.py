@@ -9,14 +9,21 @@ import pytest
 from nfxlat import files
 from nfxlat.bench.models import DEFAULT
 from nfxlat.bench.rounds import LIMIT, Options, chosen_measurements
-from nfxlat.cli import parser
+from nfxlat.cli import exit_status, parser
+from nfxlat.outcome import Reason
 from nfxlat.service import reading
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "rules/README.md", "contrib/dev/TRANSLATION-POINTS.md", "contrib/conformance.md"]
+DOC = ROOT / "contrib/doc"
+PAGES = [
+    "README.md",
+    "rules/README.md",
+    "contrib/conformance.md",
+    *(str(path.relative_to(ROOT)) for path in sorted(DOC.rglob("*.md"))),
+]
 NEED_A_DOMAIN = ("run", "translate", "explain")
 COMMAND = re.compile(
-    r"^    # nfxlat (.*?)(?: {2,}#.*)?$|`nfxlat ((?:run|translate|explain) [^`]*--[^`]*)`", re.MULTILINE
+    r"^(?:    )?# nfxlat (.*?)(?: {2,}#.*)?$|`nfxlat ((?:run|translate|explain) [^`]*--[^`]*)`", re.MULTILINE
 )
 FORM = re.compile(r"[|]|\.\.\.|\[")  # `--model hook|device`, [DEVICE ...]: a form, not a command
 
@@ -33,9 +40,13 @@ def test_links_lead_to_files(page: str) -> None:
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
-def test_the_readme_has_links_and_commands() -> None:
+def test_there_are_links_and_commands() -> None:
     assert len(re.findall(r"\]\([^)#:]+\)", (ROOT / "README.md").read_text())) > 5
-    assert len(commands("README.md")) > 8
+    assert len([text for page in PAGES for text in commands(page)]) > 30
+
+
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
 @pytest.mark.parametrize("text", [text for page in PAGES for text in commands(page)])
@@ -46,19 +57,20 @@ def test_commands_are_taken_and_name_a_domain(text: str) -> None:
         assert options.config or options.domain or options.prefix6, f"nfxlat {text}"
 
 
-def test_the_packages_that_the_readme_names_are_those_that_are_installed() -> None:
+def test_the_packages_that_the_pages_name_are_those_that_are_installed() -> None:
     def wanted(script: str, name: str) -> str:
         found = re.findall(rf'^{name}="(?:\$NEEDED )?(.*?)"', (ROOT / "contrib" / script).read_text(), re.MULTILINE)
         (packages,) = found
         return f"`{packages}`"
 
     places = [("dev/prepare.sh", "NEEDED"), ("dev/prepare.sh", "BUILD"), ("test", "NEEDED"), ("dev/vm.sh", "NEEDED_VM")]
-    text = (ROOT / "README.md").read_text().partition("## See it work")[2].partition("`contrib/test --vm`")[0]
+    text = (DOC / "reference/checkout.md").read_text().partition("They install")[2].partition("`contrib/test --vm`")[0]
     assert re.findall(r"`[a-z][\w -]+ [\w -]+`", text) == [wanted(*place) for place in places]
 
 
-def test_the_readme_names_what_is_measured_by_default_and_how_long_it_takes_at_most() -> None:
-    (sentence,) = re.findall(r"(?ms)^Sends the same traffic.*?`--html", (ROOT / "README.md").read_text())
+def test_the_page_names_what_is_measured_by_default_and_how_long_it_takes_at_most() -> None:
+    page = (DOC / "explanation/benchmarks.md").read_text()
+    (sentence,) = re.findall(r"(?ms)^`nfxlat bench` sends the same traffic.*?`--html", page)
     assert re.findall(r"\*(\w+)\*", sentence) == [*DEFAULT]
     number = {5: "five", 6: "six", 7: "seven"}[len(DEFAULT)]
     assert f"through {number} translators in turn, in one run of at most twelve minutes" in sentence
@@ -67,7 +79,23 @@ def test_the_readme_names_what_is_measured_by_default_and_how_long_it_takes_at_m
     assert planned * options.rounds * len(DEFAULT) < LIMIT < 12 * 60
 
 
-def test_the_limits_of_files_are_those_in_the_readme() -> None:
+def test_the_limits_of_files_are_those_on_the_page() -> None:
     limits = f"{files.LARGEST >> 30} GB, {files.LARGEST_TEXT >> 20} MB of TOML or rules; "
     limits += f"a pipe has {files.PATIENCE:g} s to come to its end, and what a reload reads {reading.SECONDS:g} s,"
-    assert f"- Files are read within limits: {limits}" in (ROOT / "README.md").read_text()
+    assert f"- Files are read within limits: {limits}" in (DOC / "reference/limits.md").read_text()
+
+
+def test_the_page_of_reasons_has_all_of_them_as_the_program_tells_them() -> None:
+    page = (DOC / "reference/reasons.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    told = [(reason.label, reason.sentence, reason.rfc) for reason in Reason]
+    assert [row[:3] for row in rows] == told, "each row of reference/reasons.md: reason, sentence, clause, what to do"
+
+
+def test_the_page_of_exit_statuses_has_those_of_the_manual() -> None:
+    page = (DOC / "reference/exit-status.md").read_text()
+    manual = (
+        (ROOT / "contrib/man/sections/nfxlat.man").read_text().partition("[EXIT STATUS]")[2].partition("[FILES]")[0]
+    )
+    known = set(re.findall(r"^\.B (\d+)$", manual, re.MULTILINE)) | {str(exit_status.LACKING)}
+    assert set(re.findall(r"^\| (\d+) \|", page, re.MULTILINE)) == known

@@ -280,7 +280,7 @@ def test_queues_are_seen_as_the_kernel_lists_them(monkeypatch: pytest.MonkeyPatc
     )
     monkeypatch.setattr(bound_queues, "PROC", file)
     watch = Watch((7, 8))
-    assert watch() == {7: Seen(3, 9, 66), 8: Seen(0, 0, 0)}
+    assert watch() == {7: Seen(3, 4, 5, 66), 8: Seen(0, 0, 0, 0)}
     watch.close()
     other = Watch((7, 10))  # 10 is not bound: nothing is known
     assert other() == {}

@@ -56,7 +56,7 @@ class School:
     def __init__(self, *, local: frozenset[bytes] = frozenset(), capacity: int = 100) -> None:
         self.now = SECOND
         self.pairs, self.counters = Pairs(), Counters()
-        self.seen: Mapping[int, Seen] = {7: Seen(0, 0, 0)}
+        self.seen: Mapping[int, Seen] = {7: Seen(0, 0, 0, 0)}
         self.narrow: dict[bytes, int] = {}
         self.teacher = Teacher(
             self.pairs,
@@ -78,7 +78,7 @@ class School:
             records.append((len(buffer), len(packet), priority, kind))
             buffer += packet
         result = self.teacher.look(buffer, records)
-        self.teacher.concluded({})
+        self.teacher.concluded()
         assert len(result) == len(records)
         return list(result)
 
@@ -249,12 +249,12 @@ def test_between_two_looks_a_pair_costs_no_system_call() -> None:
 
 def test_what_was_queued_before_a_generation_teaches_nothing_for_it() -> None:
     school = School()
-    school.seen = {7: Seen(3, 0, 9)}
+    school.seen = {7: Seen(3, 0, 0, 9)}
     school.teacher.serve(8, {IN})
     school.batch(ipv4(), ipv4())
     school.batch(ipv4(), ipv4())
     assert not school.taught
-    school.seen = {7: Seen(0, 0, 9)}
+    school.seen = {7: Seen(0, 0, 0, 9)}
     school.batch(ipv4())
     school.batch(ipv4(), ipv4())
     assert school.pairs.pairs[FORTH_KEY].generation == 8
@@ -356,50 +356,64 @@ class Queues:
         self.drained = Drained(self.state, lambda: self.seen)
         self.now = 0
 
-    def concluded(self, last: int = 0, queue: int = 7, **waiting: tuple[int, int]) -> int:
+    def look(self, *, socket: int = 0, **waiting: tuple[int, int]) -> int:
         """`waiting`: how many wait in queue `q7`, and the last one's id; when all was out."""
         self.now += 1
-        self.seen = {int(name[1:]): Seen(number, 0, newest) for name, (number, newest) in waiting.items()}
-        self.drained.concluded({queue: last.to_bytes(4, "big")}, self.now)
+        self.seen = {int(name[1:]): Seen(number, 0, socket, newest) for name, (number, newest) in waiting.items()}
+        self.drained.look(self.now)
         return self.state.drained
 
 
 def test_all_is_out_where_nothing_waits() -> None:
     queues = Queues()
-    assert [queues.concluded(q7=(0, 5), q8=(0, 0)), queues.concluded(q7=(0, 6), q8=(0, 0))] == [1, 2]
+    assert [queues.look(q7=(0, 5), q8=(0, 0)), queues.look(q7=(0, 6), q8=(0, 0))] == [1, 2]
 
 
-def test_a_queue_that_is_never_empty_is_out_up_to_the_last_packet_that_was_in_it() -> None:
+def test_a_queue_that_is_never_empty_is_out_when_it_holds_no_more_than_it_got_since() -> None:
     queues = Queues()
-    assert queues.concluded(10, q7=(5, 15)) == 0
-    assert queues.concluded(14, q7=(5, 19)) == 0
-    assert queues.concluded(15, q7=(5, 20)) == 1
-    assert queues.concluded(19, q7=(5, 24)) == 1
-    assert queues.concluded(20, q7=(5, 25)) == 3
+    assert queues.look(q7=(5, 15)) == 0
+    assert queues.look(q7=(5, 19)) == 0  # id 15 waits, and 16 to 19
+    assert queues.look(q7=(5, 20)) == 1
+    assert queues.look(q7=(5, 24)) == 1
+    assert queues.look(q7=(5, 25)) == 3
 
 
-def test_another_s_queue_has_to_be_empty_once() -> None:
+def test_every_worker_s_queues_count() -> None:
     queues = Queues()
-    assert queues.concluded(15, q7=(5, 15), q9=(1, 8)) == 0
-    assert queues.concluded(16, q7=(5, 16), q9=(1, 9)) == 0
-    assert queues.concluded(17, q7=(5, 17), q9=(0, 9)) == 1
+    assert queues.look(q7=(5, 15), q9=(2, 8)) == 0
+    assert queues.look(q7=(5, 20), q9=(2, 9)) == 0
+    assert queues.look(q7=(9, 90), q9=(2, 10)) == 1
+
+
+def test_what_the_socket_had_no_room_for_has_an_id_and_does_not_wait() -> None:
+    queues = Queues()
+    assert queues.look(q7=(5, 15)) == 0
+    assert queues.look(q7=(5, 20), socket=1) == 0  # four came in, so one of the five was there
+    assert queues.look(q7=(4, 20), socket=1) == 1
+
+
+def test_a_queue_that_is_another_s_now_holds_nothing_of_it() -> None:
+    queues = Queues()
+    assert queues.look(q7=(5, 15)) == 0
+    assert queues.look(q7=(2, 2)) == 1
 
 
 def test_ids_begin_anew() -> None:
     queues = Queues()
-    assert queues.concluded(0xFFFFFFF0, q7=(5, 0xFFFFFFFE)) == 0
-    assert queues.concluded(2, q7=(5, 7)) == 1
+    assert queues.look(q7=(5, 0xFFFFFFFE)) == 0
+    assert queues.look(q7=(8, 5)) == 0
+    assert queues.look(q7=(7, 5)) == 1
 
 
 def test_where_the_kernel_does_not_tell_nothing_is_out() -> None:
     queues = Queues()
-    assert queues.concluded() == 0
+    assert queues.look() == 0
 
 
 def test_losses_are_told_from_the_second_look_on() -> None:
     queues = Queues()
-    for lost, told in ((5, 0), (5, 0), (6, 3), (6, 3)):
+    for full, socket, told in ((5, 2, 0), (5, 2, 0), (6, 2, 3), (6, 2, 3), (6, 3, 5)):
         queues.now += 1
-        queues.seen = {7: Seen(0, lost, 1)}
-        queues.drained.concluded({}, queues.now)
+        queues.seen = {7: Seen(0, full, socket, 1)}
+        queues.drained.look(queues.now)
         assert queues.state.lost == told

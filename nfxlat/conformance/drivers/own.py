@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from nfxlat import __version__
 from nfxlat.conformance.drivers import Driver, Place
 from nfxlat.conformance.suite import Domain
+from nfxlat.errors import OperatorError
 from nfxlat.lab.process import TranslatorProcess
+from nfxlat.terms import DIRECTIONS
 
 NAME = "siit0"
 RATE = ("--icmp-rate", "100000", "--icmp-burst", "100000")  # the cases ask for many errors at once
@@ -34,6 +36,8 @@ def configuration(domain: Domain) -> str:
 class Own(Driver):
     """`nfxlat run --setup` with `arguments`."""
 
+    arguments: tuple[str, ...]
+
     def __init__(self, name: str, title: str, *arguments: str) -> None:
         self.name, self.title, self.arguments = name, title, arguments
 
@@ -45,12 +49,31 @@ class Own(Driver):
         file = place.folder / "conformance.toml"
         file.write_text(configuration(domain))
         arguments = ("--config", str(file), *RATE, *self.arguments)
-        with TranslatorProcess(place.namespace, place.folder, *arguments):
+        with TranslatorProcess(place.namespace, place.folder, *arguments) as process:
             yield
+            self.closing(process)
+
+    def closing(self, process: TranslatorProcess) -> None:
+        """At the end, while it still runs. Raises OperatorError where it was not what it is to stand for."""
+
+
+class Offloaded(Own):
+    """It has failed where pairs were taught and nothing crossed in the kernel."""
+
+    learns = True
+
+    def closing(self, process: TranslatorProcess) -> None:
+        summary = process.summary()
+        offload = summary["offload"]
+        if offload is None:
+            raise OperatorError("there is no offload here", where=self.title, hint="nfxlat doctor says why")
+        if summary["totals"]["taught"] and not any(offload[direction]["translated"] for direction in DIRECTIONS):
+            raise OperatorError("nothing was translated in the kernel", where=self.title)
 
 
 DRIVERS = (
     Own("hook", "nfxlat, hook model: nft rules, netlink source, device injector"),
+    Offloaded("hook-offload", "nfxlat, hook model, what it knows translated at ingress in the kernel", "--offload"),
     Own("device", "nfxlat, device model: routes into a TUN", "--model", "device"),
     Own("route", "nfxlat, route model: routes, and rules that follow them", "--model", "route"),
     Own("ip", "nfxlat, hook model, raw IP sockets instead of the device", "--inject", "ip"),

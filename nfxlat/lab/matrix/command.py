@@ -19,7 +19,7 @@ from nfxlat.lab.matrix import questions, table
 from nfxlat.lab.matrix.cells import CELLS
 from nfxlat.lab.netns import signals_raise
 
-PAGES = (("README.md", table.page), ("contrib/netdev.md", table.essence))
+PAGES = (("contrib/doc/explanation/matrix.md", table.page), ("contrib/netdev.md", table.essence))
 
 
 def measured(names: Sequence[str] = ()) -> table.Cells:
@@ -61,7 +61,7 @@ def _run(names: Sequence[str], as_json: bool, record: bool, pages: bool) -> int:
         elif as_json:
             print(json.dumps(found, indent=1))
         else:
-            print("\n".join(table.markdown(found["cells"])))
+            print("\n".join(table.tables(found["cells"])))
     if record or pages:
         renew_pages(Path())
     return 0

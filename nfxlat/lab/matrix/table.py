@@ -19,13 +19,14 @@ from nfxlat.lab.matrix.cells import CELLS, OWN_4
 from nfxlat.lab.matrix.questions import QUESTIONS, Answer
 from nfxlat.lab.topology import TRANSLATOR, in_prefix6
 from nfxlat.nft.kernel.load import queue_expression_available
-from nfxlat.terms import DIRECTIONS
+from nfxlat.terms import DIRECTIONS, Direction
 
 Record = dict[str, Any]
 Cells = dict[str, dict[str, Answer]]
 
 RECORDS = Path("tests/matrix")  # of a checkout
 HOW = "python -m nfxlat.lab.matrix --record on it, or contrib/dev/matrix-vm for the virtual machine's"
+HEADINGS: dict[Direction, str] = {"4to6": "IPv4 to IPv6", "6to4": "IPv6 to IPv4"}
 BEGIN, END = "<!-- matrix: begin, by nfxlat.lab.matrix -->", "<!-- matrix: end -->"
 
 _ADDRESSES = {
@@ -98,13 +99,22 @@ def _plain(text: str) -> str:
     return re.sub(r"[0-9a-f]+[.:][0-9a-f.:]*[0-9a-f]", lambda found: _ADDRESSES.get(found[0], found[0]), text)
 
 
-def markdown(cells: Cells) -> list[str]:
-    """A table: a row for each question, a column for each cell."""
+def markdown(cells: Cells, direction: Direction) -> list[str]:
+    """A table of one direction: a row for each question, a column for each cell."""
     columns = [cell for cell in CELLS if cell.name in cells]
     lines = ["| | " + " | ".join(cell.title for cell in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for question, (label, _) in QUESTIONS.items():
-        row = [shown(cells[cell.name][question]).replace("; 6to4:", "<br>6to4:") for cell in columns]
+        answers = [cells[cell.name][question] for cell in columns]
+        row = [_plain(answer if isinstance(answer, str) else answer[direction]) for answer in answers]
         lines.append(f"| **{label}** | " + " | ".join(row).replace("*", "\\*") + " |")
+    return lines
+
+
+def tables(cells: Cells) -> list[str]:
+    """The table of each direction, under its heading."""
+    lines = []
+    for direction, heading in HEADINGS.items():
+        lines += [f"### {heading}", "", *markdown(cells, direction), ""]
     return lines
 
 
@@ -125,7 +135,7 @@ def page(directory: Path) -> str:
     """The newest record as Markdown, and how the others differ."""
     newest, *others = names(directory)
     cells = read(directory, newest)
-    lines = [f"Kernel {newest.replace('-', ', rules ')}:", "", *markdown(cells), ""]
+    lines = [f"Kernel {newest.replace('-', ', rules ')}:", "", *tables(cells)]
     for other in others:
         differing = differences(cells, read(directory, other))
         says = "the same" if not differing else "the same, except for"
