@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
+from nfxlat.bench.captions import caption, finding, title
 from nfxlat.bench.models import TITLES
 from nfxlat.bench.report import GENERATOR, Report, number
 from nfxlat.bench.rounds import Result
@@ -12,14 +13,18 @@ from nfxlat.bench.stats import Spread
 from nfxlat.bench.svg import Bar, chart
 from nfxlat.bench.workloads import Figure
 
+# told apart by readers with any kind of colour vision (Okabe and Ito 2008); the controls are grey
 COLOURS = {
-    "hook": "#1b6ca8",
-    "device": "#5fa8d3",
-    "tayga": "#c8553d",
-    "plain": "#8a8d91",
-    "null": "#bcbfc4",
-    "netfilterqueue": "#588157",
-    "ip": "#a3b18a",
+    "hook": "#0072b2",
+    "offload": "#009e73",
+    "device": "#56b4e9",
+    "route": "#cc79a7",
+    "tayga": "#d55e00",
+    "plain": "#7f7f7f",
+    "null": "#b5b5b5",
+    "workers2": "#4b3fa0",
+    "netfilterqueue": "#e69f00",
+    "ip": "#8b6f00",
 }
 CHAPTERS = (
     ("Bulk TCP", ("tcp_",), "Gbit/s"),
@@ -27,54 +32,86 @@ CHAPTERS = (
     ("Round trips", ("rtt",), "µs"),
     ("What it costs", ("tcp_", "cpu", "rss", "pss"), None),
 )
-RATIOS = "Of the first model to each other, round by round: median (lowest-highest)."
+SHORT = ("tcp_1_4to6", "udp64_256", "rtt_p50")  # what is told first, where it was measured
+READING = (
+    "A bar is the median of the rounds, a dot one round, the line goes from the lowest to the highest. "
+    f"{GENERATOR}: the sender could not offer more. "
+    "Sender, translator and receiver share one machine, so ratios say more than rates."
+)
+RATIOS = (
+    "Of the first model to each other, round by round: median (lowest-highest). Above 1 the first model has more, "
+    "which is good where higher is better."
+)
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1d1f21; background: #fff }
-body { max-width: 860px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.6em } h2 { margin-top: 2em; border-bottom: 1px solid #ccc }
-table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
-td, th { padding: 3px 9px; text-align: right; border-bottom: 1px solid #e4e4e4 }
+:root { color-scheme: light dark; --ink: #1d1f21; --soft: #555b62; --line: #dcdfe3; --paper: #fff }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --soft: #a9b0b8; --line: #3a4047; --paper: #15181c } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
+body { max-width: 860px; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere }
+h1 { font-size: 1.7em; margin-bottom: .2em } h2 { margin-top: 2.2em; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse; margin: 1em 0; font-size: 13px; overflow-wrap: normal }
+td, th { padding: 3px 9px; text-align: right; border-bottom: 1px solid var(--line) }
 td:first-child, th:first-child { text-align: left } .wide { overflow-x: auto }
-svg { display: block; max-width: 100%; height: auto; margin: 1em 0; font: 12px system-ui, sans-serif }
-svg text { fill: #1d1f21 } svg .title { font-weight: 600; font-size: 13px } svg .value { font-size: 11px }
-.whisker { stroke: #1d1f21; stroke-width: 1; fill: none } .round { fill: #fff; stroke: #1d1f21 }
+figure { margin: 1.6em 0 } figcaption { color: var(--soft); font-size: 14px }
+svg { display: block; max-width: 100%; min-width: 560px; height: auto; margin: .3em 0 }
+svg { font: 12px system-ui, sans-serif }
+svg text { fill: var(--ink) } svg .title { font-weight: 600; font-size: 14px } svg .value { font-size: 12px }
+.base { stroke: var(--soft) } .whisker { stroke: var(--ink); stroke-width: 1; fill: none }
+.round { fill: var(--paper); stroke: var(--ink) } .soft { color: var(--soft) }
+.key { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border-radius: 2px }
 dt { font-weight: 600 } dd { margin: 0 0 .4em 1.5em } li { margin: .3em 0 }
 """
 
 
 def page(report: Report) -> str:
-    """The whole file."""
+    """The whole file: what came out, how to read it, the plots; then all figures, and where they come from."""
     result = report.result
-    took = f"{result.rounds} rounds in {result.seconds:.0f} s"
+    took = f"{result.rounds} round{'s' * (result.rounds != 1)} in {result.seconds:.0f} s"
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>nfxlat bench, {html.escape(report.date)}</title><style>{STYLE}</style></head><body>",
         "<h1>nfxlat bench</h1>",
-        f"<p><code>{html.escape(report.command)}</code>, {html.escape(report.date)}, {took}</p>",
-        _definitions(report.machine | {"versions": ", ".join(f"{k} {v}" for k, v in report.versions.items())}),
-        "<h2>Models</h2>",
-        _definitions({model: TITLES[model] for model in result.models}),
+        f'<p class="soft"><code>{html.escape(report.command)}</code>, {html.escape(report.date)}, {took}</p>',
     ]
-    if rows := report.ratio_rows():
-        parts += ["<h2>Ratios</h2>", f"<p>{RATIOS}</p>", f'<div class="wide">{_table(rows)}</div>']
+    if short := _short(result):
+        parts += ["<h2>In short</h2>", _list(short)]
+    parts += ["<h2>What is compared</h2>", _models(result), f"<p>{READING}</p>"]
     for heading, prefixes, unit in CHAPTERS:
         charts = [_chart(result, figure) for figure in result.figures if _belongs(figure, prefixes, unit)]
         if charts:
             parts += [f"<h2>{heading}</h2>", *charts]
-    return "\n".join(
-        [
-            *parts,
-            "<h2>All figures</h2>",
-            f"<p>Median (lowest-highest). {GENERATOR}: the sender's limit.</p>",
-            f'<div class="wide">{_table(report.rows())}</div>',
-            "<h2>Kernel features in use</h2>",
-            _list(report.features()),
-            "<h2>Notes</h2>",
-            _list(report.notes()),
-            "</body></html>\n",
-        ]
-    )
+    parts += [
+        "<h2>All figures</h2>",
+        f"<p>Median (lowest-highest). {GENERATOR}: the sender's limit.</p>",
+        f'<div class="wide">{_table(report.rows())}</div>',
+    ]
+    if rows := report.ratio_rows():
+        parts += ["<h2>Ratios</h2>", f"<p>{RATIOS}</p>", f'<div class="wide">{_table(rows)}</div>']
+    versions = {"versions": ", ".join(f"{k} {v}" for k, v in report.versions.items())}
+    parts += ["<h2>Machine</h2>", _definitions(report.machine | versions)]
+    parts += ["<h2>Kernel features in use</h2>", _list(report.features())]
+    parts += ["<h2>Notes</h2>", _list(report.notes()), "</body></html>\n"]
+    return "\n".join(parts)
+
+
+def _short(result: Result) -> list[str]:
+    """A line for each of the figures that most readers come for."""
+    told = []
+    for start in SHORT:
+        figure = next((one for one in result.figures if one.key.startswith(start) and not one.of_process), None)
+        if figure and (text := finding(result, figure)):
+            told.append(f"{title(figure)}, {figure.better} is better: {text}")
+    return told
+
+
+def _models(result: Result) -> str:
+    """The legend: colour, name, what it is."""
+    lines = [
+        f'<dt><span class="key" style="background:{COLOURS.get(model, "#666")}"></span>{html.escape(model)}</dt>'
+        f"<dd>{html.escape(TITLES[model])}</dd>"
+        for model in result.models
+    ]
+    return f"<dl>{''.join(lines)}</dl>"
 
 
 def _belongs(figure: Figure, prefixes: Sequence[str], unit: str | None) -> bool:
@@ -84,7 +121,9 @@ def _belongs(figure: Figure, prefixes: Sequence[str], unit: str | None) -> bool:
 
 
 def _chart(result: Result, figure: Figure) -> str:
-    return chart(f"{figure.title} [{figure.unit}], {figure.better} is better", list(_bars(result, figure)))
+    plot = chart(f"{title(figure)}: {figure.unit}, {figure.better} is better", list(_bars(result, figure)))
+    says = html.escape(caption(result, figure))
+    return f'<figure><div class="wide">{plot}</div><figcaption>{says}</figcaption></figure>'
 
 
 def _bars(result: Result, figure: Figure) -> Iterator[Bar]:

@@ -48,4 +48,5 @@ def chart(title: str, bars: Sequence[Bar]) -> str:
             parts.append(f'<path d="M{low:.1f} {middle}H{high:.1f}" class="whisker"/>')
             parts += [f'<circle cx="{x(point):.1f}" cy="{middle}" r="2.5" class="round"/>' for point in bar.points]
         parts.append(f'<text x="{end + 8:.1f}" y="{middle + 4:.1f}" class="value">{html.escape(bar.text)}</text>')
+    parts.append(f'<path d="M{LABEL} {HEAD - 3}V{height - GAP + 3}" class="base"/>')
     return "\n".join([*parts, "</svg>"])

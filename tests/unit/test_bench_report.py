@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nfxlat.bench.models import DEFAULT
-from nfxlat.bench.page import page
+from nfxlat.bench import captions
+from nfxlat.bench.models import DEFAULT, FULL
+from nfxlat.bench.page import COLOURS, page
 from nfxlat.bench.ratios import ratios, subject
 from nfxlat.bench.report import GENERATOR, Report, cell, number
 from nfxlat.bench.rounds import Options, Result, Series, chosen_measurements
@@ -139,6 +140,24 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert parser.charts == 2
     assert "nfxlat bench &lt;x&gt;" in text
     assert "<script" not in text
+
+
+def test_each_plot_says_what_was_done_and_how_the_models_compare() -> None:
+    of = result(tcp_1_4to6={"hook": [6.0, 6.0], "offload": [9.0, 9.0], "plain": [10.0, 10.0], "tayga": [0.5, 0.5]})
+    (figure,) = [one for one in of.figures if one.key == "tcp_1_4to6"]
+    assert captions.title(figure) == "TCP, 1 flow, IPv4 to IPv6"
+    assert captions.caption(of, figure) == (
+        "One bulk TCP flow: what a download gets. hook: 0.60× plain, 12.0× tayga. offload: 0.90× plain, 18.0× tayga."
+    )
+    assert f"<figcaption>{captions.caption(of, figure)}</figcaption>" in page(report(of))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_each_figure_has_a_sentence_and_each_model_a_colour(full: bool) -> None:
+    figures = [figure for one in chosen_measurements(Options(full=full)) for figure in one.figures]
+    assert [figure.key for figure in figures if captions.done(figure) == ""] == []
+    assert set(FULL) == set(COLOURS)
+    assert len(set(COLOURS.values())) == len(COLOURS)
 
 
 def test_a_chart_is_well_formed_and_bars_are_to_scale() -> None:
