@@ -51,7 +51,7 @@ function _shtab_nfxlat_using
 end
 
 set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --summary --translator4 --translator6 --tune --workers --write
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --summary --translator4 --translator6 --tune --vrf --workers --write
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -107,6 +107,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l domain -x -d 'with --confi
 complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l prefix6 -x -d 'IPv6 prefix that stands for all of IPv4: 192.0.2.1 becomes 2001:db8:64::192.0.2.1'
 complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l eam -x -d 'explicit address mappings: pairs of an IPv4 prefix and the IPv6 prefix that it becomes (may be repeated)'
 complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l pool4 -x -d 'IPv4 prefixes that stand for IPv6 hosts through prefix6 (may be repeated)'
+complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l vrf -x -d 'VRF whose packets are translated, by the name of its interface'
 complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l model -xka "hook device route" -d 'the model that this domain is to run in (default: hook)'
 complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l role -xka "router host" -d 'and what as (default: router)'
 complete -c nfxlat -n '_shtab_nfxlat_using doctor' -l tune -x -d 'show the GRO settings that make superframes (default: network cards, and veths with an address)'
@@ -133,6 +134,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using explain' -l domain -x -d 'with --conf
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l prefix6 -x -d 'IPv6 prefix that stands for all of IPv4: 192.0.2.1 becomes 2001:db8:64::192.0.2.1'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l eam -x -d 'explicit address mappings: pairs of an IPv4 prefix and the IPv6 prefix that it becomes (may be repeated)'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l pool4 -x -d 'IPv4 prefixes that stand for IPv6 hosts through prefix6 (may be repeated)'
+complete -c nfxlat -n '_shtab_nfxlat_using explain' -l vrf -x -d 'VRF whose packets are translated, by the name of its interface'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l json -d 'one JSON object per address or packet'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l role -xka "router host" -d 'as for nfxlat run'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l hops -xka "0 1" -d 'hops taken off TTL or Hop Limit (default: 1)'
@@ -169,6 +171,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l domain -x -d 'with --config: 
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l prefix6 -x -d 'IPv6 prefix that stands for all of IPv4: 192.0.2.1 becomes 2001:db8:64::192.0.2.1'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l eam -x -d 'explicit address mappings: pairs of an IPv4 prefix and the IPv6 prefix that it becomes (may be repeated)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l pool4 -x -d 'IPv4 prefixes that stand for IPv6 hosts through prefix6 (may be repeated)'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l vrf -x -d 'VRF whose packets are translated, by the name of its interface'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l model -xka "hook device route" -d 'what selects packets. hook: nft rules; device: routes into the domain device, without NFQUEUE; route: routes into the domain device, and nft rules that follow them (default: hook)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l queue -x -d 'first queue number (default: 7)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l workers -x -d 'worker processes; they use queues Q to Q+2N-1 (default: 1)'
@@ -213,6 +216,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using translate' -l domain -x -d 'with --co
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l prefix6 -x -d 'IPv6 prefix that stands for all of IPv4: 192.0.2.1 becomes 2001:db8:64::192.0.2.1'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l eam -x -d 'explicit address mappings: pairs of an IPv4 prefix and the IPv6 prefix that it becomes (may be repeated)'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l pool4 -x -d 'IPv4 prefixes that stand for IPv6 hosts through prefix6 (may be repeated)'
+complete -c nfxlat -n '_shtab_nfxlat_using translate' -l vrf -x -d 'VRF whose packets are translated, by the name of its interface'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l json -d 'print one JSON object per packet, nothing else'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l role -xka "router host" -d 'as for nfxlat run'
 complete -c nfxlat -n '_shtab_nfxlat_using translate' -l hops -xka "0 1" -d 'hops taken off TTL or Hop Limit (default: 1)'

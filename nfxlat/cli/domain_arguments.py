@@ -10,7 +10,7 @@ from nfxlat.files import Opener
 from nfxlat.service import domains
 from nfxlat.xlat.domain import Domain
 
-METAVARS = {"eam": "V4=V6"}
+METAVARS = {"eam": "V4=V6", "vrf": "VRF"}
 THREE_WAYS = (
     "use --config FILE, or --domain NAME for one added by nfxlat domain add, or --prefix6 PREFIX (and --eam, --pool4)"
 )

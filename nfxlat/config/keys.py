@@ -300,9 +300,12 @@ _DECLARED: Final = (
         "strict",
         "RFC 3704 2.2, 2.4",
         choices=(
-            ("kernel", "IPv4 as the interface's rp_filter says, followed by nfxlat run --setup; IPv6 not at all"),
+            (
+                "kernel",
+                "IPv4 as the interface's rp_filter says, followed by nfxlat run --setup; in a VRF, and IPv6: none",
+            ),
             ("strict", "both families: the route has to leave by the interface that the packet came in on"),
-            ("loose", "both families: there has to be a route"),
+            ("loose", "both families: there has to be a route; not in a VRF"),
             ("off", "no check, whatever rp_filter says"),
         ),
     ),
@@ -318,7 +321,19 @@ _DECLARED: Final = (
         True,
         "nft(8), flowtables, for the model",
     ),
+    Key(
+        "vrf",
+        "vrf",
+        kinds.WORD,
+        "The VRF whose packets are translated, by the name of its interface. The domain device, its routes and the "
+        "translator's own packets are in that VRF, and the rules of nfxlat run --setup take only what comes in on its "
+        "interfaces. Domains in different VRFs may translate the same addresses. Not with --role host, nor with "
+        "--offload. A running translator keeps its VRF: restart it to change that.",
+        "red",
+        "Documentation/networking/vrf.rst of Linux",
+        by_default="none: the main routing table",
+    ),
 )
 
 KEYS: Final[dict[str, Key]] = {key.name: key for key in _DECLARED}
-FLAGS: Final = ("prefix6", "eam", "pool4")  # those that are flags of every command that takes a domain
+FLAGS: Final = ("prefix6", "eam", "pool4", "vrf")  # those that are flags of every command that takes a domain

@@ -88,14 +88,19 @@ def _dotted(where: str, name: str) -> Callable[[str], str]:
 
 
 def from_flags(
-    domain: str = "siit0", prefix6: str | None = None, eam: Sequence[str] = (), pool4: Sequence[str] = ()
+    domain: str = "siit0",
+    prefix6: str | None = None,
+    eam: Sequence[str] = (),
+    pool4: Sequence[str] = (),
+    vrf: str | None = None,
 ) -> Config:
     """One domain from command-line flags, those of `FLAGS`; `eam` holds `V4=V6`.
 
     None and empty sequences count as not given. Errors name the flag, e.g. `--prefix6`.
     """
-    given = dict(zip(FLAGS, ([] if prefix6 is None else [prefix6], eam, pool4), strict=True))
-    table = {name: _from_words(KEYS[name], words, f"--{name}") for name, words in given.items() if words}
+    values = ([] if prefix6 is None else [prefix6], eam, pool4, [] if vrf is None else [vrf])
+    given = zip(FLAGS, values, strict=True)
+    table = {name: _from_words(KEYS[name], words, f"--{name}") for name, words in given if words}
     built = _build(domain, table, lambda key: f"--{key or 'domain'}", Path())
     return Config((built,), render(built), "command line")
 

@@ -149,11 +149,12 @@ class DeviceInjector:
 
 
 class IpInjector:
-    """One raw socket a family, marked with `mark`; nothing larger than the device's MTU passes."""
+    """One raw socket a family, marked with `mark`, bound to the VRF if one is named; nothing larger than the device's
+    MTU passes."""
 
     frame = BARE
 
-    def __init__(self, failed: Failed, mark: int = 0) -> None:
+    def __init__(self, failed: Failed, mark: int = 0, vrf: str | None = None) -> None:
         self._socket4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._socket6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         # The route's MTU has been looked at already, and the kernel's own errors would come a second time.
@@ -163,6 +164,8 @@ class IpInjector:
             _enlarge(raw_socket)
             if mark:
                 raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            if vrf:
+                raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, vrf.encode() + b"\0")
 
         self._failed = failed
         self._batch4 = SendBatch(self._socket4.fileno(), _CAPACITY, partial(self._refused, 4), name_size=16)

@@ -11,9 +11,10 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import vrfs
 from nfxlat.host.links import index_of, link_of
 from nfxlat.netlink.connection import Connection
-from nfxlat.wire.netlink import NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, chosen
+from nfxlat.wire.netlink import NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK, chosen
 
 RTM_GETADDR, IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 22, 1, 2, 8  # linux/rtnetlink.h, linux/if_addr.h
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
@@ -31,22 +32,23 @@ class Address(NamedTuple):
     flags: int
 
 
-def local_addresses() -> frozenset[bytes]:
-    """Every address of every interface of the calling thread's namespace, packed (4 or 16 octets), lo's too."""
-    return frozenset(_all())
+def local_addresses(vrf: str | None = None) -> frozenset[bytes]:
+    """Every address of every interface of the calling thread's namespace, packed (4 or 16 octets), lo's too; with
+    `vrf`, of those in the VRF."""
+    return frozenset(_all(vrf))
 
 
-def judged_addresses() -> tuple[frozenset[bytes], frozenset[bytes]]:
+def judged_addresses(vrf: str | None = None) -> tuple[frozenset[bytes], frozenset[bytes]]:
     """The same, and those of them that no packet should be sent from any more, or yet: deprecated, tentative or doubled
     (RFC 4862 5.5.4, 5.4; IPv4's preferred_lft 0 too) wherever they stand."""
-    found = _all()
+    found = _all(vrf)
     return frozenset(found), frozenset(address for address, fit in found.items() if not fit)
 
 
-def _all() -> dict[bytes, bool]:
+def _all(vrf: str | None) -> dict[bytes, bool]:
     """Every address, and whether it may be sent from."""
     fit: dict[bytes, bool] = {}
-    for one in listed():
+    for one in listed() if not vrf else within(vrf):
         fit[one.address] = fit.get(one.address, False) or not one.flags & _UNFIT
     return fit
 
@@ -58,6 +60,12 @@ def listed() -> list[Address]:
         return connection.dump(RTM_GETADDR, bytes(_IFADDRMSG.size), _address)
 
 
+def within(vrf: str | None) -> list[Address]:
+    """Those of interfaces in the VRF, or in none. Raises OSError, and OperatorError."""
+    there = vrfs.inside(vrf)
+    return [one for one in listed() if one.ifindex in there]
+
+
 def _address(body: bytes) -> Address | None:
     """IFA_ADDRESS is the other end's where IFA_LOCAL is there too."""
     _, length, _, scope, index = _IFADDRMSG.unpack_from(body)
@@ -67,9 +75,11 @@ def _address(body: bytes) -> Address | None:
     return None if address is None else Address(index, address, length, scope, flags)
 
 
-def watch_addresses() -> Connection:
-    """Readable (poll `fileno`) when an address came or went; `drain` it, then ask `local_addresses` anew."""
-    return Connection(NETLINK_ROUTE, groups=(RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR))
+def watch_addresses(vrf: str | None = None) -> Connection:
+    """Readable (poll `fileno`) when an address came or went, or may have come into the VRF or left it; `drain` it, then
+    ask `local_addresses` anew."""
+    links = (RTNLGRP_LINK,) if vrf else ()
+    return Connection(NETLINK_ROUTE, groups=(RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, *links))
 
 
 def add_address(ipr: IPRoute, device: str, address: str) -> None:

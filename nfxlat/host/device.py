@@ -25,7 +25,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import netns, sysctl
+from nfxlat.host import netns, sysctl, vrfs
 from nfxlat.host.interfaces import IFF_MULTICAST, IFF_NOARP, IFF_UP
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.netns import in_namespace
@@ -87,11 +87,12 @@ def far_interface(name: str) -> str:
     return f"{name[: IFNAMSIZ - 2]}p"
 
 
-def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
-    """Make the device `name`, or take over the one a dead nfxlat left; return it and whether it was made.
+def create_or_adopt(name: str, *, report: Report, vrf: str = "") -> tuple[DomainDevice, bool]:
+    """Make the device `name`, in a VRF if one is named, or take over the one a dead nfxlat left; return it and whether
+    it was made.
 
-    A half-made one is removed and made anew. Raises OperatorError where another device has the name, or permission
-    lacks.
+    A half-made one is removed and made anew. Raises OperatorError where another device has the name, the VRF is not
+    there, or permission lacks.
     """
     far = DomainDevice(name, far_namespace(name), far_interface(name), 0)
     created = False
@@ -112,7 +113,7 @@ def create_or_adopt(name: str, *, report: Report) -> tuple[DomainDevice, bool]:
             created = True
         try:
             _configure_far(far)
-            index = configure(ipr, name, report)
+            index = configure(ipr, name, report, vrf)
         except BaseException:
             if created:
                 remove(far)
@@ -191,14 +192,16 @@ def _configure_far(device: DomainDevice) -> None:
         _set_up(ipr, device.far_interface)
 
 
-def configure(ipr: IPRoute, name: str, report: Report) -> int:
-    """Make `name` silent, give it IPv6 and the largest MTU, and bring it up; its index.
+def configure(ipr: IPRoute, name: str, report: Report, vrf: str = "") -> int:
+    """Make `name` silent, give it IPv6 and the largest MTU, put it in the VRF or in none, and bring it up; its index.
 
-    Raises OperatorError where its IPv6 is off (net.ipv6.conf.default.disable_ipv6) and cannot be turned on: what is
-    injected would die there.
+    Raises OperatorError where the VRF is not there, and where its IPv6 is off (net.ipv6.conf.default.disable_ipv6) and
+    cannot be turned on: what is injected would die there.
     """
     sysctl.set_all([Sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "0")], report)
     _prefer(f"net/ipv6/conf/{name}/accept_ra", "0")  # nobody behind it advertises anything
+    if (link := link_of(ipr, name)) is not None:
+        vrfs.join(ipr, link, vrf)
     return _set_up(ipr, name)
 
 

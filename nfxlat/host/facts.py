@@ -3,7 +3,7 @@
 import re
 import socket
 
-from nfxlat.host import interfaces, neighbours, registry, rtnetlink, shared, sysctl
+from nfxlat.host import interfaces, neighbours, registry, rtnetlink, shared, sysctl, vrfs
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.links import index_of
 from nfxlat.host.mtu import egress_interface, egress_mtu
@@ -20,9 +20,11 @@ ACCEPT_RA = re.compile(r"net/ipv6/conf/([^/]+)/accept_ra")
 def facts(domain: Domain, role: Role, ends: Ends) -> Facts:
     """What a plan of `domain` as `role`, whose routes are `ends`, has to know about this host."""
     kept = registry.text(domain.name) is not None
-    links = tuple(neighbours.links())
+    vrf = domain.vrf
+    table = vrfs.table_of(vrf)
+    links = tuple(neighbours.links(vrf))
     mtus = _mtus(domain, role, ends)
-    return Facts(mtus, tuple(_advertised()), kept, links, local_addresses(), _widest())
+    return Facts(mtus, tuple(_advertised()), kept, links, local_addresses(vrf), _widest(vrf), table)
 
 
 def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
@@ -30,14 +32,21 @@ def _mtus(domain: Domain, role: Role, ends: Ends) -> dict[bytes, int]:
     found = {}
     for address in looked_up(domain, role, ends):
         # into our own device: the host behind has no route of its own (yet)
-        if (mtu := egress_mtu(address)) is not None and not (own and egress_interface(address) == own):
+        mtu = egress_mtu(address, domain.vrf)
+        if mtu is not None and mtu > LARGEST_MTU:  # perhaps a VRF's own interface, which is no link
+            through = vrfs.name_of(egress_interface(address, domain.vrf))
+            mtu = egress_mtu(address, through) if through else mtu
+        if mtu is None:
+            continue
+        if not (own and egress_interface(address, domain.vrf) == own):
             found[address] = mtu
     return found
 
 
-def _widest() -> int:
-    """The largest MTU of the interfaces that are up, but for lo, devices of domains and VRFs, which take all."""
-    up = (one for one in interfaces.listed().values() if one.up and not one.flags & interfaces.IFF_LOOPBACK)
+def _widest(vrf: str | None) -> int:
+    """The largest MTU of the interfaces in the VRF, or in none, that are up, but for lo, devices of domains and VRFs,
+    which take all."""
+    up = (one for one in vrfs.inside(vrf).values() if one.up and not one.flags & interfaces.IFF_LOOPBACK)
     return max((one.mtu for one in up if one.mtu <= LARGEST_MTU), default=0)
 
 

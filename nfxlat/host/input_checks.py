@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from nfxlat.host import interfaces, sysctl
+from nfxlat import ipaddresses
+from nfxlat.host import addresses, interfaces, sysctl, vrfs
 from nfxlat.host.rtnetlink import (
     NETCONFA_FORWARDING,
     NETCONFA_IFINDEX,
@@ -47,8 +48,8 @@ class _Settings(NamedTuple):
 
 def found(domain: Domain, role: Role) -> Inputs:
     """What is set now in the calling thread's network namespace. Raises OSError where the kernel does not tell."""
-    settings = {one.number: one for one in _netconf()}
     links = interfaces.listed()
+    settings = _as_applied({one.number: one for one in _netconf()}, links)
     names = {one.index: one.name for one in links.values() if one.name not in (_LOOPBACK, domain.name)}
     common, default = settings.get(NETCONFA_IFINDEX_ALL), settings.get(NETCONFA_IFINDEX_DEFAULT)
     least = common.rp_filter if common else 0
@@ -56,6 +57,8 @@ def found(domain: Domain, role: Role) -> Inputs:
     def mode(one: _Settings) -> Mode:
         return MODES.get(max(least, one.rp_filter), "off")
 
+    if domain.vrf:
+        return _in_vrf(domain, role, closed_by=settings if common is not None and common.forwarding else {})
     usual = mode(default) if default else "off"
     unlike = [(names[index], mode(one)) for index, one in settings.items() if index in names and mode(one) != usual]
     closed = [names[index] for index, one in settings.items() if index in names and not one.forwarding]
@@ -67,6 +70,32 @@ def found(domain: Domain, role: Role) -> Inputs:
         tuple(sorted((one.name, one.address) for one in links.values() if one.kind == "bridge")),
         tuple(_policies(domain, role)),
     )
+
+
+def _in_vrf(domain: Domain, role: Role, closed_by: Mapping[int, _Settings]) -> Inputs:
+    """Of members of the domain's VRF. The reverse path is not checked as the kernel does it there, by any route of the
+    VRF: without `iif` the fib expression of many kernels looks in the main table, with it at the packet's own interface
+    alone (nft_fib_ipv4.c)."""
+    inside = vrfs.inside(domain.vrf)
+    members = {one.index: one.name for one in inside.values() if one.kind != vrfs.KIND and one.name != domain.name}
+    own = {ipaddresses.address(one.address) for one in addresses.within(domain.vrf)}
+    return Inputs(
+        closed4=tuple(sorted(members[one] for one in members if one in closed_by and not closed_by[one].forwarding)),
+        bridges=tuple(sorted((one.name, one.address) for one in inside.values() if one.kind == "bridge")),
+        policies=tuple(_policies(domain, role)),
+        members=tuple(sorted(members.values())),
+        own=tuple(str(one) for one in sorted(own, key=lambda one: (one.version, int(one))) if not one.is_link_local),
+    )
+
+
+def _as_applied(settings: dict[int, _Settings], links: Mapping[int, interfaces.Interface]) -> dict[int, _Settings]:
+    """Of a member of a VRF those of the VRF's own interface count (net/ipv4/route.c, behind l3mdev_l3_rcv)."""
+    found = dict(settings)
+    for index in settings.keys() & links.keys():
+        above = links[index].master
+        if above in settings and above in links and links[above].kind == vrfs.KIND:
+            found[index] = settings[above]._replace(number=index)
+    return found
 
 
 def shown_by_bridges() -> list[str]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from nfxlat import ipaddresses
 from nfxlat.errors import OperatorError
-from nfxlat.host import addresses, interfaces
+from nfxlat.host import addresses, vrfs
 from nfxlat.host.interfaces import IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT
 from nfxlat.host.rtnetlink import RT_SCOPE_UNIVERSE
 from nfxlat.netlink.connection import Connection
@@ -40,10 +40,10 @@ class Entry(NamedTuple):
     protocol: int
 
 
-def links() -> list[OnLink]:
-    """Of all addresses of the calling thread's namespace with a prefix, but for link-local ones."""
+def links(vrf: str | None = None) -> list[OnLink]:
+    """Of all addresses in the VRF, or in none, with a prefix, but for link-local ones."""
     found = set()
-    names = {index: link.name for index, link in interfaces.listed().items() if not link.flags & QUIET}
+    names = {index: link.name for index, link in vrfs.inside(vrf).items() if not link.flags & QUIET}
     for one in addresses.listed():
         if one.scope == RT_SCOPE_UNIVERSE and one.ifindex in names and one.length < 8 * len(one.address):
             network = ipaddresses.network((one.address, one.length), strict=False)

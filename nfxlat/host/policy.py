@@ -9,7 +9,8 @@ from pyroute2 import IPRoute
 from nfxlat import ipaddresses
 from nfxlat.host import rtnetlink
 from nfxlat.host.routes import ADDRESS_FAMILIES
-from nfxlat.plan.policy import MAIN, THROW, PolicyRule, TableRoute
+from nfxlat.plan.facts import MAIN
+from nfxlat.plan.policy import THROW, PolicyRule, TableRoute
 
 RT_TABLE_LOCAL, RTN_THROW = 255, 9  # linux/rtnetlink.h
 FR_ACT_TO_TBL, FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT = 1, 6, 7, 8  # linux/fib_rules.h
@@ -28,10 +29,11 @@ SELECTORS = (
 NOT_SUPPRESSED = 0xFFFFFFFF
 
 
-def rules(version: int) -> list[PolicyRule]:
-    """Those of IPv4 or IPv6 that look in a table or refuse, in order; without the local table's and those of VRFs."""
+def rules(version: int, *, in_vrf: bool = False) -> list[PolicyRule]:
+    """Those of IPv4 or IPv6 that look in a table or refuse, in order; without the local table's. The one of VRFs counts
+    with `in_vrf` alone, and then as the rule that looks in the main table."""
     with IPRoute() as ipr:
-        found = [_rule(version, message) for message in ipr.get_rules(family=ADDRESS_FAMILIES[version])]
+        found = [_rule(version, message, in_vrf) for message in ipr.get_rules(family=ADDRESS_FAMILIES[version])]
     return [rule for rule in found if rule is not None]
 
 
@@ -54,7 +56,9 @@ def routes(version: int, looked_in: Iterable[PolicyRule], networks: Collection[A
     return found
 
 
-def _rule(version: int, message: Any) -> PolicyRule | None:
+def _rule(version: int, message: Any, in_vrf: bool) -> PolicyRule | None:
+    if in_vrf and message.get_attr("FRA_L3MDEV"):
+        return PolicyRule(message.get_attr("FRA_PRIORITY") or 0, "from all lookup [l3mdev-table]", MAIN)
     action, table = message["action"], message.get_attr("FRA_TABLE") or message["table"]
     if message.get_attr("FRA_L3MDEV") or action not in (FR_ACT_TO_TBL, *REFUSING) or table == RT_TABLE_LOCAL:
         return None

@@ -18,15 +18,15 @@ ADDRESS_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def ours(noted: Iterable[Route]) -> set[Place]:
-    """Those places of `noted` at which a route of the main table bears our protocol number."""
+    """Those places of `noted` at which a route bears our protocol number."""
     places = {route.place for route in noted}
     found = set()
-    for family in ADDRESS_FAMILIES.values() if places else ():
-        for destination, length, metric in rtnetlink.routes(family, PROTOCOL):
-            address = ipaddresses.address(
-                destination or bytes(4 if family == socket.AF_INET else 16)
-            )  # in the plan's words
-            found.add((f"{address}/{length}", metric))
+    for table in {table for _, _, table in places}:
+        for family in ADDRESS_FAMILIES.values():
+            for destination, length, metric in rtnetlink.routes(family, PROTOCOL, table):
+                # in the plan's words
+                address = ipaddresses.address(destination or bytes(4 if family == socket.AF_INET else 16))
+                found.add((f"{address}/{length}", metric, table))
     return places & found
 
 
@@ -100,4 +100,6 @@ def _requests(routes: Iterable[Route], indexes: Mapping[str, int]) -> Iterator[R
         family, destination, length = packed(route.network)
         interface = indexes[route.device] if route.device is not None else 0
         source = socket.inet_pton(ADDRESS_FAMILIES[route.version], route.source) if route.source else b""
-        yield Request(family, destination, length, route.metric, PROTOCOL, interface, route.mtu or 0, source)
+        yield Request(
+            family, destination, length, route.metric, PROTOCOL, interface, route.mtu or 0, source, route.table
+        )

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from nfxlat.errors import OperatorError
 from nfxlat.netlink.connection import Connection
+from nfxlat.plan.facts import MAIN
 from nfxlat.plan.routes import LARGEST_MTU
 from nfxlat.wire.netlink import ATTRIBUTE, NETLINK_ROUTE, attribute, chosen, u32
 
@@ -26,15 +27,16 @@ RTM_DELADDR, RTM_NEWNETCONF, RTM_GETNETCONF = 21, 80, 82
 RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_MULTIPATH, RTA_TABLE = 1, 4, 6, 7, 8, 9, 15
 RTAX_MTU = 2
 RTN_UNICAST, RTN_UNREACHABLE, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE = 1, 7, 253, 0
-RT_TABLE_MAIN = 254
+RT_TABLE_COMPAT = 252  # in an rtmsg, of tables whose number is larger than an octet
 NETCONFA_IFINDEX, NETCONFA_FORWARDING, NETCONFA_RP_FILTER = 1, 2, 3  # linux/netconf.h
 NETCONFA_IFINDEX_ALL, NETCONFA_IFINDEX_DEFAULT = -1, -2
 KINDS = 256  # of routes that are remembered while they are listed
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _LENGTH_AT, _TOS_AT, _TABLE_AT, _PROTOCOL_AT, _KIND_AT = 1, 3, 4, 5, 7
-_PLACE = frozenset((RTA_DST, RTA_PRIORITY))
+_PLACE = frozenset((RTA_DST, RTA_PRIORITY, RTA_TABLE))
 _LEADS = frozenset((RTA_DST, RTA_PRIORITY, RTA_OIF, RTA_MULTIPATH))
+_TABLE = frozenset((RTA_TABLE,))
 
 Object = TypeVar("Object")
 Destination = tuple[int, bytes, int]  # family, address packed (b"" for the default route), prefix length
@@ -53,10 +55,11 @@ class Request:
     interface: int = 0
     mtu: int = 0
     source: bytes = b""
+    table: int = MAIN
 
     def body(self) -> bytes:
         route, scope = (RTN_UNICAST, RT_SCOPE_LINK) if self.interface else (RTN_UNREACHABLE, RT_SCOPE_UNIVERSE)
-        body = _RTMSG.pack(self.family, self.length, 0, 0, RT_TABLE_MAIN, self.protocol, scope, route, 0)
+        body = _RTMSG.pack(self.family, self.length, 0, 0, _octet(self.table), self.protocol, scope, route, 0)
         if self.length:
             body += attribute(RTA_DST, self.destination)
         body += u32(RTA_PRIORITY, self.metric)
@@ -64,6 +67,8 @@ class Request:
             body += u32(RTA_OIF, self.interface)
         if self.source:
             body += attribute(RTA_PREFSRC, self.source)
+        if self.table != MAIN:
+            body += u32(RTA_TABLE, self.table)
         if self.mtu:
             body += attribute(RTA_METRICS, u32(RTAX_MTU, min(self.mtu, LARGEST_MTU)))
         return body
@@ -88,16 +93,19 @@ class TableRoute(NamedTuple):
     interfaces: tuple[int, ...]
 
 
-def table(family: int, destinations: Collection[Destination]) -> list[TableRoute]:
-    """Routes of the main table to these destinations; others cost a comparison each. Raises OperatorError where the
+def table(family: int, destinations: Collection[Destination], number: int = MAIN) -> list[TableRoute]:
+    """Routes of a table to these destinations; others cost a comparison each. Raises OperatorError where the
     kernel refuses to list them."""
     octets = 4 if family == socket.AF_INET else 16
-    head = u32(RTA_TABLE, RT_TABLE_MAIN) + ATTRIBUTE.pack(4 + octets, RTA_DST)
+    octet = _octet(number)
+    head = u32(RTA_TABLE, number) + ATTRIBUTE.pack(4 + octets, RTA_DST)
     start = _RTMSG.size + len(head)
     end = start + octets
 
     def read(body: bytes) -> TableRoute | None:
-        if body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family or body[_TOS_AT]:  # for some packets alone
+        if body[_TABLE_AT] != octet or body[0] != family or body[_TOS_AT]:  # for some packets alone
+            return None
+        if octet == RT_TABLE_COMPAT and _number(chosen(body, _TABLE, _RTMSG.size), RTA_TABLE) != number:
             return None
         if body[_RTMSG.size : start] == head and (family, body[start:end], body[_LENGTH_AT]) not in destinations:
             return None
@@ -158,12 +166,12 @@ def destination_of(body: bytes) -> Destination:
     return body[0], chosen(body, frozenset((RTA_DST,)), _RTMSG.size).get(RTA_DST, b""), body[_LENGTH_AT]
 
 
-def routes(family: int, protocol: int) -> list[tuple[bytes, int, int]]:
-    """(destination, length, metric) of the main table's routes of a protocol; b"" for the default route's.
+def routes(family: int, protocol: int, table: int = MAIN) -> list[tuple[bytes, int, int]]:
+    """(destination, length, metric) of a table's routes of a protocol; b"" for the default route's.
 
     Raises OperatorError where the kernel refuses to list them.
     """
-    return _listed(family, _reader(family, protocol))
+    return _listed(family, _reader(family, protocol, table))
 
 
 def _listed(family: int, read: Callable[[bytes], Object | None]) -> list[Object]:
@@ -174,20 +182,23 @@ def _listed(family: int, read: Callable[[bytes], Object | None]) -> list[Object]
         raise OperatorError(f"cannot be listed: {os.strerror(error.errno or 0)}", where="routes") from None
 
 
-def _reader(family: int, protocol: int) -> Callable[[bytes], tuple[bytes, int, int] | None]:
+def _reader(family: int, protocol: int, table: int = MAIN) -> Callable[[bytes], tuple[bytes, int, int] | None]:
     """Reads a route as `routes` tells it; None if it is another's. Most are alike but for their destination, which then
     has its place, and what lies behind it is read once."""
     octets = 4 if family == socket.AF_INET else 16
-    head = u32(RTA_TABLE, RT_TABLE_MAIN) + ATTRIBUTE.pack(4 + octets, RTA_DST)
+    octet = _octet(table)
+    head = u32(RTA_TABLE, table) + ATTRIBUTE.pack(4 + octets, RTA_DST)
     start = _RTMSG.size + len(head)
     end = start + octets
     metrics: dict[bytes, int] = {}  # by what lies behind the destination
 
     def read(body: bytes) -> tuple[bytes, int, int] | None:
-        if body[_PROTOCOL_AT] != protocol or body[_TABLE_AT] != RT_TABLE_MAIN or body[0] != family:
+        if body[_PROTOCOL_AT] != protocol or body[_TABLE_AT] != octet or body[0] != family:
             return None
         if body[_RTMSG.size : start] != head:
             values = chosen(body, _PLACE, _RTMSG.size)
+            if octet == RT_TABLE_COMPAT and _number(values, RTA_TABLE) != table:
+                return None
             return values.get(RTA_DST, b""), body[_LENGTH_AT], _metric(values)
         rest = body[end:]
         metric = metrics.get(rest)
@@ -201,4 +212,13 @@ def _reader(family: int, protocol: int) -> Callable[[bytes], tuple[bytes, int, i
 
 
 def _metric(values: Mapping[int, bytes]) -> int:
-    return int.from_bytes(values.get(RTA_PRIORITY, b""), sys.byteorder)
+    return _number(values, RTA_PRIORITY)
+
+
+def _number(values: Mapping[int, bytes], kind: int) -> int:
+    return int.from_bytes(values.get(kind, b""), sys.byteorder)
+
+
+def _octet(table: int) -> int:
+    """What an rtmsg has of a table's number."""
+    return table if table < 256 else RT_TABLE_COMPAT

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes, sysctl
 from nfxlat.host.state import State, path_of, read, unreadable
+from nfxlat.plan.facts import MAIN
 from nfxlat.plan.routes import Route
 from nfxlat.plan.sysctls import Sysctl, dotted
 from nfxlat.terms import Report
@@ -184,4 +185,4 @@ def _seen(of: Callable[[dict[str, Any]], dict[str, Seen]]) -> dict[str, Seen]:
 
 
 def _key(route: Route) -> str:
-    return f"{route.network} {route.metric}"
+    return " ".join(map(str, route.place[: 2 if route.table == MAIN else 3]))

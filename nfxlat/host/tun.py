@@ -30,10 +30,11 @@ _CSUM, _TSO4, _TSO6, _TSO_ECN, _USO4, _USO6 = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
 _TCP_OFFLOADS, _UDP_OFFLOADS = _CSUM | _TSO4 | _TSO6 | _TSO_ECN, _USO4 | _USO6
 
 
-def create_or_adopt(name: str, *, report: Report) -> bool:
-    """Make the TUN `name`, or take over the one a dead nfxlat left; whether it was made.
+def create_or_adopt(name: str, *, report: Report, vrf: str = "") -> bool:
+    """Make the TUN `name`, in a VRF if one is named, or take over the one a dead nfxlat left; whether it was made.
 
-    Raises OperatorError where another device has the name, a living process has its queues, or permission lacks.
+    Raises OperatorError where another device has the name, a living process has its queues, the VRF is not there, or
+    permission lacks.
     """
     with IPRoute() as ipr:
         there = link_of(ipr, name)
@@ -51,7 +52,7 @@ def create_or_adopt(name: str, *, report: Report) -> bool:
             ipr.link("set", index=socket.if_nametoindex(name), ifalias=ALIAS)
             os.close(descriptor)
     try:
-        bring_up(name, report)
+        bring_up(name, report, vrf)
     except BaseException:
         if there is None:
             remove_named(name)
@@ -60,10 +61,10 @@ def create_or_adopt(name: str, *, report: Report) -> bool:
     return there is None
 
 
-def bring_up(name: str, report: Report) -> None:
+def bring_up(name: str, report: Report, vrf: str = "") -> None:
     """Bring the TUN `name` up again, as it was made."""
     with IPRoute() as ipr:
-        ipr.link("set", index=configure(ipr, name, report), txqlen=QUEUE_LENGTH)
+        ipr.link("set", index=configure(ipr, name, report, vrf), txqlen=QUEUE_LENGTH)
 
 
 def open_queue(name: str) -> tuple[int, bool]:

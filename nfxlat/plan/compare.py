@@ -16,7 +16,7 @@ SHOWN = 4  # names of a kind; more are told as a number
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be there: of a plan, or of a record. `tun`: what kind of device."""
+    """What is to be there: of a plan, or of a record. `tun`: what kind of device; `vrf`: that it is in, "" for none."""
 
     device: str
     tun: bool
@@ -25,30 +25,40 @@ class Wanted:
     shared: frozenset[str]
     sysctls: tuple[Sysctl, ...]
     proxies: tuple[Proxy, ...] = ()
+    vrf: str = ""
 
     @classmethod
     def of_plan(cls, plan: Plan) -> "Wanted":
         kind = plan.device.kind == "tun"
-        return cls(plan.device.name, kind, plan.addresses, plan.routes, plan.shared, plan.sysctls, plan.proxies)
+        return cls(
+            plan.device.name,
+            kind,
+            plan.addresses,
+            plan.routes,
+            plan.shared,
+            plan.sysctls,
+            plan.proxies,
+            plan.device.vrf,
+        )
 
     @classmethod
     def of_record(cls, domain: str, record: Record) -> "Wanted":
         sysctls = tuple(Sysctl(group, "1", group) for group in record.groups)
         tun = record.kind == "tun"
         shared = frozenset(record.shared)
-        return cls(domain, tun, record.addresses, record.routes, shared, sysctls, record.proxies)
+        return cls(domain, tun, record.addresses, record.routes, shared, sysctls, record.proxies, record.vrf)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What of it was looked for and is there.
 
-    `device`: "up", "down", "missing", or "foreign" (another device of that name). `routes`: what stands at each place
-    of the main table, by the interface's name (None: unreachable); several where next hops are several. `sysctls`:
-    values by key, of those that exist.
+    `device`: "up", "down", "missing", "foreign" (another device of that name), or "elsewhere" (not in the VRF that is
+    wanted, or in one where none is). `routes`: what stands at each place, by the interface's name (None: unreachable);
+    several where next hops are several. `sysctls`: values by key, of those that exist.
     """
 
-    device: Literal["up", "down", "missing", "foreign"]
+    device: Literal["up", "down", "missing", "foreign", "elsewhere"]
     addresses: frozenset[str] = frozenset()
     routes: Mapping[Place, frozenset[str | None]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
@@ -72,7 +82,7 @@ def lacks(wanted: Wanted, found: Found) -> list[Lack]:
 def unended(wanted: Wanted, found: Found) -> list[Route]:
     """Routes in whose place nothing of the kind stands, whatever its metric: packets to the prefix take others."""
     leads: dict[str, set[str | None]] = {}
-    for (network, _), devices in found.routes.items():
+    for (network, *_), devices in found.routes.items():
         leads.setdefault(network, set()).update(devices)
     return [route for route in wanted.routes if not _leads(route, wanted, leads.get(route.network, set()))]
 
@@ -94,7 +104,10 @@ def told(missing: list[Lack]) -> str:
 
 def _device(wanted: Wanted, found: Found) -> Iterator[Lack]:
     if found.device != "up":
-        yield Lack("device", f"{wanted.device} ({found.device})")
+        state: str = found.device
+        if state == "elsewhere":
+            state = f"not in VRF {wanted.vrf}" if wanted.vrf else "in a VRF"
+        yield Lack("device", f"{wanted.device} ({state})")
 
 
 def _addresses(wanted: Wanted, found: Found) -> Iterator[Lack]:

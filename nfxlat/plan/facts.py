@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+MAIN: Final = 254  # linux/rtnetlink.h RT_TABLE_MAIN
 
 
 class OnLink(NamedTuple):
@@ -21,8 +23,8 @@ class Facts:
     a route, or whose route ends in the domain's own device, are left out. `advertised`: interfaces whose default router
     came by router advertisement, and which would forget it once IPv6 is forwarded (addrconf.c, accept_ra 1).
     `links`: prefixes that neighbours on an interface ask for. `local`: this node's own addresses, packed. `widest`: the
-    largest MTU of its interfaces, 0: not known. `kept`: the device was made by `nfxlat domain add`, and stays when the
-    set-up goes.
+    largest MTU of its interfaces, 0: not known. `table`: where the domain's routes are, a VRF's or the main one.
+    `kept`: the device was made by `nfxlat domain add`, and stays when the set-up goes.
     """
 
     mtu: Mapping[bytes, int] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Facts:
     links: tuple[OnLink, ...] = ()
     local: frozenset[bytes] = frozenset()
     widest: int = 0
+    table: int = MAIN
 
 
 NOTHING_KNOWN = Facts()

@@ -27,12 +27,13 @@ DeviceKind = Literal["veth", "tun"]
 class Device:
     """The domain device: a veth whose far end is in a namespace of its own, or the device model's TUN.
 
-    `kept`: `nfxlat domain add` made it, and it stays when the rest goes.
+    `kept`: `nfxlat domain add` made it, and it stays when the rest goes. `vrf`: the VRF that it is in, "" for none.
     """
 
     name: str
     kind: DeviceKind
     kept: bool = False
+    vrf: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def plan(
     spoken_for = neighbours.answers(domain, role, known)
     return Plan(
         domain,
-        Device(domain.name, "tun" if model == "device" else "veth", known.kept),
+        Device(domain.name, "tun" if model == "device" else "veth", known.kept, domain.vrf or ""),
         tuple(terminal.own_addresses(domain)) if role == "host" else (),
         tuple(terminal.routes(domain, role, known, ends, known.widest if model == "device" else 0)),
         terminal.shared(domain, role, ends),
@@ -98,6 +99,12 @@ def check(domain: Domain, role: Role, model: Model) -> None:
             "the host role needs an EAM for this host's own address",
             where=f"domain.{domain.name}.eam",
             hint='for example eam = [["192.0.0.1", "2001:db8:2::2"]]',
+        )
+    if domain.vrf and role != "router":
+        raise OperatorError(
+            f"the {role} role cannot be had in a VRF",
+            where=f"domain.{domain.name}.vrf",
+            hint="leave it out, or use a network namespace in the place of the VRF",
         )
     if model != "hook" and role != "router":
         raise OperatorError(f"the {model} model has no {role} role", where="--role", hint="use --model hook")

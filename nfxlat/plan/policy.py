@@ -4,15 +4,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-MAIN = 254  # linux/rtnetlink.h RT_TABLE_MAIN
+from nfxlat.plan.facts import MAIN
+
 THROW = ""  # in the place of a device: on to the next rule (ip-route(8))
 
 Network = IPv4Network | IPv6Network
 
 
 class PolicyRule(NamedTuple):
-    """A rule as ip-rule(8) shows it in `text`. `table`: where it looks, None where it refuses. `some`: it matches on
-    more than the destination, `to`. Routes of at most `suppress` bits do not count (suppress_prefixlength)."""
+    """A rule as ip-rule(8) shows it in `text`. `table`: where it looks, None where it refuses; where the domain is in a
+    VRF, that VRF's counts as MAIN. `some`: it matches on more than the destination, `to`. Routes of at most `suppress`
+    bits do not count (suppress_prefixlength)."""
 
     priority: int
     text: str

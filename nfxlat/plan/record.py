@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from nfxlat.plan.facts import MAIN
 from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.routes import Route
@@ -24,11 +25,12 @@ class Unreadable(Exception):
 class Record:
     """What may stand of one domain.
 
-    `device`, `kind`: the device that is ours to remove ("" where there is none, or it is kept). `tables`: nft tables
-    (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. `proxies`: what is answered for on
-    other interfaces. `purpose`: role, model and configuration, for those who judge the host later; empty where that is
-    long. A version of this code that knew neither left them out. What other domains may have too
-    (`groups` of sysctls, routes to `shared` prefixes) is in a record of its own, with its users (nfxlat.host.shared).
+    `device`, `kind`: the device that is ours to remove ("" where there is none, or it is kept), `vrf`: that it is in.
+    `tables`: nft tables (family, name). `clsact`: indexes of interfaces that got a clsact qdisc from us. `proxies`:
+    what is answered for on other interfaces. `purpose`: role, model and configuration, for those who judge the host
+    later; empty where that is long. A version of this code that did not know these left them out. What other domains
+    may have too (`groups` of sysctls, routes to `shared` prefixes) is in a record of its own, with its users
+    (nfxlat.host.shared).
     """
 
     device: str = ""
@@ -41,6 +43,7 @@ class Record:
     clsact: tuple[int, ...] = ()
     proxies: tuple[Proxy, ...] = ()
     purpose: tuple[str, ...] = ()
+    vrf: str = ""
 
     def covering(self, plan: Plan, tables: tuple[Table, ...]) -> "Record":
         """What may stand while this is being changed to `plan`, whose rules are in `tables`."""
@@ -55,6 +58,7 @@ class Record:
             groups=_union(self.groups, groups(plan)),
             tables=_union(self.tables, tables),
             proxies=_union(self.proxies, plan.proxies),
+            vrf=plan.device.vrf,
         )
 
     def encode(self) -> dict[str, Any]:
@@ -83,6 +87,7 @@ def decode(data: Mapping[str, Any]) -> Record:
             clsact=tuple(_number(each) for each in data["clsact"]),
             proxies=tuple(Proxy(_text(interface), _text(address)) for interface, address in data.get("proxies", ())),
             purpose=tuple(_text(each) for each in data.get("purpose", ())),
+            vrf=_text(data.get("vrf", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from None
@@ -116,11 +121,13 @@ def _kind(value: object) -> Literal["", "veth", "tun"]:
 
 
 def _route(value: Any) -> Route:
-    network, device, metric, mtu, source = value
+    network, device, metric, mtu, source, *more = value
+    [table] = more or [MAIN]
     return Route(
         _text(network),
         None if device is None else _text(device),
         _number(metric),
         None if mtu is None else _number(mtu),
         None if source is None else _text(source),
+        _number(table),
     )

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from nfxlat import ipaddresses
-from nfxlat.plan.facts import Facts
+from nfxlat.plan.facts import MAIN, Facts
 from nfxlat.terms import Role
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
@@ -25,17 +25,19 @@ LARGEST_MTU = 65520  # larger ones the kernel keeps as this (net/ipv4/metrics.c)
 LOOKUPS = 64  # more prefixes than this share the domain's own MTU
 DEFAULT4 = IPv4Network("0.0.0.0/0")
 
-Place = tuple[str, int]  # prefix, metric: one route of a table
+Place = tuple[str, int, int]  # prefix, metric, table: one route
 
 
 class Route(NamedTuple):
-    """A route of ours. `device` None: unreachable. `mtu` None: the device's own. `source`: for local sockets."""
+    """A route of ours. `device` None: unreachable. `mtu` None: the device's own. `source`: for local sockets. `table`:
+    a VRF's, or the main one."""
 
     network: str
     device: str | None
     metric: int
     mtu: int | None = None
     source: str | None = None
+    table: int = MAIN
 
     @property
     def version(self) -> int:
@@ -43,11 +45,12 @@ class Route(NamedTuple):
 
     @property
     def place(self) -> Place:
-        return self.network, self.metric
+        return self.network, self.metric, self.table
 
     def __str__(self) -> str:
         """As ip(8) shows it, less the protocol."""
         text = f"{self._name} dev {self.device}" if self.device else f"unreachable {self._name}"
+        text += f" table {self.table}" if self.table != MAIN else ""
         text += f" metric {self.metric}" if self.metric != METRICS[self.version] else ""
         return f"{text} mtu {self.mtu}" if self.mtu else text
 
@@ -92,13 +95,14 @@ def routes(domain: Domain, role: Role, facts: Facts, ends: Ends, widest: int = 0
         for network6 in ends.networks6:
             yield from _pair(str(network6), domain.name, METRICS[6], None)
         return
+    table = facts.table
     one_by_one = len(ends.networks4) <= LOOKUPS
     for network4 in ends.networks4:
         target = _behind(domain, network4) if one_by_one else b""
-        yield from _pair(str(network4), domain.name, METRICS[4], _mtu(domain, target, facts, widest))
+        yield from _pair(str(network4), domain.name, METRICS[4], _mtu(domain, target, facts, widest), table)
     for network6 in ends.networks6:
         mtu = min(max(domain.mtu4 or DEFAULT_MTU, widest) + HEADER_GROWTH, LARGEST_MTU)
-        yield from _pair(str(network6), domain.name, METRICS[6], mtu)
+        yield from _pair(str(network6), domain.name, METRICS[6], mtu, table)
 
 
 def own_addresses(domain: Domain) -> Iterator[str]:
@@ -124,10 +128,10 @@ def shared(domain: Domain, role: Role, ends: Ends) -> frozenset[str]:
     return frozenset(str(pool) for pool in pools if pool in ends.networks4 or pool in ends.networks6)
 
 
-def _pair(network: str, device: str, metric: int, mtu: int | None) -> Iterator[Route]:
+def _pair(network: str, device: str, metric: int, mtu: int | None, table: int = MAIN) -> Iterator[Route]:
     """The unreachable one first: it holds while the other is not there."""
-    yield Route(network, None, WORST_METRIC)
-    yield Route(network, device, metric, mtu)
+    yield Route(network, None, WORST_METRIC, table=table)
+    yield Route(network, device, metric, mtu, table=table)
 
 
 def _mtu(domain: Domain, address6: bytes, facts: Facts, widest: int = 0) -> int:

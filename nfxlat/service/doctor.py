@@ -1,11 +1,12 @@
 """What this kernel and host can do for nfxlat, and what to change: looks, tries in a namespace, changes nothing."""
 
+import contextlib
 import fcntl
 import importlib.util
 import os
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -188,7 +189,7 @@ def _neighbours() -> Iterator[Diagnosis]:
     if bridges := input_checks.shown_by_bridges():
         found = f"shows rules what {', '.join(bridges)} passes on"
         yield Diagnosis("br_netfilter", State.NOTE, found, input_checks.BRIDGED, input_checks.LEAVE_BRIDGED)
-    yield from _vrfs()
+    yield from _vrfs(_vrfs_of_domains())
     if flowtables := _flowtables():
         judged = Others.FLOWTABLE.at("ruleset")
         found = f"flowtable {', '.join(flowtables)}"
@@ -203,16 +204,27 @@ def _neighbours() -> Iterator[Diagnosis]:
         yield Diagnosis("queues in use", State.OK, found, "choose others with nfxlat run --queue")
 
 
-def _vrfs() -> Iterator[Diagnosis]:
-    """VRFs, whose tables are not looked at."""
+def _vrfs(wanted: Collection[str]) -> Iterator[Diagnosis]:
+    """VRFs, and whether a domain is in them; `wanted`: those that domains name."""
     links = interfaces.listed()
     for vrf in links.values():
         if vrf.kind == "vrf" and (members := [link.name for link in links.values() if link.master == vrf.index]):
-            meaning = (
-                "nfxlat routes, sends and checks in the main table: traffic of these interfaces is not translated well"
-            )
-            remedy = "a network namespace in the place of the VRF, with nfxlat inside"
-            yield Diagnosis(f"VRF {vrf.name}", State.NOTE, f"with {', '.join(members)}", meaning, remedy)
+            what, found = f"VRF {vrf.name}", f"with {', '.join(members)}"
+            if vrf.name in wanted:
+                yield Diagnosis(what, State.OK, found, "a domain translates there")
+                continue
+            meaning = "domains that name no VRF route and send by the main table: traffic of these interfaces is lost"
+            remedy = f'vrf = "{vrf.name}" in the configuration of a domain translates there'
+            yield Diagnosis(what, State.NOTE, found, meaning, remedy)
+
+
+def _vrfs_of_domains() -> set[str]:
+    """Those that records of set-ups name."""
+    found = set()
+    for name in state.domains():
+        with contextlib.suppress(OSError, ValueError, Unreadable):
+            found.add(decode(state.read(name) or {}).vrf)
+    return found
 
 
 def _flowtables() -> list[str]:

@@ -28,9 +28,9 @@ def add(domain: Domain, model: Model, report: Report) -> None:
     registry.store(name, config.render(domain))
     try:
         if model == "device":
-            tun.create_or_adopt(name, report=report)
+            tun.create_or_adopt(name, report=report, vrf=domain.vrf or "")
         else:
-            device.create_or_adopt(name, report=report)
+            device.create_or_adopt(name, report=report, vrf=domain.vrf or "")
     except BaseException:
         registry.remove(name)
         raise

@@ -21,6 +21,7 @@ from nfxlat.nft.kernel.base_chains import hooked
 from nfxlat.nft.language.chains import home_table
 from nfxlat.nft.language.scan import scan
 from nfxlat.plan import sysctls
+from nfxlat.plan.facts import MAIN
 from nfxlat.plan.neighbours import Answers
 from nfxlat.plan.plan import Plan
 from nfxlat.plan.policy import Network, diverted
@@ -90,7 +91,8 @@ def _routes_taken(plan: Plan) -> Iterator[Finding]:
         version = f"IPv{terminal[text].version}"
         yield Host.ALL_TAKEN.at(f"route {text}", domain=plan.name, version=version)
     own = set(terminal) - plan.shared
-    for (text, metric), devices in sorted(found.routes(own).items()):
+    table = next((route.table for route in plan.routes), MAIN)
+    for (text, metric, _), devices in sorted(found.routes(own, table).items()):
         others = devices - {plan.device.name, None}
         if others and metric > terminal[text].metric:
             way = f"dev {', '.join(sorted(map(str, others)))} metric {metric}"
@@ -105,7 +107,7 @@ def _policy(plan: Plan) -> Iterator[Finding]:
         of_version: list[Network] = [ipaddresses.network(text) for text in islice(routed, JUDGED)]
         if version == 4 and plan.rules.role == "host":
             continue
-        rules = policy.rules(version)
+        rules = policy.rules(version, in_vrf=bool(plan.device.vrf))
         tables = policy.routes(version, rules, of_version)
         for one in diverted(plan.device.name, of_version, rules, tables):
             judgement = Host.POLICY_RULE_SELECTS if one.whole and selecting else Host.POLICY_RULE
@@ -128,7 +130,7 @@ def _addresses(plan: Plan) -> Iterator[Finding]:
     hosts = prefixes.clat6_spans(domain) if router else []
     found: dict[IPv4Address | IPv6Address, int] = {}  # and the length of its prefix, the shortest
     own = index_of(plan.device.name)
-    for one in addresses.listed():
+    for one in addresses.within(domain.vrf):
         if one.ifindex != own:
             address = ipaddresses.address(one.address)
             found[address] = min(one.length, found.get(address, one.length))
@@ -169,8 +171,8 @@ def _sysctls(plan: Plan, before: bool) -> Iterator[Finding]:
     def finding(judgement: Host, key: str) -> Finding:
         return judgement.at(sysctls.dotted(key), key=sysctls.dotted(key), domain=plan.name)
 
-    own = f"net/ipv4/conf/{plan.device.name}"
-    if not before and _largest(own, "rp_filter") == 1:  # the plan has the routes that it takes
+    own = f"net/ipv4/conf/{plan.device.vrf or plan.device.name}"  # in a VRF its settings count
+    if not before and not plan.device.vrf and _largest(own, "rp_filter") == 1:  # the plan has the routes that it takes
         yield finding(Host.RP_FILTER, f"{own}/rp_filter")
     if _largest(own, "accept_local") == 1:
         yield finding(Host.ACCEPT_LOCAL, f"{own}/accept_local")

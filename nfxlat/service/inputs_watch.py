@@ -14,7 +14,14 @@ from nfxlat.service.repairs import Later
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Report
 from nfxlat.wire import xfrm
-from nfxlat.wire.netlink import NETLINK_ROUTE, NETLINK_XFRM, RTNLGRP_IPV4_NETCONF, RTNLGRP_LINK
+from nfxlat.wire.netlink import (
+    NETLINK_ROUTE,
+    NETLINK_XFRM,
+    RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV4_NETCONF,
+    RTNLGRP_IPV6_IFADDR,
+    RTNLGRP_LINK,
+)
 
 DEBOUNCE = 0.05  # seconds
 RECEIVE_BUFFER = 1 << 20
@@ -27,7 +34,9 @@ class InputsWatch:
 
     def __init__(self, setup: Setup, report: Report, later: Later) -> None:
         self._setup, self._report = setup, report
-        groups = (RTNLGRP_LINK, RTNLGRP_IPV4_NETCONF)
+        groups: tuple[int, ...] = (RTNLGRP_LINK, RTNLGRP_IPV4_NETCONF)
+        if setup.vrf:
+            groups += (RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
         self._heard = [Connection(NETLINK_ROUTE, groups=groups, receive_buffer=RECEIVE_BUFFER)]
         with contextlib.suppress(OSError):  # the kernel has no IPsec
             self._heard.append(Connection(NETLINK_XFRM, groups=(xfrm.GRP_POLICY,), receive_buffer=RECEIVE_BUFFER))

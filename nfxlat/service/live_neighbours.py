@@ -23,8 +23,8 @@ NOTHING = Answers()
 def unanswered(domain: Domain, role: Role, promised: Answers = NOTHING) -> Iterator[Finding]:
     """Translated addresses of the domain that lie on a link of the calling thread's namespace, and are not answered.
     What is `promised` counts as done."""
-    local = local_addresses()
-    for link, network in asked_for(domain, role, neighbours.links()):
+    local = local_addresses(domain.vrf)
+    for link, network in asked_for(domain, role, neighbours.links(domain.vrf)):
         if not (promised.hold(link, network, local) or _answers(link, network, local)):
             yield _finding(domain, link, network)
 

@@ -14,7 +14,8 @@ from nfxlat.service.point import TranslationPoint
 
 class NodeWatch:
     """`node` is what a new worker is to know; `tell` sends to those that there are, before offload is told to forget:
-    they teach it anew by what they know. What it opens, `stack` closes. Raises OSError.
+    they teach it anew by what they know. Addresses are the VRF's, if one is named. What it opens, `stack` closes.
+    Raises OSError.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class NodeWatch:
         offloading: Offloading,
         loop: Loop,
         stack: ExitStack,
+        vrf: str | None = None,
     ) -> None:
         self._point, self._stamp, self._tell, self._offloading, self._loop = point, stamp, tell, offloading, loop
-        self._addresses = stack.enter_context(watch_addresses())
+        self._vrf = vrf
+        self._addresses = stack.enter_context(watch_addresses(vrf))
         loop.on_readable(self._addresses, self._addresses_changed)
-        local, unfit = judged_addresses()
+        local, unfit = judged_addresses(self._vrf)
         self.node = Node(local, point.stamped(stamp), unfit)
         self._due = False
         if stamp is not None:
@@ -42,7 +45,7 @@ class NodeWatch:
 
     def _look_at_addresses(self) -> None:
         former = self.node
-        local, unfit = judged_addresses()
+        local, unfit = judged_addresses(self._vrf)
         self._renew(replace(former, local=local, unfit=unfit))
         if local != former.local:
             self._offloading.forget("addresses")

@@ -36,6 +36,7 @@ def refused(options: Options) -> str | None:
         ("results have to go in through the domain device, not by --inject ip", options.inject != "device"),
         ("the source netfilterqueue does not tell what waits in a queue", options.source != "netlink"),
         ("it is made for the hook model", options.model != "hook"),
+        ("what it knows are addresses, which other VRFs may have too", options.domain.vrf is not None),
     ):
         if lacks:
             return what

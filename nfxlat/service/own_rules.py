@@ -25,6 +25,8 @@ CHECKS = {
     "closed4": "forwarding of an interface",
     "bridges": "bridges",
     "policies": "IPsec policies",
+    "members": "interfaces of the VRF",
+    "own": "addresses in the VRF",
 }  # fields of Inputs, in the operator's words
 
 RulePath = Literal["native", "compat"]

@@ -5,9 +5,9 @@ from functools import partial
 
 from nfxlat import config
 from nfxlat.nft.language.program import Program
-from nfxlat.plan.facts import Facts
+from nfxlat.plan.facts import MAIN, Facts
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.plan.routes import Ends, Place
+from nfxlat.plan.routes import Ends, Place, Route
 from nfxlat.plan.sysctls import FORWARD4, FORWARD6, dotted
 from nfxlat.queues import Queues
 from nfxlat.terms import Role
@@ -35,8 +35,13 @@ def plan_notes(found: Iterable[Plan]) -> dict[str, list[str]]:
     for one in found:
         routes = [route for route in one.routes if route.place not in told]
         told.update(route.place for route in routes)
-        notes[one.name] = _notes(one, [route.command for route in routes])
+        notes[one.name] = _notes(one, [_command(one, route) for route in routes])
     return notes
+
+
+def _command(one: Plan, route: Route) -> str:
+    """The ip(8) command that makes it; offline nobody knows the number of a VRF's table."""
+    return f"{route.command} vrf {one.device.vrf}" if one.device.vrf and route.table == MAIN else route.command
 
 
 def run_options(queues: Queues) -> str:

@@ -29,6 +29,7 @@ class QueuePoint:
 
     def __init__(self, options: Options, report: Report) -> None:
         self._name, self._queues, self._report = options.domain.name, options.queues, report
+        self._vrf = options.domain.vrf
         self._source_kind, self._inject, self._role = options.source, options.inject, options.role
         self._sources: list[list[NetlinkQueue | CallbackQueue]] = []  # one list a worker
 
@@ -57,7 +58,7 @@ class QueuePoint:
     def make_device(self, stack: ExitStack) -> DomainDevice | None:
         if self._inject == "ip" and self._role != "host":  # a host's originals die in it
             return None
-        device, created = create_or_adopt(self._name, report=self._report)
+        device, created = create_or_adopt(self._name, report=self._report, vrf=self._vrf or "")
         if created:
             stack.callback(self._remove_device, device)
         return device
@@ -78,7 +79,7 @@ class QueuePoint:
         self, stack: ExitStack, device: DomainDevice | None, counters: Counters
     ) -> tuple[Injectors, frozenset[int]]:
         """They, and what they have open."""
-        raw = IpInjector(counters.refused, INJECTED_MARK)
+        raw = IpInjector(counters.refused, INJECTED_MARK, self._vrf)
         stack.callback(raw.close)
         held = frozenset(raw.descriptors())
         if self._inject == "ip":

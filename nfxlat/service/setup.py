@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, shared, stamp, sysctl
+from nfxlat.host import capabilities, shared, stamp, sysctl, vrfs
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.facts import facts
 from nfxlat.host.ingress import Table
@@ -73,6 +73,9 @@ class Setup:
         """The plan of `domain` on this host as it is now. Raises OperatorError, also where the host is unfit for it."""
         role = self._role
         check(domain, role, self._model)
+        if domain.vrf != self._domain.vrf:
+            hint = "restart it, so that its sockets are in the other VRF"
+            raise OperatorError("cannot be changed while it runs", where=f"domain.{domain.name}.vrf", hint=hint)
         meant = plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
         sysctl.refuse_read_only(meant.sysctls)
         self._judge(meant)
@@ -159,6 +162,16 @@ class Setup:
     def index(self) -> int:
         """Of the domain device; 0 where it is gone."""
         return index_of(self._domain.name)
+
+    @property
+    def vrf(self) -> str | None:
+        """The domain's."""
+        return self._domain.vrf
+
+    @property
+    def indexes(self) -> tuple[int, int]:
+        """Of the domain device and its VRF, which workers have open; 0 where there is none."""
+        return self.index, vrfs.index_of(self.vrf)
 
     def _lead_back(self, old: Plan | None, failed: Plan) -> None:
         """Have all be as `old` again, whatever has been done of `failed`. The first failure is the one to raise."""

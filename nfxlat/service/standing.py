@@ -97,7 +97,7 @@ class Standing:
         try:
             with self.quiet():
                 if plan.device.kind == "tun" and plan.device.name in tun.ours():  # it is in use: by us
-                    tun.bring_up(plan.device.name, self._report)
+                    tun.bring_up(plan.device.name, self._report, plan.device.vrf)
                 else:
                     self.make_device(plan)
                 self.grow(plan, plan, self.record, whole=True)
@@ -159,9 +159,9 @@ class Standing:
 
     def make_device(self, new: Plan) -> None:
         if new.device.kind == "tun":
-            tun.create_or_adopt(new.device.name, report=self._report)
+            tun.create_or_adopt(new.device.name, report=self._report, vrf=new.device.vrf)
         else:
-            self.device, _ = device.create_or_adopt(new.device.name, report=self._report)
+            self.device, _ = device.create_or_adopt(new.device.name, report=self._report, vrf=new.device.vrf)
 
     def _add_addresses(self, new: Plan) -> None:
         if not new.addresses:

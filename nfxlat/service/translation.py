@@ -25,10 +25,11 @@ from typing import Any
 
 from nfxlat.datapath.counters import Counters, summary
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.host import capabilities
+from nfxlat.host import capabilities, vrfs
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
+from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.service import inherited, inputs_watch, status
 from nfxlat.service.control import Control
@@ -159,7 +160,7 @@ class Service:
     def _watch_node(self, stack: ExitStack) -> None:
         """Follow what others change of addresses and interfaces."""
         tell = self._supervisor.send
-        self._node = NodeWatch(self._point, self._stamp, tell, self._offloading, self._loop, stack)
+        self._node = NodeWatch(self._point, self._stamp, tell, self._offloading, self._loop, stack, self._vrf)
 
     def _watch_host(self, stack: ExitStack) -> None:
         """Follow what others change of rules, and of what --setup owns."""
@@ -185,7 +186,12 @@ class Service:
     def _planned(self) -> Plan:
         """What `--setup` would make: without it, what is asked after."""
         options = self._options
-        return plan(options.domain, options.role, options.model, options.queues)
+        table = vrfs.table_of(self._vrf)
+        return plan(options.domain, options.role, options.model, options.queues, lambda ends: Facts(table=table))
+
+    @property
+    def _vrf(self) -> str | None:
+        return self._options.domain.vrf
 
     def _device_remade(self) -> None:
         """The former device is gone, and what was open into it is dead: the workers that come now have the new one.

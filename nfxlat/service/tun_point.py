@@ -25,14 +25,14 @@ class TunPoint:
     queues = range(0)
 
     def __init__(self, options: Options, report: Report) -> None:
-        self._name, self._report = options.domain.name, report
+        self._name, self._vrf, self._report = options.domain.name, options.domain.vrf, report
         self._dropped_before = 0
 
     def bind(self, stack: ExitStack) -> None:
         """Nothing: its queues belong to the device, which is still to be made."""
 
     def make_device(self, stack: ExitStack) -> None:
-        if tun.create_or_adopt(self._name, report=self._report):
+        if tun.create_or_adopt(self._name, report=self._report, vrf=self._vrf or ""):
             stack.callback(self._remove)
         self._report(f"add your own routes: whatever is routed into {self._name} is translated, nothing else")
 
@@ -48,7 +48,7 @@ class TunPoint:
             descriptor, udp = tun.open_queue(self._name)
             source = TunSource(descriptor, queue=number)
             stack.callback(source.close)
-            raw = IpInjector(own.refused)
+            raw = IpInjector(own.refused, vrf=self._vrf)
             stack.callback(raw.close)
             injectors = Injectors(TunInjector(source, own.refused), raw, device=True)
             shares.append(Share([source], injectors, own, frozenset((*source.descriptors(), *raw.descriptors()))))

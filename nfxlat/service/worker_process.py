@@ -62,7 +62,7 @@ class WorkerProcess:
         number: int = 0,
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
-        self._routes = RouteCache(route_to, time.monotonic)
+        self._routes = RouteCache(lambda receiver: route_to(receiver, options.domain.vrf), time.monotonic)
         self._limits = ErrorLimits(options.icmp_rate, options.icmp_burst, time.monotonic)
         self._news = News(lambda learnt: self._say(PathMtu(learnt)), time.monotonic)
         translator = self._translator()

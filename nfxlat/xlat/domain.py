@@ -24,6 +24,7 @@ MIN_MTU6: Final = 1280  # RFC 8200 5
 _NO_EAMT = Eamt()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}")  # IFNAMSIZ 16; linux/net/core/dev.c, dev_valid_name()
 _TAKEN_NAMES = ("lo", "all", "default")  # "all" and "default" are no devices in /proc/sys/net/*/conf
+_DEVICE = re.compile(r"[^\s/:\"]{1,15}")  # of somebody else's, as nft can have it in quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Domain:
     traffic_class: str | int = "copy"  # nfxlat.xlat.traffic_class
     reverse_path: ReversePath = "kernel"  # of rules: RFC 3704 2.2, 2.4
     offload: bool = False  # of rules: their decisions may be repeated at ingress, in the kernel
+    vrf: str | None = None  # the VRF whose packets are translated; None: those of no VRF
 
     def __post_init__(self) -> None:
         self._check_name()
@@ -59,6 +61,7 @@ class Domain:
         self._check_addresses()
         self._check_mtus()
         self._check_choices()
+        self._check_vrf()
 
     @property
     def strict_well_known_prefix(self) -> bool:
@@ -139,6 +142,18 @@ class Domain:
                     f"{plateau} is not below {plateaus[index - 1]}",
                     "sort them in descending order",
                 )
+
+    def _check_vrf(self) -> None:
+        if self.vrf is None:
+            return
+        if not _DEVICE.fullmatch(self.vrf) or self.vrf in (*_TAKEN_NAMES, self.name, ".", ".."):
+            hint = "give its interface's name, such as red"
+            raise self._fault("vrf", f"{self.vrf!r} cannot be the name of a VRF", hint)
+        if self.reverse_path == "loose":
+            hint = 'use "strict", which looks by the interface, or "off"'
+            raise self._fault(
+                "reverse-path", '"loose" cannot be had in a VRF: many kernels would look in the main table', hint
+            )
 
     def _check_choices(self) -> None:
         for key, value, choices in (

@@ -7,12 +7,12 @@ kernel has all of these types; here some are left out.
 """
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
+from carried import addresses, routes
 
 from nfxlat.errors import OperatorError
 from nfxlat.lab.netns import Namespace, wait_for
@@ -84,23 +84,6 @@ def vxlan(ends: tuple[End, End]) -> None:
 
 
 TYPES = (bridge, vlan, qinq, macvlan, bond, gre, vxlan)
-
-
-def addresses(namespace: Namespace, device: str) -> list[str]:
-    """Global addresses of an interface, with their prefixes."""
-    shown = namespace.ip(f"-o address show dev {device} scope global")
-    return re.findall(r"inet6? (\S+)", shown)
-
-
-def routes(namespace: Namespace, device: str) -> list[str]:
-    """Routes through an interface that nobody makes but who built the lab."""
-    found = []
-    for family in ("-4", "-6"):
-        lines = namespace.ip(f"{family} route show dev {device} proto boot").splitlines()
-        found += [
-            f"{family} route replace {re.sub(r' (metric|pref|proto) [a-z0-9]+', '', line).strip()}" for line in lines
-        ]
-    return found
 
 
 @contextlib.contextmanager

@@ -118,7 +118,7 @@ def test_what_is_told_is_told_once(node: Namespace) -> None:
 
 
 def test_a_host_that_cannot_be_judged_is_set_up_all_the_same(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(version: int) -> None:
+    def fail(version: int, *, in_vrf: bool) -> None:
         raise ValueError(f"IPv{version}")
 
     monkeypatch.setattr(policy, "rules", fail)

@@ -129,5 +129,5 @@ def test_a_vrf_with_interfaces_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         Interface(4, "eth0", 1, "", 2, 0),
     ]
     monkeypatch.setattr(interfaces, "listed", lambda: {link.index: link for link in links})
-    found = list(doctor._vrfs())
+    found = list(doctor._vrfs({"blue"}))
     assert [(one.what, one.found) for one in found] == [("VRF red", "with eth0")]

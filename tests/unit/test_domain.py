@@ -193,3 +193,18 @@ def test_traffic_class_choices(value: Any) -> None:
 def test_other_traffic_classes_are_refused(value: Any) -> None:
     hint = "use copy, zero, 0 to 255, or dscp-0 to dscp-63"
     assert hint in refused("domain.siit0.traffic-class", traffic_class=value)
+
+
+@pytest.mark.parametrize("vrf", ["red", "vrf-1.5", "a" * 15])
+def test_vrf_that_an_interface_can_be_named(vrf: str) -> None:
+    assert Domain(prefix6=PREFIX6, vrf=vrf).vrf == vrf
+
+
+@pytest.mark.parametrize("vrf", ["", "a" * 16, "a b", 'a"b', "a/b", "a:b", ".", "..", "lo", "all", "default", "siit0"])
+def test_vrf_that_no_interface_can_be_named(vrf: str) -> None:
+    assert "cannot be the name of a VRF" in refused("domain.siit0.vrf", prefix6=PREFIX6, vrf=vrf)
+
+
+def test_loose_reverse_path_in_a_vrf_is_refused() -> None:
+    fields = {"prefix6": PREFIX6, "vrf": "red", "reverse_path": "loose"}
+    assert "cannot be had in a VRF" in refused("domain.siit0.reverse-path", **fields)

@@ -257,3 +257,46 @@ def test_octets_that_are_no_attributes_are_told() -> None:
 def test_policies_that_concern_nothing_translated_are_told_from_others(network: str, meets: bool) -> None:
     spans = [(0x0A000000, 0x0A00007F), (0x0A010000, 0x0A01FFFF)]
     assert _meets(IPv4Network(network), spans) == meets
+
+
+RED = replace(DOMAIN, vrf="red")
+IN_RED = Inputs(members=("lan", "wan"), own=("192.0.2.1", "2001:db8::1"))
+
+
+def test_in_a_vrf_only_what_comes_in_on_its_interfaces_is_taken() -> None:
+    text = compiled(IN_RED, RED).text
+    for way in ("to", "from"):
+        assert rules(text, f"xlat_{way}_siit0_input")[0] == 'iifname != { "lan", "wan" } return'
+    assert rules(compiled(Inputs(members=()), RED).text, "xlat_to_siit0_input")[0] == "return"
+
+
+def test_in_a_vrf_this_node_s_addresses_are_named_since_the_fib_does_not_know_them() -> None:
+    text = compiled(IN_RED, RED).text
+    assert "type local" not in text
+    assert "ip daddr { 192.0.2.1 } return" in rules(text, "xlat_to_siit0")
+    assert "iif != 0 ip6 saddr { 2001:db8::1 } counter drop" in rules(text, "xlat_from_siit0")
+    assert "saddr {" not in compiled(Inputs(members=("lan",)), RED).text
+
+
+def test_in_a_vrf_this_node_s_own_packets_are_taken_where_they_leave_by_the_device() -> None:
+    lines = [line.strip() for line in compiled(IN_RED, RED).text.splitlines() if "-output" in line]
+    assert lines
+    assert all(line.startswith('oifname "siit0" ') for line in lines)
+
+
+def test_checks_in_a_vrf_spare_its_own_addresses() -> None:
+    strict = replace(RED, reverse_path="strict")
+    found = rules(compiled(IN_RED, strict).text, "xlat_to_siit0_input")
+    assert "fib saddr . iif oif missing ip daddr != { 192.0.2.1 } counter drop" in found
+
+
+def test_rules_of_one_s_own_in_a_vrf_ask_the_fib_by_the_interface() -> None:
+    source = "table ip t {\n chain p {\n  type filter hook prerouting priority -450;\n  xlat to siit0\n }\n}\n"
+    text = compile_rules(program(source, "x.nft", (RED,))).text
+    assert rules(text, "xlat_to_siit0")[:4] == [
+        'iifname { "siit0", "red" } return',
+        "meta pkttype != host return",
+        "fib daddr . iif type local return",
+        "fib saddr . iif type local counter drop",
+    ]
+    assert 'oifname "siit0" ip daddr @siit0_to jump xlat_to_siit0' in text

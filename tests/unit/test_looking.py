@@ -61,7 +61,7 @@ def test_rules_that_do_not_follow_what_the_host_checks_are_made_anew_later() -> 
         loaded.append(plan)
 
     rules = SimpleNamespace(outdated=lambda plan: "" if loaded else "rp_filter", load=load)
-    setup: Any = SimpleNamespace(stands="plan", rules=rules)
+    setup: Any = SimpleNamespace(stands="plan", rules=rules, vrf=None)
     timers: Timers = []
     lines: list[str] = []
     with contextlib.closing(inputs_watch.InputsWatch(setup, lines.append, lambda *timer: timers.append(timer))):

@@ -26,7 +26,7 @@ class Scene:
         self.fails = False
         watched = ExitStack()
         watched.drain = list  # type: ignore[attr-defined]
-        monkeypatch.setattr(node_watch, "watch_addresses", lambda: watched)
+        monkeypatch.setattr(node_watch, "watch_addresses", lambda vrf: watched)
         monkeypatch.setattr(node_watch, "judged_addresses", self.judged)
         point: Any = SimpleNamespace(stamped=lambda stamp: stamp.indexes)
         loop: Any = SimpleNamespace(
@@ -41,7 +41,7 @@ class Scene:
             self.watch = NodeWatch(point, stamp, self.told.append, offloading, loop, stack)
         self.run_timers()
 
-    def judged(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    def judged(self, vrf: str | None) -> tuple[frozenset[bytes], frozenset[bytes]]:
         self.looks += 1
         if self.fails:
             raise OSError

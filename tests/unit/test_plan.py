@@ -10,7 +10,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import routes as kernel_routes
 from nfxlat.host import rtnetlink
 from nfxlat.plan import routes
-from nfxlat.plan.facts import NOTHING_KNOWN, Facts
+from nfxlat.plan.facts import MAIN, NOTHING_KNOWN, Facts
 from nfxlat.plan.plan import Device, check, plan
 from nfxlat.plan.routes import Ends, Route
 from nfxlat.plan.sysctls import dotted
@@ -151,9 +151,9 @@ def test_our_routes_are_found_however_libc_writes_their_prefix(
     monkeypatch.setattr(
         rtnetlink,
         "routes",
-        lambda family, _: [(prefix.network_address.packed, 121, 1024)] if family == socket.AF_INET6 else [],
+        lambda family, *_: [(prefix.network_address.packed, 121, 1024)] if family == socket.AF_INET6 else [],
     )
-    assert kernel_routes.ours([Route(str(prefix), "siit0", 1024)]) == {(str(prefix), 1024)}
+    assert kernel_routes.ours([Route(str(prefix), "siit0", 1024)]) == {(str(prefix), 1024, MAIN)}
 
 
 def test_host_has_its_own_addresses_and_not_those_of_networks_behind_it() -> None:
@@ -218,3 +218,19 @@ def test_plans_of_the_same_configuration_are_equal() -> None:
     assert plan(DOMAIN, "router", "hook", Queues()) == plan(DOMAIN, "router", "hook", Queues())
     assert plan(DOMAIN, "router", "hook", Queues()) != plan(DOMAIN, "router", "hook", Queues(9))
     assert plan(DOMAIN, "router", "hook", Queues()).name == "siit0"
+
+
+def test_in_a_vrf_all_routes_are_in_its_table_and_told_so() -> None:
+    red = Domain(prefix6=PREFIX6, pool4=(POOL4,), vrf="red")
+    wanted = plan(red, "router", "hook", Queues(), lambda ends: Facts(table=1000))
+    assert wanted.device.vrf == "red"
+    assert {route.table for route in wanted.routes} == {1000}
+    assert {place for _, _, place in (route.place for route in wanted.routes)} == {1000}
+    command = next(route.command for route in wanted.routes if route.device)
+    assert command == "ip route add 192.0.0.8 dev siit0 table 1000 mtu 1480"
+
+
+def test_a_host_in_a_vrf_is_refused() -> None:
+    with pytest.raises(OperatorError, match="the host role cannot be had in a VRF") as refused:
+        check(Domain(prefix6=PREFIX6, eamt=Eamt([EAM]), vrf="red"), "host", "hook")
+    assert refused.value.where == "domain.siit0.vrf"

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 import pytest
 
 from nfxlat.plan.compare import Found, Lack, Wanted, lacks, told, unended
+from nfxlat.plan.facts import MAIN
 from nfxlat.plan.neighbours import Proxy
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.plan.record import Record
@@ -43,7 +44,7 @@ def test_nothing_lacks_where_all_is_there(meant: Plan) -> None:
 
 def test_each_thing_that_is_gone_is_named_as_it_is_found_by_hand() -> None:
     there = whole(HOST)
-    routes = {place: found for place, found in there.routes.items() if place != (str(DEFAULT4), HOST_METRIC)}
+    routes = {place: found for place, found in there.routes.items() if place != (str(DEFAULT4), HOST_METRIC, MAIN)}
     found = Found("down", frozenset(), routes, {"net/ipv6/conf/siit0/disable_ipv6": "1"})
     assert lacks(Wanted.of_plan(HOST), found) == [
         Lack("device", "siit0 (down)"),
@@ -72,7 +73,7 @@ def test_an_unreachable_route_is_looked_for_too() -> None:
 
 def test_a_route_of_another_metric_ends_the_prefix_but_is_not_the_one_that_was_made() -> None:
     there = whole(ROUTER)
-    moved = {(network, metric + 1): found for (network, metric), found in there.routes.items()}
+    moved = {(network, metric + 1, table): found for (network, metric, table), found in there.routes.items()}
     wanted, found = Wanted.of_plan(ROUTER), Found("up", routes=moved)
     assert unended(wanted, found) == []
     assert len([lack for lack in lacks(wanted, found) if lack.kind == "route"]) == len(ROUTER.routes)
@@ -105,3 +106,15 @@ def test_a_line_names_some_of_many() -> None:
         "device siit0 (down); route 192.0.2.0 dev siit0, 192.0.2.1 dev siit0, 192.0.2.2 dev siit0, "
         "192.0.2.3 dev siit0 and 2 more"
     )
+
+
+def test_a_device_in_another_vrf_than_the_wanted_one_is_missed() -> None:
+    for vrf, told_as in (("red", "siit0 (not in VRF red)"), ("", "siit0 (in a VRF)")):
+        found = replace(whole(ROUTER), device="elsewhere")
+        assert Lack("device", told_as) in lacks(replace(Wanted.of_plan(ROUTER), vrf=vrf), found)
+
+
+def test_a_route_of_the_same_prefix_in_another_table_is_not_ours() -> None:
+    elsewhere = {(network, metric, 10): found for (network, metric, _), found in whole(ROUTER).routes.items()}
+    missing = lacks(Wanted.of_plan(ROUTER), replace(whole(ROUTER), routes=elsewhere))
+    assert len([lack for lack in missing if lack.kind == "route"]) == len(ROUTER.routes)

@@ -4,7 +4,8 @@ from ipaddress import IPv4Network, ip_network
 
 import pytest
 
-from nfxlat.plan.policy import MAIN, THROW, Diverted, Network, PolicyRule, TableRoute, diverted
+from nfxlat.plan.facts import MAIN
+from nfxlat.plan.policy import THROW, Diverted, Network, PolicyRule, TableRoute, diverted
 
 POOL, OTHER = ip_network("198.51.100.0/24"), ip_network("203.0.113.2/32")
 LAST = PolicyRule(32766, "from all lookup main", MAIN)

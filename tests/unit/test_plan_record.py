@@ -1,6 +1,7 @@
 """The record of what was made: it covers what a change may leave, survives JSON, and is not guessed at."""
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -36,16 +37,19 @@ def test_a_device_that_was_added_is_not_ours_to_remove() -> None:
     assert (Record().covering(kept, ()).device, Record().covering(kept, ()).kind) == ("", "")
 
 
-def test_a_record_of_a_version_that_answered_for_nobody_is_read() -> None:
-    former = {key: value for key, value in FULL.encode().items() if key != "proxies"}
+def test_a_record_of_a_version_that_answered_for_nobody_and_knew_no_vrf_is_read() -> None:
+    former = {key: value for key, value in FULL.encode().items() if key not in ("proxies", "vrf")}
+    former["routes"] = [list(route)[:5] for route in FULL.routes]
     assert decode(former) == FULL
 
 
 SPEAKING = Record(proxies=(Proxy("lan", "192.0.2.30"),))
-RECORDS = [Record(), FULL, FULL.covering(ROUTER, TABLES), SPEAKING]
+IN_VRF = plan(replace(ROUTER.domain, vrf="red"), "router", "hook", Queues(), lambda ends: Facts(table=1000))
+RED = Record().covering(IN_VRF, TABLES)
+RECORDS = [Record(), FULL, FULL.covering(ROUTER, TABLES), SPEAKING, RED]
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=["empty", "host", "both", "neighbours"])
+@pytest.mark.parametrize("record", RECORDS, ids=["empty", "host", "both", "neighbours", "vrf"])
 def test_a_record_survives_json(record: Record) -> None:
     assert decode(json.loads(json.dumps(record.encode()))) == record
 

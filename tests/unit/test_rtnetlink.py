@@ -40,6 +40,14 @@ def test_a_default_route_has_no_destination() -> None:
     assert read(body(socket.AF_INET, b"", u32(15, 254), u32(6, 2048))) == (b"", 0, 2048)
 
 
+def test_routes_of_a_table_with_a_large_number_are_told_from_those_of_another() -> None:
+    read = rtnetlink._reader(socket.AF_INET, OURS, 1000)
+    parts = attribute(1, b"1234"), u32(6, 5)
+    for table, found in ((1000, (b"1234", 32, 5)), (1001, None)):
+        for order in permutations((u32(15, table), *parts)):
+            assert read(body(socket.AF_INET, b"1234", *order, table=rtnetlink.RT_TABLE_COMPAT)) == found
+
+
 @pytest.mark.parametrize("other", [{"protocol": 4}, {"table": 255}])
 def test_routes_of_others_are_left_out(other: dict[str, int]) -> None:
     read = rtnetlink._reader(socket.AF_INET, OURS)

@@ -116,7 +116,7 @@ def test_a_message_that_no_worker_has_to_say_is_a_bug() -> None:
 def test_its_icmp_errors_have_a_limit_that_outlives_changes_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     routes: list[bytes] = []
 
-    def route_to(receiver: bytes) -> tuple[int, bytes]:
+    def route_to(receiver: bytes, vrf: str | None) -> tuple[int, bytes]:
         routes.append(receiver)
         return 1500, bytes(4)
 

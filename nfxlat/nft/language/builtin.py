@@ -23,11 +23,15 @@ EARLY = "prerouting priority -450"
 OWN = "output priority -450"
 
 
-def text(name: str, role: Role, model: Model, *, offload: bool = False) -> str:
+def text(name: str, role: Role, model: Model, *, offload: bool = False, in_vrf: bool = False) -> str:
     """The program of the domain `name`. Only the hook model has several roles, router and host; the router's decisions
-    may be repeated at ingress (`offload`)."""
+    may be repeated at ingress (`offload`).
+
+    In a VRF (router alone), what is this node's own is taken where it leaves by the device, since other VRFs may have
+    the same addresses; what comes in, by its interface (nft.language.inputs).
+    """
     if (role, model) == ("router", "hook"):
-        tables = _router(name, offload)
+        tables = _router(name, offload, f'oifname "{name}" ' if in_vrf else "")
     else:
         tables = {"hook": _host, "route": _route, "device": _device}[model](name)
     return "\n".join(_table(family, home_table(name), rules) for family, rules in tables.items())
@@ -80,18 +84,20 @@ def compile_builtin(
 
 def _program(domain: Domain, role: Role, model: Model) -> Program:
     return program(
-        text(domain.name, role, model, offload=domain.offload), f"rules {home_table(domain.name)}", (domain,)
+        text(domain.name, role, model, offload=domain.offload and not domain.vrf, in_vrf=bool(domain.vrf)),
+        f"rules {home_table(domain.name)}",
+        (domain,),
     )
 
 
-def _router(name: str, offload: bool) -> dict[str, Table]:
+def _router(name: str, offload: bool, leaves: str) -> dict[str, Table]:
+    early, own = (EARLY, "prerouting", "", f" {FRAME}", " offload" if offload else ""), (OWN, "output", leaves, "", "")
     return {
         family: {
-            base: [_statement(name, direction, f"{family} daddr @{set_name(name, direction)}{frame}", hook, repeated)]
-            for base, hook, frame, repeated in (
-                (EARLY, "prerouting", f" {FRAME}", " offload" if offload else ""),
-                (OWN, "output", "", ""),
-            )
+            base: [
+                _statement(name, direction, f"{first}{family} daddr @{set_name(name, direction)}{frame}", hook, more)
+            ]
+            for base, hook, first, frame, more in (early, own)
         }
         for direction, family in TAKES.items()
     }

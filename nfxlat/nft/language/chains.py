@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nfxlat.nft.language.emit import Chain, Queued, Rule
+from nfxlat.nft.language.inputs import NO_INPUTS, Inputs, own_match
 from nfxlat.nft.language.program import Program
 from nfxlat.nft.language.repeat import Repeat
 from nfxlat.nft.language.sets import set_name
@@ -120,12 +121,13 @@ def guard(
     implied: frozenset[str],
     workers: int,
     repeat: Repeat = "",
+    inputs: Inputs = NO_INPUTS,
 ) -> Chain:
     """The chain that a statement jumps to, in a table of `family`, reached from `hooks`; `implied` are the guards that
     it does without, since the statements say as much themselves; `repeat` is what may be learnt of what they take.
     """
     name = guard_chain(domain, direction, repeat)
-    rules = [*_guards(name, domain, direction, family, hooks, implied)]
+    rules = [*_guards(name, domain, direction, family, hooks, implied, inputs)]
     if repeat:
         noted = f"meta priority set meta priority | {REPEAT[repeat]:#x}"
         rules.append(Rule(f"{ANY_STAMP} {noted}", f"{name}-offload", f"offload-{repeat}"))
@@ -133,24 +135,36 @@ def guard(
 
 
 def _guards(
-    name: str, domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str]
+    name: str, domain: Domain, direction: str, family: str, hooks: set[str], implied: frozenset[str], inputs: Inputs
 ) -> Iterator[Rule]:
     ip = TAKES[direction]
     if family == "inet":
         yield Rule(f"meta nfproto != {'ipv4' if ip == 'ip' else 'ipv6'} return", f"{name}-other-family")
     if hooks - {"output"} and "injected" not in implied:
-        yield Rule(f'iifname "{domain.name}" return', f"{name}-injected", "injected")
+        devices = f'{{ "{domain.name}", "{domain.vrf}" }}' if domain.vrf else f'"{domain.name}"'
+        yield Rule(f"iifname {devices} return", f"{name}-injected", "injected-vrf" if domain.vrf else "injected")
     if "prerouting" in hooks and "frame" not in implied:
         yield Rule("meta pkttype != host return", f"{name}-to-many", "frame")
     if "output" in hooks and "sent" not in implied:
         yield Rule(f"{SENT} return", f"{name}-sent-by-nfxlat", "raw")
     if ip == "ip6" and "native" not in implied:
         yield Rule(f"ip6 daddr @{set_name(domain.name, 'native')} return", f"{name}-native", "native")
-    if hooks & {"prerouting", "output"} and "local" not in implied:
-        yield Rule("fib daddr type local return", f"{name}-to-this-node", "local")
-    if "prerouting" in hooks:
+    own = _own(domain, ip, hooks, inputs)
+    if hooks & {"prerouting", "output"} and "local" not in implied and own["daddr"]:
+        yield Rule(f"{own['daddr']} return", f"{name}-to-this-node", "local")
+    if "prerouting" in hooks and own["saddr"]:
         local = "" if hooks == {"prerouting"} else "iif != 0 "  # at output there is no input interface: 0
-        yield Rule(f"{local}fib saddr type local counter drop", f"{name}-forged-source", "forged")
+        yield Rule(f"{local}{own['saddr']} counter drop", f"{name}-forged-source", "forged")
+
+
+def _own(domain: Domain, ip: str, hooks: set[str], inputs: Inputs) -> dict[str, str]:
+    """What matches this node's own addresses, by the side of a packet that has them. In a VRF they are named, where
+    they are known; else the fib knows those of the input interface, and at output none."""
+    if not domain.vrf:
+        return {side: f"fib {side} type local" for side in ("saddr", "daddr")}
+    if inputs.members is not None:
+        return {side: own_match(ip, side, inputs) for side in ("saddr", "daddr")}
+    return {side: f"fib {side} . iif type local" if hooks == {"prerouting"} else "" for side in ("saddr", "daddr")}
 
 
 def _dispatch(name: str, to_: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rule]:
@@ -215,7 +229,8 @@ def domain_chains(
     if output:
         direction = next(d for d, family in TAKES.items() if family == ip)
         what = f"{ERRORS[ip]} " if output == "errors" else ""
-        jump = f"{what}{ip} daddr @{set_name(domain.name, direction)} jump {guard_chain(domain, direction)}"
+        routed = f'oifname "{domain.name}" ' if domain.vrf else ""  # others of the same address are in other VRFs
+        jump = f"{routed}{what}{ip} daddr @{set_name(domain.name, direction)} jump {guard_chain(domain, direction)}"
         why = "output-errors" if output == "errors" else "output"
         chains.append(Chain("xlat_output", (Rule(jump, f"{name}-output", why),), "output priority -450"))
     return chains

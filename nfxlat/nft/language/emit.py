@@ -15,11 +15,14 @@ WIDTH = 110
 
 WHY = {
     "injected": "packets that nfxlat has translated come in here; taken again by their own domain they would loop",
+    "injected-vrf": "packets that nfxlat has translated come in here, and then as the VRF's, as all packets of a VRF "
+    "do; taken again by their own domain they would loop",
     "raw": "packets that nfxlat sends by raw socket carry this mark up to the chain xlat_sent",
     "local": "packets to addresses of this node are not translated",
     "forged": "from outside, with an address of this node as source: after injection nothing would check that",
     "native": "never translated: IPv6 hosts in pool4 inside prefix6, and link scope (neighbour discovery)",
     "frame": "a frame to a link-layer broadcast or multicast address is for nobody to forward (RFC 1812 5.3.4)",
+    "vrf": "only what comes in on an interface of the domain's VRF is its to translate",
     "bridged": "with br_netfilter a bridge shows what it passes on to others: that is not for this node",
     "closed": "an interface with forwarding 0: what comes in there is left to the kernel, which does not forward it",
     "reverse-path": "as rp_filter, or reverse-path in the configuration, has it for the interface: no route leads back",

@@ -1,6 +1,6 @@
 """What statements say themselves, so that the generator need not: each guard is one rule less a packet.
 
-- `injected`  what comes from the domain device never gets here
+- `injected`  what comes from the domain device never gets here (in a VRF it comes once more, as the VRF's)
 - `sent`      nor what nfxlat sends through raw sockets
 - `local`     the packet leaves by the domain device, so it is for no address of this node
 - `frame`     the frame was to this node alone
@@ -36,7 +36,7 @@ def _of(program: Program, statement: Statement, domain: Domain, role: Role, head
     others = [chain for chain in statement.bases if chain.key not in headed]
     hooks = {chain.base.hook for chain in others if chain.base}
     found = set()
-    if not hooks - {"output"} or _holds(words, "iifname", "!=", domain.name):
+    if not domain.vrf and (not hooks - {"output"} or _holds(words, "iifname", "!=", domain.name)):
         found.add("injected")
     if "output" not in hooks:
         found.add("sent")
@@ -52,8 +52,9 @@ def _of(program: Program, statement: Statement, domain: Domain, role: Role, head
 def takes_all_at_output(program: Program, domain: Domain, direction: str) -> bool:
     """Whether a statement takes all that is translated of this node's own packets, kernel ICMP errors among them."""
     by_address = [TAKES[direction], "daddr", f"@{set_name(domain.name, direction)}"]
+    routed = ["oifname", domain.name]
     return any(
-        _first(program, statement) and _words(program, statement) in (by_address, ["oifname", domain.name])
+        _first(program, statement) and _words(program, statement) in (by_address, routed, [*routed, *by_address])
         for statement in program.of(domain, direction)
     )
 

@@ -3,6 +3,8 @@
     xlat_to_siit0_input    checks that rules can make; then to xlat_to_siit0. Where a statement's packets all come from
                            prerouting it leads here: the fib knows output interfaces there alone
 
+- what comes in on an interface that is not in the domain's VRF is none of its; each packet of a VRF meets prerouting
+  twice, the second time as one of the VRF's own interface (drivers/net/vrf.c)
 - a frame to a link-layer broadcast or multicast address is never forwarded (RFC 1812 5.3.4; ip_forward.c,
   ip6_output.c): the statement's own rule has `meta pkttype host`, or else the guard
 - what a bridge hands to iptables or nftables only because of br_netfilter, and passes on to somebody else, is not this
@@ -46,7 +48,8 @@ class Inputs:
 
     `reverse4` is how strict rp_filter is for interfaces that `unlike4` does not name; `closed4` are interfaces that do
     not forward IPv4; `bridges` are bridges with their link-layer addresses; `policies` are those of each direction
-    ("fwd", "in"), in the order in which the kernel looks at them.
+    ("fwd", "in"), in the order in which the kernel looks at them. `members` are the interfaces of the domain's VRF, and
+    `own` this node's addresses in it; None: it has no VRF.
     """
 
     reverse4: Mode = "off"
@@ -54,6 +57,8 @@ class Inputs:
     closed4: tuple[str, ...] = ()
     bridges: tuple[tuple[str, str], ...] = ()
     policies: tuple[tuple[str, tuple[Policy, ...]], ...] = ()
+    members: tuple[str, ...] | None = None
+    own: tuple[str, ...] = ()
 
 
 NO_INPUTS = Inputs()
@@ -72,7 +77,7 @@ def input_chains(
     `spared` are guards that the statements do without (nft.language.implied).
     """
     ip = TAKES[direction]
-    untranslated = _untranslated(domain, ip, spared)
+    untranslated = _untranslated(domain, ip, spared, inputs)
     policies = _policy_chains(ip, guard, inputs, untranslated)
     jumps = (Rule(f"jump {one.name}", f"{guard}-ipsec-policies", "ipsec") for one in policies[:-1])
     rules = (*_rules(domain, ip, guard, inputs, untranslated), *jumps)
@@ -81,13 +86,16 @@ def input_chains(
     first = []
     if family == "inet":
         first.append(Rule(f"meta nfproto != {'ipv4' if ip == 'ip' else 'ipv6'} return", f"{guard}-input-other-family"))
-    if "injected" not in spared:
+    if "injected" not in spared and inputs.members is None:
         first.append(Rule(f'iifname "{domain.name}" return', f"{guard}-input-injected", "injected"))
     last = Rule(f"jump {guard}", f"{guard}-checked")
     return [Chain(input_chain(guard), (*first, *rules, last)), *policies]
 
 
 def _rules(domain: Domain, ip: str, guard: str, inputs: Inputs, untranslated: str) -> Iterator[Rule]:
+    if inputs.members is not None:
+        others = f"iifname != {_names(inputs.members)} " if inputs.members else ""
+        yield Rule(f"{others}return", f"{guard}-other-vrf", "vrf")
     if inputs.bridges:
         pairs = ", ".join(f'"{name}" . {address}' for name, address in inputs.bridges)
         text = f'meta iifkind "bridge" iifname . ether daddr != {{ {pairs} }} return'
@@ -104,9 +112,19 @@ def _names(interfaces: Sequence[str]) -> str:
     return f"{{ {', '.join(quoted)} }}"
 
 
-def _untranslated(domain: Domain, ip: str, spared: frozenset[str]) -> str:
+def own_match(ip: str, side: str, inputs: Inputs) -> str:
+    """Matches what has an address of this node in the VRF as `side` (saddr, daddr); "" where there is none. The fib
+    tells by the main table alone which are local (nft_fib_ipv4.c)."""
+    wanted = [address for address in inputs.own if (":" in address) == (ip == "ip6")]
+    return f"{ip} {side} {{ {', '.join(wanted)} }}" if wanted else ""
+
+
+def _untranslated(domain: Domain, ip: str, spared: frozenset[str], inputs: Inputs) -> str:
     """Matches that let off what is not going to be translated."""
-    matches = "" if "local" in spared else " fib daddr type != local"
+    local = " fib daddr type != local"
+    if domain.vrf:
+        local = f" {own_match(ip, 'daddr', inputs)}".replace("daddr {", "daddr != {").rstrip()
+    matches = "" if "local" in spared else local
     if ip == "ip6" and "native" not in spared:
         matches += f" ip6 daddr != @{set_name(domain.name, 'native')}"
     return matches

@@ -200,7 +200,7 @@ class _Maker:
             hooks.add("output")
             spared -= {"sent"}
         workers = self._queues[domain.name].workers
-        guard = chains.guard(domain, direction, key[0], hooks, spared, workers, repeat)
+        guard = chains.guard(domain, direction, key[0], hooks, spared, workers, repeat, self._host)
         ahead: list[Chain] = []
         if any(statement.hooks == {"prerouting"} for statement in statements):
             ahead = inputs.input_chains(domain, direction, key[0], guard.name, self._host, spared)
