@@ -98,6 +98,11 @@ def _as_applied(settings: dict[int, _Settings], links: Mapping[int, interfaces.I
     return found
 
 
+def outside(domain: str) -> list[str]:
+    """The interfaces that packets may come in on from outside."""
+    return [one.name for one in interfaces.listed().values() if one.name not in (_LOOPBACK, domain)]
+
+
 def shown_by_bridges() -> list[str]:
     """Bridges of which rules see what they pass on to others (br_netfilter)."""
     if not any(sysctl.read(f"net/bridge/bridge-nf-call-{tables}") == "1" for tables in ("iptables", "ip6tables")):

@@ -1,13 +1,19 @@
 """Judge the host that a program of rules is to run on: what is lacking, and whether the host is fit."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nfxlat import ipaddresses
+from nfxlat.errors import OperatorError
+from nfxlat.host import input_checks
 from nfxlat.host.facts import facts
 from nfxlat.host.found import look
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
+from nfxlat.nft.check.unchecked import unchecked
 from nfxlat.nft.language.compile import queues_of
+from nfxlat.nft.language.inputs import Inputs
 from nfxlat.nft.language.program import Program
 from nfxlat.plan import sysctls
 from nfxlat.plan.compare import Found, Wanted, lacking_sysctls, unended
@@ -27,9 +33,24 @@ def check_live(program: Program) -> list[Finding]:
         found += _device(meant, there)
         found += _terminal_routes(meant, there)
         found += _forwarding(meant, there)
+        found += unchecked(program, meant.domain, _inputs(meant))
     found += judged(all_meant)
     found += judged_rules(all_meant, all_tables=True)
     return list(dict.fromkeys(found))  # several domains, one forwarding
+
+
+def _inputs(meant: Plan) -> Inputs:
+    """What the host asks of packets, less what there is nobody for: interfaces that may come, bridges that show rules
+    nothing of others'."""
+    try:
+        asked = input_checks.found(meant.domain, meant.rules.role)
+    except OSError as error:
+        raise OperatorError(f"cannot be listed: {os.strerror(error.errno or 0)}", where="interfaces") from None
+    bridges = input_checks.shown_by_bridges() if asked.bridges else []
+    modes = dict(asked.unlike4)
+    there = {modes.get(name, asked.reverse4) for name in input_checks.outside(meant.name)}
+    usual = asked.reverse4 if asked.reverse4 in there else "off"
+    return replace(asked, reverse4=usual, bridges=tuple(one for one in asked.bridges if one[0] in bridges))
 
 
 def _device(meant: Plan, found: Found) -> Iterator[Finding]:

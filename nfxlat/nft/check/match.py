@@ -26,7 +26,7 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
     """Findings on the matches of one statement, those on the way to it included."""
     domain = statement.domain
     where = program.source.place(statement.rule.tokens[0].start)
-    words = [program.source.value(token).text for token in _seen(program.source, statement)]
+    words = [program.source.value(token).text for token in seen(program.source, statement)]
     if domain is not None and _interface(words, "iifname") == domain.name:
         yield Match.LOOP.at(where, domain=domain.name)
     if statement.hooks & {"prerouting", "output"}:
@@ -42,7 +42,7 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
         yield from _fragments_taken(program, statement, where)
 
 
-def _seen(source: Source, statement: Statement) -> list[Token]:
+def seen(source: Source, statement: Statement) -> list[Token]:
     """All that decides whether a packet gets to the statement: its own matches, those on the way, returns ahead."""
     rule = statement.rule
     found = list(statement.matches)

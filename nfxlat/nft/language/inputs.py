@@ -92,6 +92,11 @@ def input_chains(
     return [Chain(input_chain(guard), (*first, *rules, last)), *policies]
 
 
+def host_checks(domain: Domain, ip: str, inputs: Inputs) -> Iterator[Rule]:
+    """What a packet of family `ip` (ip, ip6) is asked by its interface, each rule with its `why`."""
+    yield from _rules(domain, ip, "", inputs, "")
+
+
 def _rules(domain: Domain, ip: str, guard: str, inputs: Inputs, untranslated: str) -> Iterator[Rule]:
     if inputs.members is not None:
         others = f"iifname != {_names(inputs.members)} " if inputs.members else ""

@@ -178,3 +178,38 @@ class Host(Judgement):
         _UNANSWERED,
         "on the neighbours, ip -6 route add {network} via this node: entries are for single addresses" + _LEAVE,
     )
+    INPUT_RP_FILTER = (
+        "input-rp-filter",
+        WARNING,
+        "this host checks the source of packets (rp_filter), and the rule takes them before that",
+        "a packet whose source no route leads back to is translated, where this host would drop it",
+        "ahead of it: {rule}",
+    )
+    INPUT_FORWARDING = (
+        "input-forwarding",
+        WARNING,
+        "{interfaces} must not forward IPv4 (forwarding is 0), and the rule takes packets before that is asked",
+        "what comes in there is translated and sent on",
+        "ahead of it: {rule}",
+    )
+    INPUT_IPSEC = (
+        "input-ipsec",
+        WARNING,
+        "an IPsec policy (dir {way}) refuses plaintext from {source} to {destination}, and the rule is before that",
+        "what comes in as plaintext is translated, where this host would drop it",
+        "ahead of it: {rule}",
+    )
+    INPUT_BRIDGE = (
+        "input-bridge",
+        WARNING,
+        "br_netfilter shows rules what {interfaces} passes on to others",
+        "packets for another gateway behind that bridge are translated here",
+        "ahead of it: {rule}",
+    )
+    INPUT_VRF = (
+        "input-vrf",
+        WARNING,
+        "{domain} is in VRF {vrf}, and the rule asks for no interface",
+        "packets of other VRFs to the same addresses are translated, and go on in {vrf}",
+        "ahead of it: {rule}",
+    )
