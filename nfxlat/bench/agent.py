@@ -14,13 +14,12 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nfxlat.lab.netns import Namespace, end_processes
+from nfxlat.lab.netns import PYTHON, Namespace, end_processes
 
 _MESSAGE = 4 << 20
 
@@ -46,7 +45,7 @@ class Agent:
         with theirs:
             # ip netns exec mounts the namespace's own /sys, which the GRO timers need
             self._process = self._namespace.popen(
-                ["ip", "netns", "exec", name, sys.executable, "-m", "nfxlat.bench.agent", str(theirs.fileno())],
+                ["ip", "netns", "exec", name, *PYTHON, "-m", "nfxlat.bench.agent", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -17,7 +17,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -27,6 +26,7 @@ from nfxlat.bench.agent import Agent
 from nfxlat.bench.procs import session
 from nfxlat.host.tun import QUEUE_LENGTH
 from nfxlat.lab import tayga
+from nfxlat.lab.netns import PYTHON
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, PREFIX6, Lab, in_prefix6
 from nfxlat.terms import Direction
@@ -160,7 +160,7 @@ class _Process(Model):
     @contextlib.contextmanager
     def _own_process(self, module: str, *arguments: str) -> Iterator[None]:
         self.process = TranslatorProcess(self.lab.translator, self.lab.directory)
-        self.process.command = [sys.executable, "-m", module, *arguments]
+        self.process.command = [*PYTHON, "-m", module, *arguments]
         with self.process:
             self.facts = self.process.output()
             yield

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host.netns import in_namespace
 
 RUN_NETNS = "/run/netns"
+PYTHON = (sys.executable, "-P")  # without the directory it is started in, which may hold something called nfxlat
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,14 +8,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
 from nfxlat.errors import OperatorError
-from nfxlat.lab.netns import Namespace, end_processes, wait_for
+from nfxlat.lab.netns import PYTHON, Namespace, end_processes, wait_for
 from nfxlat.lab.topology import DOMAIN
 from nfxlat.service import aside
 
@@ -38,7 +37,7 @@ class TranslatorProcess:
         self._process: subprocess.Popen[str] | None = None
         self.configuration = None if set(NAMING) & set(arguments) else directory / "siit0.toml"
         domain = () if self.configuration is None else ("--config", str(self.configuration))
-        self.command = [sys.executable, "-m", "nfxlat", "run", *([] if queue is None else ["--queue", str(queue)])]
+        self.command = [*PYTHON, "-m", "nfxlat", "run", *([] if queue is None else ["--queue", str(queue)])]
         self.command += ["--summary", str(self._summary), *(["--setup"] if setup else []), *domain, *arguments]
 
     def __enter__(self) -> TranslatorProcess:

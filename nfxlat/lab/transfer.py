@@ -18,13 +18,12 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 
 from nfxlat.errors import OperatorError
-from nfxlat.lab.netns import Namespace, end_processes
+from nfxlat.lab.netns import PYTHON, Namespace, end_processes
 from nfxlat.lab.probe import family_of
 
 CHUNK = 1 << 20  # octets a system call: the transfer is to cost the kernel, not Python
@@ -59,7 +58,7 @@ class ServerProcess:
 
     def __init__(self, namespace: Namespace, octets: int) -> None:
         self._namespace = namespace
-        command = [sys.executable, "-m", "nfxlat.lab.transfer", str(octets)]
+        command = [*PYTHON, "-m", "nfxlat.lab.transfer", str(octets)]
         self._process = namespace.popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def ready(self, timeout: float = 60.0) -> Server:

@@ -67,7 +67,7 @@ class Demo:
         for path in Path(f"/proc/{self.pid}/task/{self.pid}").glob("children"):
             for pid in path.read_text().split():
                 words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-                if words[1:4] == ["-m", "nfxlat", "run"]:
+                if words[2:5] == ["-m", "nfxlat", "run"]:
                     return int(pid)
         raise AssertionError("it has no nfxlat run")
 

@@ -342,3 +342,17 @@ def test_wait_for_gives_up_at_its_deadline() -> None:
     with pytest.raises(TimeoutError, match="pigs"):
         wait_for(lambda: False, "pigs", 0.05)
     assert 0.05 <= time.monotonic() - started < 1
+
+
+def test_what_the_lab_starts_is_this_nfxlat_wherever_it_was_started(
+    plain: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone is called nfxlat: in the directory that holds it, `python -m nfxlat` would be what stands there."""
+    (tmp_path / "nfxlat").mkdir()
+    (tmp_path / "nfxlat/__init__.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    server = transfer.ServerProcess(plain.host6, 1 << 16)
+    try:
+        assert server.ready()
+    finally:
+        server.close()
