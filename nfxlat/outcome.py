@@ -105,6 +105,20 @@ class Reason(Enum):
         self.label = self.name.lower()
 
 
+TRANSLATING = frozenset(
+    (
+        Reason.TRANSLATED,
+        Reason.FRAGMENTED,
+        Reason.HAIRPINNED,
+        Reason.UDP_CHECKSUM_COMPUTED,
+        Reason.UDP_CHECKSUM_FORWARDED,
+    )
+)
+PASSING = frozenset((Reason.NOT_OURS, Reason.FROM_DOMAIN_DEVICE))
+REFUSING = frozenset((Reason.INJECT_TOO_BIG, Reason.INJECT_NO_BUFFER, Reason.INJECT_FAILED))
+"""Reasons for which a packet left translated, went on as it was, and was refused by an injector."""
+
+
 class Outcome(NamedTuple):
     """What one packet became. `packets` holds whole IP packets; empty for DROPPED and PASSED."""
 

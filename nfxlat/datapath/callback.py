@@ -4,6 +4,7 @@ The package copies at most 4,016 octets of payload and does not say so: what rea
 It has no flags, so there are no superframes, and no batch verdicts.
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from nfxlat.datapath.mmsg import address_of
 from nfxlat.datapath.source import HEADROOM, Kind, Record
 from nfxlat.errors import OperatorError
+from nfxlat.wire import nfqueue
 
 PAYLOAD_LIMIT = 4016
 _SLOT_SIZE = 4224
@@ -35,6 +37,7 @@ class CallbackQueue:
         self.buffer = bytearray(_SLOTS * _SLOT_SIZE)
         self.base = address_of(self.buffer)
         self._packets: list[Any] = []
+        self._clears = True  # in each worker's process anew
         self._handed_over = 0  # packets of the batch received last
         try:
             self._binding = NetfilterQueue()
@@ -63,6 +66,7 @@ class CallbackQueue:
         """The packets that wait, at most one batch, without blocking."""
         if not self._packets:
             self._binding.run(block=False)
+            self._clear_before()
         records: list[Record] = []
         for slot, packet in enumerate(self._packets[:_SLOTS]):
             payload = packet.get_payload()
@@ -73,9 +77,17 @@ class CallbackQueue:
         self._handed_over = len(records)
         return records
 
-    def pending(self) -> bool:
-        """Whether the binding has called back more often than a batch has room for."""
-        return bool(self._packets)
+    def _clear_before(self) -> None:
+        """What a killed worker had in its hands would stay in the queue for ever: nobody else knows of it."""
+        if self._packets and self._clears:
+            self._clears = False
+            last = self._packets[0].id - 1
+            with contextlib.suppress(OSError):
+                self._socket.send(nfqueue.verdict(self.queue, nfqueue.NF_DROP, last & 0xFFFFFFFF, batch=True))
+
+    def pending(self) -> int:
+        """The binding may call back more often than a batch has room for."""
+        return len(self._packets)
 
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """One verdict a packet: the binding knows no other way."""

@@ -47,9 +47,12 @@ class Taken:
         "accepted",
         "destinations",
         "messages",
+        "octets4",
+        "octets6",
         "packets4",
         "parts",
         "payload",
+        "segments",
         "superframe_payload",
         "superframes",
     )
@@ -65,7 +68,8 @@ class Taken:
         """For the next batch. `messages` and `destinations` are cleared by who takes them."""
         self.packets4 = 0  # that came as IPv4
         self.payload = self.superframe_payload = 0  # octets behind TCP headers
-        self.superframes = 0
+        self.superframes = self.segments = 0
+        self.octets4 = self.octets6 = 0  # behind the IP headers of what came as IPv4, as IPv6
         self.parts.clear()
 
 
@@ -135,6 +139,7 @@ class FastPath:
     def _run4(self, buffer: bytearray, base: int, records: Sequence[Record], first: int, taken: Taken) -> int:
         known, messages, former = self._flows.young, taken.messages, None
         complete, put, header = self._to6
+        before = len(messages)
         for index in range(first, len(records)):
             start, length, priority, kind = records[index]
             if kind is not former:
@@ -176,8 +181,9 @@ class FastPath:
                 cut = self._cuts.find(6, protocol, offset_flags, limit, priority, kind, size)
                 if cut is None:
                     break
-                frame = cut[0]
+                frame, segment, _ = cut
                 taken.superframes += 1
+                taken.segments += _segments(size, payload, segment)
                 taken.superframe_payload += payload
             elif (not fragment and total + 20 > self._df0_limit) or (
                 self._mtu_of is not None and total + 20 > self._mtu_of(destination)
@@ -212,11 +218,14 @@ class FastPath:
         else:
             index = len(records)
         taken.packets4 += index - first
+        lengths = messages[before + 1 :: 2]
+        taken.octets4 += sum(lengths) - header * len(lengths)
         return index
 
     def _run6(self, buffer: bytearray, base: int, records: Sequence[Record], first: int, taken: Taken) -> int:
         known, messages, former = self._flows.young, taken.messages, None
         complete, put, header = self._to4
+        before = len(messages)
         for index in range(first, len(records)):
             start, length, priority, kind = records[index]
             if kind is not former:
@@ -261,6 +270,7 @@ class FastPath:
                 if cut is None:
                     break
                 frame, segment, tail = cut
+                taken.segments += _segments(size, payload, segment)
                 if tail:  # of another DF than the others: they are done here, and it is what the loop goes on with
                     tos = traffic_class[word >> 20 & 0xFF]
                     messages += (base + at - header, size - tail + header)
@@ -317,4 +327,12 @@ class FastPath:
                 taken.accepted.append(index)
         else:
             index = len(records)
+        lengths = messages[before + 1 :: 2]
+        taken.octets6 += sum(lengths) - header * len(lengths)
         return index
+
+
+def _segments(size: int, payload: int, largest: int) -> int:
+    """Of a superframe; `size` and `largest` are octets behind the IP header, `payload` is of TCP."""
+    transport_header = size - payload if payload else 8
+    return -(-(size - transport_header) // max(1, largest - transport_header))

@@ -48,8 +48,9 @@ class Source(Protocol):
     def receive(self) -> Sequence[Record]:
         """The packets that wait, at most one batch, without blocking."""
 
-    def pending(self) -> bool:
-        """Whether more packets wait of which the descriptor does not tell."""
+    def pending(self) -> int:
+        """How many packets wait here, of which the descriptor does not tell; until `conclude`, the batch is among
+        them."""
 
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """The verdict for the batch received last: ACCEPT for the indices in `accepted`, the queue `plain` for those in

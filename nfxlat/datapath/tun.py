@@ -86,9 +86,9 @@ class TunSource:
                 priority = 0
         return at, length, priority, kind._replace(skb_info=kind.skb_info | SKB_GSO)
 
-    def pending(self) -> bool:
-        """Never: all that waits is in the device."""
-        return False
+    def pending(self) -> int:
+        """None: all that waits is in the device."""
+        return 0
 
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """Nothing: what was read is gone, one way or the other."""

@@ -44,12 +44,13 @@ from nfxlat.xlat.translator import Translator
 
 _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
 # Looking an enumeration's member up takes longer than counting.
-_IN_HANDS, _IN_KILLED_HANDS = Total.IN_HANDS, Total.IN_KILLED_HANDS
 _BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
-_ORIGINALS = Total.ORIGINALS
+_ORIGINALS, _REQUEUED, _CUT, _PARTS = Total.ORIGINALS, Total.REQUEUED, Total.CUT, Total.PARTS
+_SEGMENTS, _OCTETS4, _OCTETS6 = Total.SEGMENTS, Total.OCTETS4, Total.OCTETS6
 _TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
 _TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
 _FROM_OUTSIDE = (PREROUTING, FORWARD)  # hooks; what a TUN is given by this node itself is told by its source
+_HEADER = {4: 20, 6: 40}  # octets of what the core makes
 _BY_THE_KERNEL = 65535  # next-hop MTU for the device injector: the kernel's forwarding judges the size
 
 
@@ -138,9 +139,7 @@ class Worker:
         for descriptor in self._sources:
             poll.register(descriptor, select.EPOLLIN)
         busy = BusyPoll(poll, self._busy_poll)
-        totals = self._counters.totals
-        totals[_IN_KILLED_HANDS] += totals[_IN_HANDS]  # of whoever was here before
-        totals[_IN_HANDS] = 0
+        self._counters.begin()
         taken = 0
         while not self.stopped:
             ready = busy.wait(taken)
@@ -158,9 +157,10 @@ class Worker:
     def batch(self, source: Source) -> int:
         """Take one batch from the source; how many packets it held."""
         totals, counts = self._counters.totals, self._counters.reasons
-        totals[_IN_HANDS] = SLOTS  # at most; should it be killed before it can count them
+        hold = self._counters.hold
+        hold(SLOTS)  # at most; should it be killed before it can count them
         records = source.receive()
-        totals[_IN_HANDS] = len(records)
+        hold(max(len(records), source.pending()))
         if not records:
             return 0
         if self._routes is not None:
@@ -202,6 +202,7 @@ class Worker:
         superframes += taken.superframes
         totals[_BATCHES] += 1
         totals[_PACKETS] += count - len(again) - copies
+        totals[_REQUEUED] += len(again)
         if originals:
             totals[_ORIGINALS] += originals
         if fast_packets:
@@ -210,12 +211,18 @@ class Worker:
             counts[_TRANSLATED4] += taken.packets4
             counts[_TRANSLATED6] += fast_packets - taken.packets4
             totals[_FAST] += fast_packets
+            totals[_PARTS] += len(taken.parts)
+            totals[_OCTETS4] += taken.octets4
+            totals[_OCTETS6] += taken.octets6
         if taken.payload:
             totals[_TCP_PAYLOAD] += taken.payload
         if superframes:
             totals[_SUPERFRAMES] += superframes
             totals[_SUPERFRAME_PAYLOAD] += taken.superframe_payload
+            totals[_SEGMENTS] += taken.segments
         taken.clear()
+        if accepted:  # originals go on into the domain device, where they are counted too
+            self._counters.show(_ORIGINALS)
         early = bool(accepted) and self.teacher is None
         if early:  # conntrack must have confirmed an original before its reply can come
             source.conclude(accepted, again)
@@ -228,7 +235,8 @@ class Worker:
         self._counters.settle()
         if self.teacher is not None:
             self.teacher.concluded()
-        totals[_IN_HANDS] = 0
+        totals[Total.IN_HANDS] = source.pending()
+        self._counters.publish()
         return count
 
     def _slow(self, buffer: bytearray, record: Record, plain: int | None) -> int:
@@ -261,13 +269,14 @@ class Worker:
             if plain is not None and not is_own_checksum_unfinished(packet):
                 return AGAIN
             pieces = (complete_checksum(packet),)
-        verdict = DROP
-        for piece in pieces:
+        verdict, number = DROP, 0
+        for number, piece in enumerate(pieces, 1):  # noqa: B007
             outcome = self._translate(piece, kind)
             if outcome.action is Action.TRANSLATED and kind.hook in _FROM_OUTSIDE and self._poses(piece, outcome):
                 outcome = dropped(Reason.LOCAL_SOURCE)
             if outcome.action is Action.REJECTED:
                 self._counters.totals[Total.ERRORS_SENT] += 1
+                self._counters.rejected[cell(outcome.reason, direction)] += 1
                 self._injectors.raw.put_packet(outcome.packets[0], ERROR)
             self._counters.count(outcome.reason, direction)
             if self._seen is not None:
@@ -275,7 +284,7 @@ class Worker:
             if outcome.action is Action.TRANSLATED:
                 if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
                     self._learnt(*news)
-                self._stage(outcome.packets, cell(outcome.reason, direction))
+                self._stage(outcome.packets, outcome.reason, direction)
                 if kind.hook == POSTROUTING:
                     verdict = ACCEPT
                     self._counters.totals[_ORIGINALS] += self._fragments(piece)
@@ -283,6 +292,9 @@ class Worker:
                 verdict = ACCEPT
             elif outcome.reason in _EVENTS:  # RFC 7915 4.5
                 self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
+        if kind.skb_info & SKB_GSO:
+            self._counters.totals[_SEGMENTS] += number
+            self._counters.totals[_CUT] += number - 1
         return verdict
 
     def _early(self, reason: Reason, direction: Direction, verdict: int) -> int:
@@ -353,17 +365,20 @@ class Worker:
         mtu = self._routes.mtu(original[16:20])
         return 1 if not mtu or len(original) <= mtu else -(-(len(original) - header) // ((mtu - header) & ~7))
 
-    def _stage(self, packets: Sequence[bytes], what: int) -> None:
+    def _stage(self, packets: Sequence[bytes], reason: Reason, direction: Direction) -> None:
+        totals, what = self._counters.totals, cell(reason, direction)
+        totals[_INJECTED] += len(packets)
+        totals[_PARTS] += len(packets) - 1
         for packet in packets:
             # Through the device, accept_local and rp_filter would drop a source of our own.
             raw = self._injectors.device and local_source(packet, self._local)
-            self._counters.totals[Total.INJECTED] += 1
             (self._injectors.raw if raw else self._injectors.main).put_packet(packet, what)
             what = PART
+            totals[_OCTETS4 if direction is Direction.V4TO6 else _OCTETS6] += len(packet) - _HEADER[packet[0] >> 4]
             protocol, offset = transport(packet)
             if protocol == TCP and offset and offset + 13 <= len(packet):
                 payload = len(packet) - offset - (packet[offset + 12] >> 4) * 4
-                self._counters.totals[Total.TCP_PAYLOAD] += max(0, payload)
+                totals[_TCP_PAYLOAD] += max(0, payload)
 
 
 def _ends(packet: bytes) -> str:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyroute2 import IPRoute
 
@@ -110,11 +110,20 @@ def ours() -> list[str]:
         return sorted(str(link.get_attr("IFLA_IFNAME")) for link in ipr.get_links() if is_ours(link))
 
 
-def dropped(name: str) -> int:
-    """Packets that the kernel dropped because no queue of the TUN had room for them, or there was none."""
+class Passed(NamedTuple):
+    """Of what was routed into a TUN: packets that were read from it, and that the kernel dropped since no queue had
+    room for them, or there was none."""
+
+    read: int
+    dropped: int
+
+
+def passed(name: str) -> Passed:
+    """Since the TUN was made; zeros where there is none."""
     with IPRoute() as ipr:
         there = link_of(ipr, name)
-        return 0 if there is None else int(there.get_attr("IFLA_STATS64")["tx_dropped"])
+        counts = None if there is None else there.get_attr("IFLA_STATS64")
+        return Passed(0, 0) if counts is None else Passed(int(counts["tx_packets"]), int(counts["tx_dropped"]))
 
 
 def is_ours(link: Any) -> bool:

@@ -20,6 +20,12 @@ class BoundQueue(NamedTuple):
     waiting: int
     full: int  # dropped: the queue was full
     socket: int  # dropped: the socket's receive buffer was full
+    last: int = 0  # id of the last packet that was not dropped for a full queue; ids begin anew behind 2^32 - 1
+
+    @property
+    def judged(self) -> int:
+        """Packets that had a verdict, modulo 2^32."""
+        return (self.last - self.socket - self.waiting) & 0xFFFFFFFF
 
     @property
     def holder(self) -> str:
@@ -38,7 +44,7 @@ def bound_queues() -> list[BoundQueue]:
     except OSError:
         return []
     rows = ([int(field) for field in line.split()] for line in lines)
-    return [BoundQueue(row[0], row[1], row[2], row[5], row[6]) for row in rows]
+    return [BoundQueue(row[0], row[1], row[2], row[5], row[6], row[7]) for row in rows]
 
 
 class Seen(NamedTuple):

@@ -2,8 +2,12 @@
 
     {"domain": name, "seconds": number, "workers_restarted": n, "unexpected": n or null (may be missing),
      "missing": [text] (may be missing),
+     "configuration": {"digest": text, "loaded": number, other keys: any JSON} (may be missing),
+     "worker_cpu_seconds": [number], "supervisor_cpu_seconds": number (may be missing),
+     "reloads": {text: number} (may be missing),
      "offload": null or {"pairs": n, "4to6" and "6to4": {outcome: n}, other keys: any JSON} (may be missing),
-     "totals": {label: n}, "reasons": {label: {direction: n}}, "queues": {name: {kind: n}}, other keys: any JSON}
+     "totals": {label: n}, "reasons": {label: {direction: n}}, "rejected": the same (may be missing),
+     "queues": {name: {kind: n}}, other keys: any JSON}
 
 Counters are from 0 to 2^64 - 1, names short and of letters, digits and a few marks: they go to a terminal.
 """
@@ -18,6 +22,7 @@ from nfxlat.terms import DIRECTIONS
 _LARGEST = (1 << 64) - 1
 _NAME = re.compile(r"[A-Za-z0-9_ .:@+-]{1,64}")
 _TOTALS = ("packets", "injected", "superframes", "fast", "errors_sent")
+_SUMS = ("parts", "in_hands", "in_killed_hands", "cut", "errors_refused")  # all of them, or none
 _LOSSES = ("full", "socket")
 
 
@@ -33,14 +38,22 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         raise NotASummary(str(error)) from None
     if not isinstance(found, dict) or found.get("domain") != domain:
         raise NotASummary("not a summary of that domain")
-    seconds = found.get("seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LARGEST:
-        raise NotASummary("seconds")
+    if not isinstance(found.get("model", ""), str):
+        raise NotASummary("model")
+    _number(found.get("seconds"))
+    _number(found.get("supervisor_cpu_seconds", 0))
+    for number in (*_list(found.get("worker_cpu_seconds", [])), *_names(found.get("reloads", {})).values()):
+        _number(number)
+    if found.get("configuration") is not None:
+        configuration = _names(found["configuration"])
+        _names({configuration.get("digest"): 0})
+        _number(configuration.get("loaded"))
+    for optional in ("failures", "lost_lines", "taken_before"):
+        _counter(found.get(optional, 0))
     _counter(found.get("workers_restarted"))
     if found.get("unexpected") is not None:
         _counter(found["unexpected"])
-    things = found.get("missing", [])
-    if not isinstance(things, list) or not all(isinstance(one, str) and one.isprintable() for one in things):
+    if not all(isinstance(one, str) and one.isprintable() for one in _list(found.get("missing", []))):
         raise NotASummary("missing")
     if found.get("offload") is not None:
         offload = _names(found["offload"])
@@ -48,7 +61,12 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         for direction in DIRECTIONS:
             _counters(offload.get(direction), table.OUTCOMES, direction)
     _counters(found.get("totals"), _TOTALS)
-    for rows, needed in ((found.get("reasons"), ()), (found.get("queues"), _LOSSES)):
+    _counters(found["totals"], _SUMS if "parts" in found["totals"] else ())
+    for rows, needed in (
+        (found.get("reasons"), ()),
+        (found.get("rejected", {}), ()),
+        (found.get("queues"), _LOSSES),
+    ):
         for name, row in _names(rows).items():
             _counters(row, needed, name)
     return found
@@ -56,6 +74,17 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise NotASummary(constant)  # NaN, Infinity
+
+
+def _number(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+        raise NotASummary("not a number")
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise NotASummary("not a list")
+    return value
 
 
 def _counter(value: object) -> None:
@@ -75,6 +104,6 @@ def _names(values: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise NotASummary("not an object")
     for name in values:
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise NotASummary("not a name")
     return values

@@ -42,4 +42,5 @@ class TranslationPoint(Protocol):
         """The interfaces, by index, whose stamps of gso_size count."""
 
     def losses(self) -> Mapping[str, Mapping[str, int]]:
-        """Packets that the kernel dropped before we had them, by queue or device: `full`, `socket`."""
+        """By queue or device, packets that the kernel dropped before we had them, `full` and `socket`; that we are done
+        with, `judged`, modulo 2^32; and, where it tells, that we are not, `waiting`."""

@@ -95,9 +95,14 @@ class QueuePoint:
         return stamp.indexes if stamp is not None else frozenset()
 
     def losses(self) -> dict[str, dict[str, int]]:
-        """`full`: queue length, `socket`: receive buffer (nfnetlink_queue.c); `waiting` are no losses yet."""
+        """`full`: queue length, `socket`: receive buffer (nfnetlink_queue.c)."""
         return {
-            str(one.number): {"waiting": one.waiting, "full": one.full, "socket": one.socket}
+            str(one.number): {
+                "waiting": one.waiting,
+                "full": one.full,
+                "socket": one.socket,
+                "judged": one.judged,
+            }
             for one in bound_queues()
             if one.number in self.queues
         }

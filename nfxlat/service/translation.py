@@ -23,7 +23,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from nfxlat.datapath.counters import Counters, summary
+from nfxlat.config.digest import digest
+from nfxlat.datapath.counters import Cells, Counters, Total, summary, totals
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.host import capabilities, vrfs
 from nfxlat.host.device import DomainDevice
@@ -31,7 +32,7 @@ from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.service import inherited, inputs_watch, status
+from nfxlat.service import accounts, inherited, inputs_watch, status
 from nfxlat.service.control import Control
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_told import OperatorsHostWatch
@@ -103,6 +104,7 @@ class Service:
         self._summary_file = SummaryFile(options.summary_file, self._loop)
         self._reading = Reading(self._loop, self._reload.refused)
         self._started = time.monotonic()
+        self._configuration = _configuration(options.domain)
 
     def run(self) -> dict[str, Any]:
         """Translate until SIGTERM or SIGINT; the final summary."""
@@ -286,7 +288,11 @@ class Service:
             if isinstance(self._host, OperatorsHostWatch):
                 self._host.renew(self._planned())
 
-        self._reload(self._options.domain, read, self._setup, use)
+        former = self._options.domain
+        self._reload(former, read, self._setup, use)
+        if self._options.domain is not former:
+            self._configuration = _configuration(self._options.domain)
+        del former
         self._offloading.resume(self._options.domain, self._device)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
 
@@ -320,6 +326,8 @@ class Service:
     def summary(self) -> dict[str, Any]:
         """The state of things, ready for JSON."""
         nothing: Mapping[str, Mapping[str, int]] = {}
+        before = accounts.taken(totals(self._snapshots()))
+        queues = self._fence.tried("the queues' counters", self._point.losses, nothing)
         result: dict[str, Any] = {
             "domain": self._options.domain.name,
             "model": self._options.model,
@@ -329,20 +337,27 @@ class Service:
             "workers": self._options.queues.workers,
             "stamp": {"how": self._stamp.how, "udp": self._stamp.udp} if self._stamp is not None else None,
             "seconds": round(time.monotonic() - self._started, 3),
+            "configuration": self._configuration,
             "workers_restarted": self._supervisor.restarts,
+            "worker_cpu_seconds": [block.shown(Total.CPU_NS) / 1e9 for block in self._counters],
+            "supervisor_cpu_seconds": time.process_time(),
             "reloads": self._reload.counts,
             "rules": self._rules.counts if self._rules is not None else None,
             "host": self._host.counts if self._host is not None else None,
             "missing": self._missing(),
             "offload": self._fence.tried("offload", self._offloading.summary, None),
-            **summary(self._counters),
-            "queues": self._fence.tried("the queues' counters", self._point.losses, nothing),
+            **summary(self._snapshots()),  # behind what the kernel says, and ahead of it: it goes on meanwhile
+            "queues": queues,
+            "taken_before": before,
         }
         if self._unexpected is not None:
             result["unexpected"] = self._fence.tried("device", self._unexpected.packets, None)
         result["lost_lines"] = self._lost_lines()
         result["failures"] = self._fence.count  # last: those of the summary too
         return result
+
+    def _snapshots(self) -> list[Cells]:
+        return [block.snapshot() for block in self._counters]
 
     def _missing(self) -> list[str]:
         """What of the operator's was there and is not; what --setup owns is asked after by its record."""
@@ -351,6 +366,11 @@ class Service:
     def _write_summary(self) -> None:
         """SIGUSR1."""
         self._summary_file.begin(json.dumps(self.summary()) + "\n")
+
+
+def _configuration(domain: Domain) -> dict[str, Any]:
+    """What is loaded now."""
+    return {"digest": digest(domain), "loaded": round(time.time(), 3), "eams": len(domain.eamt)}
 
 
 def _raise_descriptor_limit() -> None:

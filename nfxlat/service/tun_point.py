@@ -26,7 +26,7 @@ class TunPoint:
 
     def __init__(self, options: Options, report: Report) -> None:
         self._name, self._vrf, self._report = options.domain.name, options.domain.vrf, report
-        self._dropped_before = 0
+        self._before = tun.Passed(0, 0)
 
     def bind(self, stack: ExitStack) -> None:
         """Nothing: its queues belong to the device, which is still to be made."""
@@ -41,7 +41,7 @@ class TunPoint:
             self._report(f"device {self._name} removed")
 
     def attach(self, stack: ExitStack, device: DomainDevice | None, counters: Sequence[Counters]) -> list[Share]:
-        self._dropped_before = tun.dropped(self._name)
+        self._before = tun.passed(self._name)
         shares = []
         udp = False
         for number, own in enumerate(counters):
@@ -61,4 +61,6 @@ class TunPoint:
         return frozenset((INDEV,))
 
     def losses(self) -> dict[str, dict[str, int]]:
-        return {self._name: {"full": tun.dropped(self._name) - self._dropped_before, "socket": 0}}
+        passed, before = tun.passed(self._name), self._before
+        judged = (passed.read - before.read) & 0xFFFFFFFF
+        return {self._name: {"full": passed.dropped - before.dropped, "socket": 0, "judged": judged}}

@@ -19,4 +19,4 @@ class Unexpected:
         return max(0, ended - self._before - self._originals())
 
     def _originals(self) -> int:
-        return sum(block.totals[Total.ORIGINALS] for block in self._counters)
+        return sum(block.shown(Total.ORIGINALS) for block in self._counters)

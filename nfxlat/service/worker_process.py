@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Collection
 
+from nfxlat.datapath.counters import Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.pathmtu import News, PathMtus
 from nfxlat.datapath.ratelimit import ErrorLimits, TokenBucket
@@ -64,6 +65,7 @@ class WorkerProcess:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
         self._routes = RouteCache(lambda receiver: route_to(receiver, options.domain.vrf), time.monotonic)
         self._limits = ErrorLimits(options.icmp_rate, options.icmp_burst, time.monotonic)
+        self._counters, self._processor_time = share.counters, -1
         self._news = News(lambda learnt: self._say(PathMtu(learnt)), time.monotonic)
         translator = self._translator()
         self._teacher = None
@@ -112,6 +114,7 @@ class WorkerProcess:
             self._obey(message)
             if self._worker.stopped:
                 return
+        self._processor_time = 0
         self._worker.run(self._control.fileno(), lambda: self._obey(self._receive()))
 
     def _receive(self) -> Message:
@@ -122,8 +125,10 @@ class WorkerProcess:
         match message:
             case Stop():
                 self._worker.stopped = True
+                self._count_processor_time()
             case Ping():
                 self._say(Pong())
+                self._count_processor_time()
                 self._news.flush()
             case Node():
                 self._renew(message)
@@ -143,6 +148,14 @@ class WorkerProcess:
                 self._trace()
             case _:
                 raise MessageError(f"{message} to a worker at work")
+
+    def _count_processor_time(self) -> None:
+        """What was used since it was last counted."""
+        if self._processor_time < 0:  # another still works, and counts
+            return
+        former, self._processor_time = self._processor_time, time.process_time_ns()
+        self._counters.totals[Total.CPU_NS] += self._processor_time - former
+        self._counters.show(Total.CPU_NS)
 
     def _learnt(self, pair: bytes, mtu: int) -> None:
         self._news.add(pair, mtu)

@@ -170,6 +170,13 @@ class Eamt:
                 return _networks(target[0], len6 + target[2] - 96, value & mask, len6)
         return None
 
+    def octets(self) -> Iterator[bytes]:
+        """What tells it apart from another, as few pieces; in the order of the entries."""
+        yield b"".join(self._hosts4)
+        yield b"".join(self._hosts4.values())
+        for len4, table in sorted(self._by_length4.items()):
+            yield f"{len4} {table}".encode()
+
     def __len__(self) -> int:
         return self._length
 

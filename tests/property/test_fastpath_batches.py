@@ -125,11 +125,11 @@ def test_what_a_killed_worker_may_have_received_counts_as_in_its_hands() -> None
 
     class Watched(Source):
         def receive(self) -> Sequence[Record]:
-            seen.append(counters.totals[Total.IN_HANDS])
+            seen.append(counters.shown(Total.IN_HANDS))
             return super().receive()
 
         def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
-            seen.append(counters.totals[Total.IN_HANDS])
+            seen.append(counters.shown(Total.IN_HANDS))
             super().conclude(accepted, again)
 
     octets = bytes(IP(src="192.0.2.2", dst="203.0.113.2", flags="DF") / UDP() / b"x")
@@ -145,5 +145,5 @@ def test_what_a_killed_worker_may_have_received_counts_as_in_its_hands() -> None
             paths=PathMtus(lambda: 0.0),
         )
         worker.batch(source)
-        seen.append(counters.totals[Total.IN_HANDS])
+        seen.append(counters.shown(Total.IN_HANDS))
     assert seen == [SLOTS, 2, 0, SLOTS, 0]

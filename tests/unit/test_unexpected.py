@@ -20,9 +20,11 @@ def test_originals_and_what_was_there_before_are_expected() -> None:
     device: Any = Device()
     counters = [Counters(), Counters()]
     device.ended, counters[0].totals[Total.ORIGINALS] = 7, 5
+    counters[0].publish()
     unexpected = Unexpected(device, counters)
     assert unexpected.packets() == 0
     counters[1].totals[Total.ORIGINALS] = 3  # counted, and not there yet
+    counters[1].show(Total.ORIGINALS)
     assert unexpected.packets() == 0
     device.ended = 11
     assert unexpected.packets() == 1
