@@ -51,7 +51,7 @@ function _shtab_nfxlat_using
 end
 
 set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --summary --translator4 --translator6 --tune --vrf --workers --write
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --summary --textfile --translator4 --translator6 --tune --vrf --workers --write
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -188,10 +188,12 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-rate -x -d 'ICMP errors 
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-burst -x -d 'ICMP errors sent in one burst (default: 50)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l summary -xka "(__fish_complete_path (commandline -ct))" -d 'write the counters as JSON to FILE at the end'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l ready-fd -x -d 'write a line to file descriptor N when ready'
-complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a stats -d 'Counters of the translators in this namespace.'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a stats -d 'Counters of the translators in this network namespace.'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l check -d 'tell in a line each whether they are well: all that they need is there, and packets add up to zero; exit status 0: well, 1: something is off, 2: none is running'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l openmetrics -d 'as metrics for Prometheus, in the OpenMetrics format'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l textfile -xka "(__fish_complete_path (commandline -ct))" -d 'the same into FILE, whole or not at all, as the textfile collector of node_exporter reads it; -: stdout'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l json -d 'one JSON object per translator, each on its own line'
-complete -c nfxlat -n '_shtab_nfxlat_using stats' -l check -d 'tell what each of them needs and lacks; exit status 0: nothing, 1: something, 2: none is running'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l domain -x -d 'this domain only'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a top -d 'Rates and totals, until Ctrl-C.'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -s h -l help -d 'show this help message and exit'

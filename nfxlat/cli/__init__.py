@@ -14,7 +14,7 @@ from nfxlat import __version__
 from nfxlat.cli import exit_status
 from nfxlat.errors import OperatorError, printable
 
-_MODULES = (
+_COMMANDS = (  # a module each
     "bench",
     "conformance",
     "demo",
@@ -24,10 +24,10 @@ _MODULES = (
     "rules",
     "run",
     "stats",
+    "top",
     "trace",
     "translate",
 )
-_COMMANDS = {name: name for name in _MODULES} | {"top": "stats"}  # command: its module
 
 _CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
@@ -61,7 +61,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"nfxlat {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in (_COMMANDS[command],) if command in _COMMANDS else _MODULES:
+    for name in (command,) if command in _COMMANDS else _COMMANDS:
         import_module(f"nfxlat.cli.{name}").add_parser(commands)
     return top
 

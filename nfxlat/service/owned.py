@@ -1,9 +1,10 @@
-"""Whether what a domain of this namespace needs is there, asked from outside: `nfxlat stats --check`.
+"""What a domain of this namespace needs, and whether it is there, asked from outside: `nfxlat stats`.
 
 Of a set-up the record tells what was made; without one the translator tells what it misses.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import state
@@ -13,18 +14,50 @@ from nfxlat.plan.compare import Wanted, lacks
 from nfxlat.plan.record import Record, Unreadable, decode
 
 
+class Thing(NamedTuple):
+    """`name`: how it is found by hand; `state`: in brackets, what it is instead, where it is not as it should be."""
+
+    kind: str
+    name: str
+    there: bool
+    state: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}{self.state}"
+
+
 def missing(domain: str, summary: dict[str, Any]) -> list[str]:
-    """Each thing by its kind and name. `summary`: of the domain's translator, as `service.answer` lets it pass.
+    """Each thing that is not there, by its kind and name. `summary`: of the domain's translator, as `service.answer`
+    lets it pass.
 
     Raises OperatorError where it cannot be looked at.
     """
+    return [str(thing) for thing in things(domain, summary) if not thing.there]
+
+
+def things(domain: str, summary: dict[str, Any]) -> list[Thing]:
+    """All of them; of what no record tells, only what is missing. Raises OperatorError where it cannot be looked at."""
     record = _record(domain)
     if record is None:
-        return list(summary.get("missing", ()))
+        split = (line.partition(" ") for line in summary.get("missing", ()))
+        return [Thing(kind, name, False) for kind, _, name in split]
     wanted = Wanted.of_record(domain, record)
-    things = [f"{lack.kind} {lack.what}" for lack in lacks(wanted, look(wanted))]
-    gone = [f"rules {family} {table}" for family, table in record.tables if not listing.rules(family, table)]
-    return [*things, *gone]
+    gone: dict[tuple[str, str], str] = {}
+    for lack in lacks(wanted, look(wanted)):
+        name, bracket, how = lack.what.partition(" (")
+        gone[lack.kind, name] = bracket + how
+    found = [Thing(kind, name, (kind, name) not in gone, gone.get((kind, name), "")) for kind, name in _named(wanted)]
+    rules = (Thing("rules", f"{family} {table}", bool(listing.rules(family, table))) for family, table in record.tables)
+    return [*found, *rules]
+
+
+def _named(wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """As `lacks` does."""
+    yield "device", wanted.device
+    yield from (("address", f"{address}/32 dev {wanted.device}") for address in wanted.addresses)
+    yield from (("route", str(route)) for route in wanted.routes)
+    yield from (("sysctl", str(one)) for one in wanted.sysctls)
+    yield from (("neighbour", str(one)) for one in wanted.proxies)
 
 
 def _record(domain: str) -> Record | None:

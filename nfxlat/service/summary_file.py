@@ -1,4 +1,5 @@
-"""The file of `--summary`: never half written, and never written through a link that somebody has put there.
+"""The files of `--summary` and `stats --textfile`: never half written, and never written through a link that somebody
+has put there.
 
 Another process writes it (nfxlat.service.aside), so that a mount that does not answer holds nobody else.
 """
@@ -17,9 +18,9 @@ from nfxlat.service.loop import Loop
 SECONDS = 5.0
 
 
-def write(path: Path, text: str) -> None:
-    """Put a new file with `text` in the place of `path`. Raises OperatorError where that cannot be; then nothing is
-    left beside it."""
+def write(path: Path, text: str, option: str = "--summary") -> None:
+    """Put a new file with `text` in the place of `path`. Raises OperatorError where that cannot be, as `option`; then
+    nothing is left beside it."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -32,7 +33,7 @@ def write(path: Path, text: str) -> None:
                 partial.unlink()
             raise
     except OSError as error:
-        raise OperatorError(f"cannot be written: {error.strerror}", where=f"--summary {path}") from None
+        raise OperatorError(f"cannot be written: {error.strerror}", where=f"{option} {path}") from None
 
 
 def refuse(path: Path) -> None:

@@ -23,6 +23,7 @@ def loaded(command: str | None) -> set[str]:
 def test_a_running_translator_has_nothing_of_the_other_commands_in_memory() -> None:
     assert loaded("run") & HEAVY == set()
     assert loaded(None) & HEAVY == HEAVY
+    assert "prometheus_client" not in loaded(None)
 
 
 def test_every_command_is_known_by_its_name_alone() -> None:

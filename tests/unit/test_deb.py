@@ -25,7 +25,7 @@ def test_the_package_has_the_version_of_the_program() -> None:
 
 
 def test_what_is_to_be_installed_is_there() -> None:
-    installed = {line.split()[0] for line in lines("nfxlat.install")} - {"debian/units/*@.service"}
+    installed = {line.split()[0] for line in lines("nfxlat.install")} - {"debian/units/*.service"}
     assert {name for name in installed if not (ROOT / name).is_file()} == set()
     completion = {str(path.relative_to(ROOT)) for path in (ROOT / "contrib/completion").iterdir()}
     assert completion <= installed
@@ -41,14 +41,15 @@ def test_the_examples_are_the_rules_that_the_program_has() -> None:
 
 def test_each_unit_starts_the_program_of_the_package() -> None:
     """What a unit requires of ours is a unit of the package too."""
-    units = {path.name: path.read_text() for path in (ROOT / "contrib/systemd").glob("*@.service")}
+    folders = ROOT / "contrib/systemd", ROOT / "contrib/prometheus"
+    units = {path.name: path.read_text() for folder in folders for path in folder.glob("*.service")}
     for unit in units.values():
         assert set(re.findall(r"(?<=Start=)/\S+", unit)) == {"/usr/local/bin/nfxlat"}
         assert {name.replace("%i", "") for name in re.findall(r"^Requires=(nfxlat\S+)", unit, re.MULTILINE)} <= set(
             units
         )
-    assert "debian/units/*@.service usr/lib/systemd/system" in lines("nfxlat.install")
-    assert "for unit in contrib/systemd/*@.service" in "\n".join(lines("rules"))
+    assert "debian/units/*.service usr/lib/systemd/system" in lines("nfxlat.install")
+    assert "for unit in contrib/systemd/*@.service contrib/prometheus/*.service;" in "\n".join(lines("rules"))
 
 
 def test_what_is_on_no_index_is_a_dependency_of_the_package() -> None:

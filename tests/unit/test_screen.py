@@ -13,7 +13,7 @@ from rich.console import Console
 from scapy.layers.inet import IP, UDP
 from scapy.utils import wrpcap
 
-from nfxlat.cli import doctor, main, screen, stats
+from nfxlat.cli import doctor, main, screen, stats, top
 from nfxlat.service.diagnosis import Diagnosis, State
 from nfxlat.service.status import Running
 
@@ -122,7 +122,7 @@ def test_a_narrow_terminal_is_kept_to(tmp_path: Path, term: str) -> None:
 
 
 ANSWER = {
-    "totals": dict.fromkeys(stats.TOTALS, 123_456_789),
+    "totals": dict.fromkeys(top.TOTALS, 123_456_789),
     "reasons": {"translated": {"4to6": 1_000_000}},
     "queues": {"7": {"full": 1, "socket": 2}},
 }
@@ -135,10 +135,10 @@ def test_top_shows_itself_on_dumb_and_narrow_terminals(monkeypatch: pytest.Monke
     narrow = Console(file=out, force_terminal=True, width=60, height=50)
     monkeypatch.setattr(screen, "console", lambda: narrow)
     monkeypatch.setattr(stats, "running", lambda: [Running("siit0", 1)])
-    monkeypatch.setattr(stats, "ask", lambda one: ANSWER)
+    monkeypatch.setattr(top, "ask", lambda one: ANSWER)
     assert main(["top", "--interval", "0.1", "--count", "2"]) == 0
     said = out.getvalue()
-    assert said.count("123,456,789") >= 2 * len(stats.TOTALS)
+    assert said.count("123,456,789") >= 2 * len(top.TOTALS)
     assert "1,000,000" in said
     assert "…" not in said
     if term == "dumb":
