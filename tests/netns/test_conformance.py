@@ -62,7 +62,11 @@ def test_tayga() -> None:
 
 @pytest.mark.skipif(tayga_binary() is None, reason="TAYGA is not installed")
 @pytest.mark.parametrize(
-    ("configuration", "told"), [("nonsense\n", "tayga --mktun: "), ("", "tayga: ended with status 1")]
+    ("configuration", "told"),
+    [
+        ("nonsense\n", "tayga --mktun: "),
+        ("ipv4-addr 192.0.2.1\nprefix 2001:db8:64::/96\ndata-dir /proc/none\n", "tayga: ended with status 1"),
+    ],
 )
 def test_a_tayga_that_does_not_start_is_told(tmp_path: Path, configuration: str, told: str) -> None:
     with Namespace("tayga") as namespace, pytest.raises(OperatorError, match=told):

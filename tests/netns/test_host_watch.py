@@ -31,7 +31,7 @@ def state(lab: Lab) -> tuple[str, ...]:
 
 
 def both_ways(lab: Lab) -> bool:
-    return bool(lab.host4.call(ping, HOST6_EAM4).ok and lab.host6.call(ping, HOST4_6, HOST6).ok)
+    return bool(lab.host4.call(ping, HOST6_EAM4, timeout=5).ok and lab.host6.call(ping, HOST4_6, HOST6, timeout=5).ok)
 
 
 @pytest.mark.parametrize(
