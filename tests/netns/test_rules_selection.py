@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from socket import SOCK_DGRAM
 
@@ -17,11 +17,24 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from nfxlat.lab.capture import Capture, send_packet
-from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error
+from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error, path_mtu
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.rules import example, offload_flows
-from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, NARROW_MTU, ROUTER4, TRANSLATOR, Lab
+from nfxlat.lab.topology import (
+    HOST4,
+    HOST4_6,
+    HOST6,
+    HOST6_4,
+    HOST6_NARROW,
+    HOST6_NARROW_4,
+    HOST6_PREFIX,
+    NARROW_MTU,
+    ROUTER4,
+    TRANSLATOR,
+    Lab,
+    in_prefix6,
+)
 from nfxlat.lab.transfer import ServerProcess, download
 
 pytestmark = pytest.mark.netns
@@ -126,20 +139,43 @@ def test_flow_offload_takes_replies_past_the_rule(shared: Lab, advised: bool) ->
         assert (answered == 5) == advised
 
 
-@pytest.fixture
-def users(bare_lab: Lab, tmp_path: Path) -> Iterator[Lab]:
-    with example(bare_lab, tmp_path, "users", {}):
-        yield bare_lab
+CGROUP = '# ip daddr $pool4 socket cgroupv2 level 2 "system.slice/legacy.service"'
 
 
-def error_for(uid: int) -> str:
-    """What a datagram of user `uid` to a closed port of host6 brings back: the name of an errno."""
+@pytest.fixture(scope="module")
+def cgroup() -> Iterator[Path | None]:
+    """A control group for the service of rules/xlat/users; None where this kernel or machine has none of version 2."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    places = [words[1] for words in mounts if words[2] == "cgroup2" and words[1].startswith("/sys/fs/cgroup")]
+    if not places:
+        print("no cgroup2 below /sys/fs/cgroup")
+        yield None
+        return
+    made = Path(places[0], f"nfxlat-test-{os.getpid()}")
+    made.mkdir()
+    yield made
+    wait_for(lambda: not (made / "cgroup.procs").read_text(), "the group is empty")
+    made.rmdir()
+
+
+@pytest.fixture(scope="module")
+def users(shared_bare_lab: Lab, cgroup: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    name = cgroup.relative_to("/sys/fs/cgroup") if cgroup else ""
+    places = {CGROUP: f'ip daddr $pool4 socket cgroupv2 level 1 "{name}"'} if cgroup else {}
+    with example(shared_bare_lab, tmp_path_factory.mktemp("users"), "users", places):
+        yield shared_bare_lab
+
+
+def told_by(uid: int, function: Callable[[], str], group: Path | None = None) -> str:
+    """What the function says in a process of this user, and of this control group."""
     ours, theirs = os.pipe()
     child = os.fork()
     if not child:
         try:
+            if group is not None:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
             os.setuid(uid)
-            os.write(theirs, icmp_error(HOST6_4, 9, timeout=0.5).encode())
+            os.write(theirs, function().encode())
         finally:
             os._exit(0)
     os.close(theirs)
@@ -149,6 +185,11 @@ def error_for(uid: int) -> str:
     return answer
 
 
+def error_for(uid: int, group: Path | None = None) -> str:
+    """What a datagram of user `uid` to a closed port of host6 brings back: the name of an errno."""
+    return told_by(uid, lambda: icmp_error(HOST6_4, 9, timeout=0.5), group)
+
+
 def test_one_user_is_translated_and_the_others_are_not(users: Lab) -> None:
     lab = users
     assert lab.translator.call(error_for, 1000) == "ECONNREFUSED"  # of host6
@@ -156,8 +197,64 @@ def test_one_user_is_translated_and_the_others_are_not(users: Lab) -> None:
     # with a route of their own the others stay with IPv4
     lab.translator.ip(f"route add {HOST6_4} via {ROUTER4[1]}")
     lab.router4.ip(f"address add {HOST6_4}/32 dev lo")
-    assert lab.translator.call(error_for, 1001) == "ECONNREFUSED"
-    with Capture(lab.translator, "to-r4") as ipv4, Capture(lab.translator, "to-r6") as ipv6:
-        assert lab.translator.call(error_for, 1000) == "ECONNREFUSED"
-        assert not any(PROBE in packet for packet in ipv4.drain())
-        assert any(PROBE in packet for packet in ipv6.drain())
+    try:
+        assert lab.translator.call(error_for, 1001) == "ECONNREFUSED"
+        with Capture(lab.translator, "to-r4") as ipv4, Capture(lab.translator, "to-r6") as ipv6:
+            assert lab.translator.call(error_for, 1000) == "ECONNREFUSED"
+            assert not any(PROBE in packet for packet in ipv4.drain())
+            assert any(PROBE in packet for packet in ipv6.drain())
+    finally:
+        lab.router4.ip(f"address del {HOST6_4}/32 dev lo")
+        lab.translator.ip(f"route del {HOST6_4} via {ROUTER4[1]}")
+
+
+def test_a_user_s_traffic_crosses_both_ways_with_fragments_and_errors(users: Lab) -> None:
+    lab = users
+
+    def there() -> str:
+        found = path_mtu(HOST6_NARROW_4, narrow.port)
+        return f"{exchange(HOST6_4, wide.port, 3000).ok} {download(HOST6_4, server).intact} {found.mtu}"
+
+    serving = ServerProcess(lab.host6, 1 << 20)
+    try:
+        server = serving.ready()
+        with UdpEcho(lab.host6, HOST6_PREFIX) as wide, UdpEcho(lab.host6, HOST6_NARROW) as narrow:
+            assert lab.translator.call(told_by, 1000, there) == f"True True {NARROW_MTU - 20}"
+    finally:
+        serving.close()
+
+
+def socket_of(uid: int) -> socket.socket:
+    """A UDP socket of that user: what counts is who opened it (nft_meta.c, NFT_META_SKUID)."""
+    os.seteuid(uid)
+    try:
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_server_of_that_user_is_reached_and_another_s_answers_nobody(users: Lab) -> None:
+    """Answers are translated as the one is whose socket sends them."""
+    for uid, size, answers in ((1000, 100, True), (1000, 3000, True), (1001, 100, False)):
+        with users.translator.entered(), socket_of(uid) as server:
+            server.bind((TRANSLATOR[0], 0))
+            port = server.getsockname()[1]
+            with users.host6.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+                client.bind((HOST6_PREFIX, 0))
+                client.settimeout(5.0 if answers else 0.3)
+                client.connect((in_prefix6(TRANSLATOR[0]), port))
+                client.send(bytes(size))
+                data, asker = server.recvfrom(65535)
+                with contextlib.suppress(PermissionError):  # of the rule that rejects
+                    server.sendto(data, asker)
+                with contextlib.suppress(TimeoutError):
+                    assert client.recv(65535) == data
+                    assert answers
+                    continue
+            assert not answers
+
+
+def test_a_service_is_translated_by_its_cgroup(users: Lab, cgroup: Path | None) -> None:
+    if cgroup is not None:
+        assert users.translator.call(error_for, 1001, cgroup) == "ECONNREFUSED"
+        assert users.translator.call(error_for, 1001) == "EPERM"
