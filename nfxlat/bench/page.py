@@ -33,6 +33,7 @@ CHAPTERS = (
     ("What it costs", ("tcp_", "cpu", "rss", "pss"), None),
 )
 SHORT = ("tcp_1_4to6", "udp64_256", "rtt_p50")  # what is told first, where it was measured
+SAID = "How many times the figure of plain forwarding, of the null translator, which changes nothing, and of TAYGA."
 READING = (
     "A bar is the median of the rounds, a dot one round, the line goes from the lowest to the highest. "
     f"{GENERATOR}: the sender could not offer more. "
@@ -74,7 +75,7 @@ def page(report: Report) -> str:
         f'<p class="soft"><code>{html.escape(report.command)}</code>, {html.escape(report.date)}, {took}</p>',
     ]
     if short := _short(result):
-        parts += ["<h2>In short</h2>", _list(short)]
+        parts += ["<h2>In short</h2>", f"<p>{SAID}</p>", _list(short)]
     parts += ["<h2>What is compared</h2>", _models(result), f"<p>{READING}</p>"]
     for heading, prefixes, unit in CHAPTERS:
         charts = [_chart(result, figure) for figure in result.figures if _belongs(figure, prefixes, unit)]

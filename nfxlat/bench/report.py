@@ -65,7 +65,7 @@ class Report:
         return notes + self.result.troubles
 
     def as_json(self) -> dict[str, Any]:
-        """Fit for JSON; see the README for the keys."""
+        """Fit for JSON."""
         result = self.result
         return {
             "schema": 2,

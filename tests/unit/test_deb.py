@@ -11,7 +11,12 @@ from nfxlat import __version__
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = ROOT / "contrib/debian"
-SCRIPTS = [*DEBIAN.glob("nfxlat.p*[tm]"), ROOT / "contrib/deb", *(ROOT / "contrib/dev").glob("check-deb*.sh")]
+SCRIPTS = [
+    *DEBIAN.glob("nfxlat.p*[tm]"),
+    ROOT / "contrib/deb",
+    *(ROOT / "contrib/dev").glob("check-*.sh"),
+    ROOT / "contrib/dev/site",
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -26,7 +31,7 @@ def test_the_package_has_the_version_of_the_program() -> None:
 
 def test_what_is_to_be_installed_is_there() -> None:
     installed = {line.split()[0] for line in lines("nfxlat.install")} - {"debian/units/*.service"}
-    assert {name for name in installed if not (ROOT / name).is_file()} == set()
+    assert {name for name in installed if not (ROOT / name).exists()} == set()
     completion = {str(path.relative_to(ROOT)) for path in (ROOT / "contrib/completion").iterdir()}
     assert completion <= installed
     pages = {path for pattern in lines("nfxlat.manpages") for path in ROOT.glob(pattern)}
@@ -55,6 +60,13 @@ def test_each_unit_starts_the_program_of_the_package() -> None:
 def test_what_is_on_no_index_is_a_dependency_of_the_package() -> None:
     depends = (DEBIAN / "control").read_text().partition("\nDepends:")[2].partition("\nRecommends:")[0]
     assert {"python3-nftables", "${python3:Depends}"} <= {word.strip(" ,") for word in depends.split()}
+
+
+def test_nobody_is_made_up() -> None:
+    """There is no address to write to, and the package says so."""
+    maintainer = "nfxlat project <no-address@nfxlat.invalid>"
+    assert f"Maintainer: {maintainer}" in lines("control")
+    assert [line for line in lines("changelog") if line.startswith(" -- ") and maintainer not in line] == []
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
