@@ -51,7 +51,7 @@ function _shtab_nfxlat_using
 end
 
 set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --summary --textfile --translator4 --translator6 --tune --vrf --workers --write
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --spread --summary --textfile --translator4 --translator6 --tune --vrf --workers --write
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -147,6 +147,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -s h -l help -d 'show 
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML configuration with the domains that rules name'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l queue -x -d 'first queue number; a domain uses two per worker (default: 7)'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l workers -x -d 'worker processes of each domain (default: 1)'
+complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l spread -xka "ports addresses" -d 'what decides which worker a packet goes to. ports: each flow by its ports, and all fragments to the first worker, so that whole and fragmented datagrams of one flow may overtake each other; addresses: each pair of hosts, fragments too, so that order is kept and one pair uses one worker (default: ports)'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l explain -d 'explain why each addition is there'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile; and test $_shtab_nfxlat_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'nft file'
 complete -c nfxlat -n '_shtab_nfxlat_using rules; and test $_shtab_nfxlat_npos -eq 0' -a load -d 'Load it in one transaction, replacing what the same file loaded before.'
@@ -154,6 +155,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using rules load' -s h -l help -d 'show thi
 complete -c nfxlat -n '_shtab_nfxlat_using rules load' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML configuration with the domains that rules name'
 complete -c nfxlat -n '_shtab_nfxlat_using rules load' -l queue -x -d 'first queue number; a domain uses two per worker (default: 7)'
 complete -c nfxlat -n '_shtab_nfxlat_using rules load' -l workers -x -d 'worker processes of each domain (default: 1)'
+complete -c nfxlat -n '_shtab_nfxlat_using rules load' -l spread -xka "ports addresses" -d 'what decides which worker a packet goes to. ports: each flow by its ports, and all fragments to the first worker, so that whole and fragmented datagrams of one flow may overtake each other; addresses: each pair of hosts, fragments too, so that order is kept and one pair uses one worker (default: ports)'
 complete -c nfxlat -n '_shtab_nfxlat_using rules load; and test $_shtab_nfxlat_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'nft file'
 complete -c nfxlat -n '_shtab_nfxlat_using rules; and test $_shtab_nfxlat_npos -eq 0' -a unload -d 'Remove exactly what was loaded from the file.'
 complete -c nfxlat -n '_shtab_nfxlat_using rules unload' -s h -l help -d 'show this help message and exit'
@@ -175,6 +177,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l vrf -x -d 'VRF whose packets 
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l model -xka "hook device route" -d 'what selects packets. hook: nft rules; device: routes into the domain device, without NFQUEUE; route: routes into the domain device, and nft rules that follow them (default: hook)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l queue -x -d 'first queue number (default: 7)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l workers -x -d 'worker processes; they use queues Q to Q+2N-1 (default: 1)'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l spread -xka "ports addresses" -d 'with --setup: what decides which worker a packet goes to. ports: each flow by its ports, and all fragments to the first worker, so that whole and fragmented datagrams of one flow may overtake each other; addresses: each pair of hosts, fragments too, so that order is kept and one pair uses one worker (default: ports)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l setup -d 'create the device, routes, rules and sysctl settings, and remove exactly those at the end'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l keep-sysctls -d 'with --setup: leave sysctl settings of the node (forwarding) as they are at the end'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l role -xka "router host" -d 'what --setup prepares: a router, or a host (CLAT); hook model only (default: router)'

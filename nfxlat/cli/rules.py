@@ -17,7 +17,7 @@ from nfxlat.nft.kernel import includes, ruleset
 from nfxlat.nft.language.compile import compile_rules, queues_of
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
-from nfxlat.queues import DEFAULT_QUEUE, Queues, checked
+from nfxlat.queues import DEFAULT_QUEUE, SPREAD, SPREADS, Queues, checked
 from nfxlat.service.live_check import check_live
 from nfxlat.service.plan_notes import plan_notes, plans, run_options
 
@@ -54,6 +54,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             verb.add_argument(
                 "--workers", type=int, default=1, metavar="N", help="worker processes of each domain (default: 1)"
             )
+            verb.add_argument("--spread", choices=SPREADS, default="ports", help=SPREAD)
         if name == "check":
             verb.add_argument("--live", action="store_true", help="check this host too")
             verb.add_argument("--json", action="store_true", help="one JSON array of findings on stdout")
@@ -73,7 +74,7 @@ def _program(arguments: argparse.Namespace) -> Program:
 
 def _queues(arguments: argparse.Namespace, found: Program) -> Queues:
     """Those of the first domain. Raises OperatorError."""
-    return checked(arguments.queue, arguments.workers, len(found.domains))
+    return checked(arguments.queue, arguments.workers, len(found.domains), arguments.spread)
 
 
 def _compile(arguments: argparse.Namespace) -> int:

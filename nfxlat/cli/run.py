@@ -17,7 +17,7 @@ from nfxlat.cli.domain_arguments import add_domain_arguments, chosen_domain
 from nfxlat.errors import OperatorError
 from nfxlat.files import Opener
 from nfxlat.offload.table import ENTRIES
-from nfxlat.queues import DEFAULT_QUEUE, checked
+from nfxlat.queues import DEFAULT_QUEUE, SPREAD, SPREADS, checked
 from nfxlat.service import summary_file
 from nfxlat.service.log import Log
 from nfxlat.service.options import Options
@@ -49,6 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="worker processes; they use queues Q to Q+2N-1 (default: 1)"
     )
+    parser.add_argument("--spread", choices=SPREADS, default="ports", help=f"with --setup: {SPREAD}")
     parser.add_argument(
         "--setup",
         action="store_true",
@@ -136,7 +137,8 @@ def _run(service: Service, log: Log, out: Log) -> int:
 def _options(arguments: argparse.Namespace) -> Options:
     """What the arguments ask for, checked. Raises OperatorError."""
     _refuse_what_the_model_lacks(arguments)
-    queues = checked(DEFAULT_QUEUE if arguments.queue is None else arguments.queue, arguments.workers)
+    first = DEFAULT_QUEUE if arguments.queue is None else arguments.queue
+    queues = checked(first, arguments.workers, spread=arguments.spread)
     if not 0 <= arguments.icmp_rate < math.inf or arguments.icmp_burst < 1:
         raise OperatorError("invalid limit", where="--icmp-rate, --icmp-burst", hint="a rate from 0, a burst from 1")
     if arguments.summary is not None:
@@ -194,6 +196,9 @@ def _refuse_closed(descriptor: int) -> None:
 def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:
     if arguments.keep_sysctls and not arguments.setup:
         raise OperatorError("needs --setup", where="--keep-sysctls")
+    if arguments.spread != "ports" and not arguments.setup:
+        hint = "without it your own rules do: nfxlat rules load --spread addresses"
+        raise OperatorError("needs --setup", where="--spread", hint=hint)
     model = arguments.model
     if model != "hook" and arguments.role == "host":
         raise OperatorError(f"the {model} model has no host role", where="--role", hint="use --model hook")
@@ -203,6 +208,7 @@ def _refuse_what_the_model_lacks(arguments: argparse.Namespace) -> None:
         ("--queue", arguments.queue is not None),
         ("--source", arguments.source is not None),
         ("--inject", arguments.inject == "ip"),
+        ("--spread", arguments.spread != "ports"),
     ):
         if given:
             raise OperatorError(

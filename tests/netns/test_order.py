@@ -25,6 +25,7 @@ WAYS = pytest.mark.parametrize(
         ("--model", "route"),
         ("--model", "device"),
         ("--source", "netfilterqueue"),
+        ("--workers", "2", "--spread", "addresses"),
     ],
     ids=" ".join,
     scope="module",

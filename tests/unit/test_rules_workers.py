@@ -9,7 +9,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.nft.language.builtin import compile_builtin
 from nfxlat.nft.language.compile import Compiled, compile_rules, queues_of
 from nfxlat.nft.language.program import Program, program
-from nfxlat.queues import Queues, checked
+from nfxlat.queues import SPREADS, Queues, checked
 from nfxlat.terms import Role
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
@@ -73,6 +73,24 @@ def test_tcp_and_udp_go_by_ports_and_all_else_to_the_first_worker() -> None:
         "meta l4proto { 6, 17 } exthdr frag missing",
         "goto xlat_from_red_plain",
     ]
+
+
+def test_by_addresses_all_of_a_pair_goes_to_one_worker_fragments_and_what_has_no_ports_too() -> None:
+    text = compile_builtin(RED, "router", "hook", Queues(7, 2, "addresses"), native=True).text
+    for name, ip, protocol in (("xlat_to_red", "ip", "ip protocol"), ("xlat_from_red", "ip6", "meta l4proto")):
+        to = f"vmap {{{{ 0 : goto {name}_{{0}}, 1 : goto {name}_{{0}}_1 }}}}"
+        by_pair = f"jhash {ip} saddr . {ip} daddr mod 2 seed 0x1eeb {to}"
+        assert gotos(text, name) == [
+            f"{protocol} tcp meta length <= 65531 {by_pair.format('tcp')}",
+            f"meta priority & 0x6fff0000 == 0x6e670000 {protocol} udp {by_pair.format('tcp')}",
+            by_pair.format("plain"),
+        ]
+    one = [compile_builtin(RED, "router", "hook", Queues(7, 1, how), native=True).text for how in SPREADS]
+    assert one[0] == one[1]
+
+
+def test_domains_in_turn_are_spread_alike() -> None:
+    assert queues_of(own(), Queues(7, 2, "addresses"))["blue"] == Queues(11, 2, "addresses")
 
 
 def test_one_worker_has_all_of_a_flow_that_may_have_superframes_in_one_queue() -> None:

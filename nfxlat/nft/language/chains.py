@@ -20,7 +20,8 @@ too. Both queues are one line (datapath.queue_pair): what a rule cannot tell doe
 Several workers: NFQUEUE's own hash ignores ports, and its ranges cannot stride over a worker's two queues, so nft's
 jhash spreads them. All packets of a flow that have ports go to one worker, and so do all its fragments, to the first
 one: fragments have no ports but the first, and would overtake each other. So does what is neither TCP nor UDP. Whole
-datagrams and fragments of one flow are thus in order among themselves only.
+datagrams and fragments of one flow are thus in order among themselves only. By addresses (Queues.spread) all packets of
+a pair of hosts go to one worker, whatever they look like: all are in order, and one pair has one worker.
 """
 
 from collections.abc import Iterator, Mapping
@@ -119,7 +120,7 @@ def guard(
     family: str,
     hooks: set[str],
     implied: frozenset[str],
-    workers: int,
+    queues: Queues,
     repeat: Repeat = "",
     inputs: Inputs = NO_INPUTS,
 ) -> Chain:
@@ -131,7 +132,7 @@ def guard(
     if repeat:
         noted = f"meta priority set meta priority | {REPEAT[repeat]:#x}"
         rules.append(Rule(f"{ANY_STAMP} {noted}", f"{name}-offload", f"offload-{repeat}"))
-    return Chain(name, (*rules, *_dispatch(name, guard_chain(domain, direction), TAKES[direction], hooks, workers)))
+    return Chain(name, (*rules, *_dispatch(name, guard_chain(domain, direction), TAKES[direction], hooks, queues)))
 
 
 def _guards(
@@ -167,20 +168,25 @@ def _own(domain: Domain, ip: str, hooks: set[str], inputs: Inputs) -> dict[str, 
     return {side: f"fib {side} . iif type local" if hooks == {"prerouting"} else "" for side in ("saddr", "daddr")}
 
 
-def _dispatch(name: str, to_: str, ip: str, hooks: set[str], workers: int) -> Iterator[Rule]:
+def _dispatch(name: str, to_: str, ip: str, hooks: set[str], queues: Queues) -> Iterator[Rule]:
     """To the queue chains, whose names begin with `to_`."""
+    workers, by_ports = queues.workers, queues.spread == "ports"
 
     def to(kind: str, header: str) -> str:
         if workers == 1:
             return f"goto {to_}_{kind}"
         verdicts = ", ".join(f"{n} : goto {to_}_{_label(kind, n)}" for n in range(workers))
-        ports = f"{header} sport . {header} dport"
-        return f"{WHOLE[ip]} jhash {ports} mod {workers} seed {SEED:#x} vmap {{ {verdicts} }}"
+        key = f"{header} sport . {header} dport" if by_ports else f"{ip} saddr . {ip} daddr"
+        whole = f"{WHOLE[ip]} " if by_ports else ""
+        return f"{whole}jhash {key} mod {workers} seed {SEED:#x} vmap {{ {verdicts} }}"
 
     protocol = PROTOCOL[ip]
     yield Rule(f"{protocol} tcp {FITS} {to('tcp', 'tcp')}", f"{name}-tcp", "tcp")
     if "prerouting" in hooks:
         yield Rule(f"{UDP_STAMPED} {protocol} udp {to('tcp', 'udp')}", f"{name}-udp", "udp")
+    if workers > 1 and not by_ports:
+        yield Rule(to("plain", ""), f"{name}-plain", "pairs")
+        return
     if workers > 1:
         yield Rule(f"{protocol} {{ 6, 17 }} {to('plain', 'th')}", f"{name}-plain-ports", "workers")
     yield Rule(f"goto {to_}_plain", f"{name}-plain")

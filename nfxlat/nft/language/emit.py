@@ -37,6 +37,7 @@ WHY = {
     "the way here look at its protocol or ports",
     "workers": "each flow of TCP or UDP goes to one worker, by its ports, and by the same seed in each rule; fragments "
     "and packets without ports go to the first",
+    "pairs": "all packets of a pair of hosts go to one worker, by the same seed in each rule",
     "queue": "no `bypass`, and a drop behind the queue: without a listener nothing leaks untranslated",
     "untracked": "packets that nfxlat has translated come in here; conntrack would see half of each flow in each "
     "family, and call it invalid",

@@ -199,8 +199,8 @@ class _Maker:
         if output:
             hooks.add("output")
             spared -= {"sent"}
-        workers = self._queues[domain.name].workers
-        guard = chains.guard(domain, direction, key[0], hooks, spared, workers, repeat, self._host)
+        queues = self._queues[domain.name]
+        guard = chains.guard(domain, direction, key[0], hooks, spared, queues, repeat, self._host)
         ahead: list[Chain] = []
         if any(statement.hooks == {"prerouting"} for statement in statements):
             ahead = inputs.input_chains(domain, direction, key[0], guard.name, self._host, spared)
