@@ -196,6 +196,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using stats' -s h -l help -d 'show this hel
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l check -d 'tell in a line each whether they are well: all that they need is there, and packets add up to zero; exit status 0: well, 1: something is off, 2: none is running'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l openmetrics -d 'as metrics for Prometheus, in the OpenMetrics format'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l textfile -xka "(__fish_complete_path (commandline -ct))" -d 'the same into FILE, whole or not at all, as the textfile collector of node_exporter reads it; -: stdout'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l offload -d 'list the pairs and flows that are translated at ingress: interface, addresses, what they become, packets, octets, age, state; needs CAP_SYS_ADMIN'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l json -d 'one JSON object per translator, each on its own line'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l domain -x -d 'this domain only'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a top -d 'Rates and totals, until Ctrl-C.'

@@ -19,6 +19,7 @@ from nfxlat.files import Opener
 from nfxlat.offload.table import ENTRIES
 from nfxlat.queues import DEFAULT_QUEUE, SPREAD, SPREADS, checked
 from nfxlat.service import summary_file
+from nfxlat.service.answer import ENDED
 from nfxlat.service.log import Log
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
@@ -231,7 +232,9 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
         if losses["full"] or losses["socket"]:
             lines.append(f"  queue {queue}: the kernel dropped {losses['full']} (full), {losses['socket']} (socket)")
     if (offload := result.get("offload")) is not None:
-        lines.append(f"  translated at ingress, {offload['pairs']} pairs known:")
+        known = f"{offload['pairs']} pairs and {offload['flows']} flows known"
+        gone = "".join(f", {offload[why]} {why}" for why in ENDED if offload[why])
+        lines.append(f"  translated at ingress, {known}, {offload['learnt']} learnt{gone}:")
         for direction in DIRECTIONS:
             row = ", ".join(f"{name} {number}" for name, number in offload[direction].items() if number)
             lines.append(f"    {direction}: {row or 'nothing'}")

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from nfxlat.cli import offload_table
 from nfxlat.cli.run import summary_lines
 from nfxlat.cli.screen import say
 from nfxlat.errors import OperatorError
@@ -35,6 +36,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="FILE",
         help="the same into FILE, whole or not at all, as the textfile collector of node_exporter reads it; -: stdout",
     )
+    how.add_argument(
+        "--offload",
+        action="store_true",
+        help="list the pairs and flows that are translated at ingress: interface, addresses, what they become, "
+        "packets, octets, age, state; needs CAP_SYS_ADMIN",
+    )
     stats.add_argument("--json", action="store_true", help="one JSON object per translator, each on its own line")
     stats.add_argument("--domain", metavar="NAME", help="this domain only")
     stats.set_defaults(run=run)
@@ -52,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.textfile:
         _write(arguments.textfile, metrics.textfile([*health.look(arguments.domain)]))
         return 0
+    if arguments.offload:
+        return offload_table.show(chosen(arguments.domain), as_json=arguments.json)
     for one in chosen(arguments.domain):
         result = ask(one)
         if arguments.json:

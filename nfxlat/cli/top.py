@@ -13,6 +13,7 @@ from nfxlat.cli import screen
 from nfxlat.cli.screen import cell, lively
 from nfxlat.cli.stats import chosen
 from nfxlat.errors import OperatorError
+from nfxlat.service.answer import ENDED
 from nfxlat.service.status import Running, ask
 from nfxlat.terms import DIRECTIONS
 
@@ -89,11 +90,8 @@ def _rows(result: dict[str, Any], former: dict[str, Any]) -> Iterator[tuple[str,
     """(what, the number now, the number then)."""
     for key, title in TOTALS.items():
         yield title, result["totals"][key], former["totals"][key]
-    for direction in DIRECTIONS if result.get("offload") else ():
-        past = (former.get("offload") or result["offload"])[direction]
-        for outcome, number in result["offload"][direction].items():
-            if number:
-                yield f"{direction} at ingress: {outcome}", number, past[outcome]
+    if (offload := result.get("offload")) is not None:
+        yield from _offload(offload, former.get("offload") or offload)
     for reason, row in result["reasons"].items():
         for direction, number in row.items():
             yield f"{direction} {reason}", number, former["reasons"].get(reason, {}).get(direction, 0)
@@ -104,3 +102,16 @@ def _rows(result: dict[str, Any], former: dict[str, Any]) -> Iterator[tuple[str,
                 yield f"queue {queue}: dropped by the kernel ({kind})", losses[kind], past.get(kind, 0)
         if "waiting" in losses:  # a TUN does not tell
             yield f"queue {queue}: waiting", losses["waiting"], losses["waiting"]
+
+
+def _offload(now: dict[str, Any], then: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+    for what in ("pairs", "flows"):
+        if now[what]:
+            yield f"{what} known at ingress", now[what], now[what]
+    for why in ("learnt", *ENDED):
+        if now[why]:
+            yield f"pairs and flows {why}", now[why], then[why]
+    for direction in DIRECTIONS:
+        for outcome, number in now[direction].items():
+            if number:
+                yield f"{direction} at ingress: {outcome}", number, then[direction][outcome]

@@ -47,7 +47,7 @@ class Total(IntEnum):
     ORIGINALS = 8  # of what was translated at postrouting: they go on into the domain device, where they end
     IN_HANDS = 9  # packets of the batch that is at work now
     IN_KILLED_HANDS = 10  # of batches whose worker was killed: what of them had not left is lost
-    TAUGHT = 11  # pairs, to the program at ingress
+    TAUGHT = 11  # pairs and flows, to the program at ingress
     ASKED = 12  # copies of packets by which that asks the rules
     REQUEUED = 13  # sent on to the plain queue, where they are taken and counted
     CUT = 14  # pieces of superframes that the core has cut, less one for each: each piece has a reason of its own
@@ -57,6 +57,9 @@ class Total(IntEnum):
     OCTETS4 = 18  # behind the IP headers of what came as IPv4 and left
     OCTETS6 = 19
     CPU_NS = 20  # of the worker's processes, a second ago at most
+    EXPIRED = 21  # pairs and flows that had been unused, or not judged, for long, when they were taught anew
+    FLUSHED = 22  # those that rules, addresses, interfaces or mappings had made void by then
+    NARROWED = 23  # pairs that were taken away, since their path is narrow
 
     @property
     def label(self) -> str:

@@ -154,7 +154,8 @@ class Teacher:
             return
         for ifindex in self._interfaces:
             with contextlib.suppress(OSError):
-                self._pairs.remove(table.key(ifindex, template.addresses))  # and with it, its flows
+                # and with it, its flows
+                self._totals[Total.NARROWED] += self._pairs.remove(table.key(ifindex, template.addresses))
 
     def _teach(self, key: Key, now: int, asked: bool) -> None:
         ifindex, addresses, flow = key
@@ -169,17 +170,16 @@ class Teacher:
         self._known[key] = now + AGAIN
         if flow:
             pair = table.key(ifindex, addresses)
-            if not self._is_known(pair, now, by_flow=1):
+            former = self._pairs.get(pair)
+            if former is None or not former.by_flow or not former.counts(self._generation, now):
                 self._pairs.put(pair, table.told_by_flow(self._generation, now))
-        if self._is_known(there, now, by_flow=0):
-            return
+        former = self._pairs.get(there)
+        if former is not None and not former.by_flow:
+            if former.counts(self._generation, now):
+                return
+            self._totals[Total.EXPIRED if former.generation == self._generation else Total.FLUSHED] += 1
         self._pairs.put(there, table.learnt(template, self._generation, now))
         self._totals[Total.TAUGHT] += 1
-
-    def _is_known(self, there: bytes, now: int, *, by_flow: int) -> bool:
-        """Whether the program goes by it."""
-        known = self._pairs.get(there)
-        return known is not None and known.by_flow == by_flow and known.counts(self._generation, now)
 
     def _template(self, addresses: bytes) -> Flow | None:
         """What the program may do; None: the core has to see every packet."""

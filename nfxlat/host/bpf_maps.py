@@ -2,9 +2,13 @@
 
 MAP_CREATE:                map_type, key_size, value_size, max_entries, map_flags u32 each, 2 u32, name 16 octets
 MAP_LOOKUP/UPDATE/DELETE:  map_fd u32, pad, key u64, value u64, flags u64
+MAP_GET_FD_BY_ID:          map_id u32, next_id u32, open_flags u32
+OBJ_GET_INFO_BY_FD:        bpf_fd u32, info_len u32, info u64; struct bpf_map_info: type, id, key_size, value_size,
+                           max_entries u32 each ...
 MAP_LOOKUP_BATCH:          in_batch u64, out_batch u64, keys u64, values u64, count u32, map_fd u32, 2 u64
 """
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -16,9 +20,13 @@ from typing import Literal, Self
 
 from nfxlat.host import bpf
 
-_CREATE, _LOOKUP, _UPDATE, _DELETE, _LOOKUP_BATCH = 0, 1, 2, 3, 24
+_CREATE, _LOOKUP, _UPDATE, _DELETE, _FD_BY_ID, _INFO, _LOOKUP_BATCH = 0, 1, 2, 3, 14, 15, 24
 _CREATED = struct.Struct("=7I16s")
 _ELEMENT = struct.Struct("=I4xQQQ")
+_OPENED = struct.Struct("=III")
+_ASKED = struct.Struct("=IIQ")
+_INFORMATION = struct.Struct("=5I")
+_READ_ONLY = 1 << 3  # BPF_F_RDONLY
 _BATCH = struct.Struct("=QQQQIIQQ")
 _MMAPABLE = 1 << 10
 _AT_ONCE = 4096  # elements of a batch
@@ -47,6 +55,27 @@ class Map:
         flags = _MMAPABLE if shared else 0
         asked = _CREATED.pack(_KINDS[kind], key, value, entries, flags, 0, 0, name.encode()[:15])
         self.descriptor = bpf.call(_CREATE, asked)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, number: int) -> Iterator["Map"]:
+        """Another process's map, by its number, to be read. Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT."""
+        one = cls.__new__(cls)
+        one.descriptor = bpf.call(_FD_BY_ID, _OPENED.pack(number, 0, _READ_ONLY))
+        with one:
+            _, _, one.key, one.value, one.entries = one._information()
+            yield one
+
+    @property
+    def number(self) -> int:
+        """By which the kernel knows it."""
+        return self._information()[1]
+
+    def _information(self) -> tuple[int, ...]:
+        """type, id, key_size, value_size, max_entries."""
+        found = ctypes.create_string_buffer(_INFORMATION.size)
+        bpf.call(_INFO, _ASKED.pack(self.descriptor, _INFORMATION.size, ctypes.addressof(found)))
+        return _INFORMATION.unpack(found.raw)
 
     def get(self, key: bytes) -> bytes | None:
         """The value; None where there is none."""

@@ -5,6 +5,7 @@ __sk_buff: the programs read it where BTF says it lies. Without BTF or CAP_PERFM
 """
 
 import errno
+import os
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,18 @@ def load(
     return bpf.load(program.linked(text, maps, NO_UDP), f"nfxlat_{name}"), False
 
 
+def known(number: int) -> Iterator[tuple[bytes, table.Pair]]:
+    """Key, and what is known, of each pair and flow in the map of that number, another process's.
+
+    Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT where it is gone.
+    """
+    with Map.opened(number) as there:
+        if (there.key, there.value) != (table.KEY.size, table.PAIR.size):  # of another version, or nobody's we know
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        for key, value in there.items():
+            yield key, table.Pair.of(value)
+
+
 class Table:
     """The maps of the program `offload`. All processes that were forked since share them."""
 
@@ -98,6 +111,11 @@ class Table:
     @property
     def descriptors(self) -> dict[str, int]:
         return {name: one.descriptor for name, one in self._maps.items()}
+
+    @property
+    def number(self) -> int:
+        """Of the map of pairs and flows, for `known`."""
+        return self._maps["pairs"].number
 
     @property
     def generation(self) -> int:

@@ -95,6 +95,11 @@ def key(ifindex: int, addresses: bytes, flow: bytes = b"") -> bytes:
     return KEY.pack(ifindex, addresses, flow)
 
 
+def is_flow(key: bytes) -> bool:
+    """Whether it is the key of a flow, and no pair's."""
+    return any(key[-FLOW.size :])
+
+
 class Template(Protocol):
     """What is needed of `xlat.template.Template`, and of what the fast path makes of it."""
 

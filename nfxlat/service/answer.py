@@ -5,7 +5,8 @@
      "configuration": {"digest": text, "loaded": number, other keys: any JSON} (may be missing),
      "worker_cpu_seconds": [number], "supervisor_cpu_seconds": number (may be missing),
      "reloads": {text: number} (may be missing),
-     "offload": null or {"pairs": n, "4to6" and "6to4": {outcome: n}, other keys: any JSON} (may be missing),
+     "offload": null or {"pairs", "flows", "learnt" and so on: n, "4to6" and "6to4": {outcome: n}, other keys: any JSON}
+                (may be missing),
      "totals": {label: n}, "reasons": {label: {direction: n}}, "rejected": the same (may be missing),
      "queues": {name: {kind: n}}, other keys: any JSON}
 
@@ -24,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9_ .:@+-]{1,64}")
 _TOTALS = ("packets", "injected", "superframes", "fast", "errors_sent")
 _SUMS = ("parts", "in_hands", "in_killed_hands", "cut", "errors_refused")  # all of them, or none
 _LOSSES = ("full", "socket")
+ENDED = ("expired", "flushed", "narrowed", "evicted")  # why pairs and flows are known no more
+OFFLOAD = ("table", "generation", "pairs", "flows", "learnt", *ENDED)
 
 
 class NotASummary(ValueError):
@@ -57,7 +60,8 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         raise NotASummary("missing")
     if found.get("offload") is not None:
         offload = _names(found["offload"])
-        _counter(offload.get("pairs"))
+        for name in OFFLOAD:
+            _counter(offload.get(name))
         for direction in DIRECTIONS:
             _counters(offload.get(direction), table.OUTCOMES, direction)
     _counters(found.get("totals"), _TOTALS)

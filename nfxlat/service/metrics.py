@@ -12,6 +12,7 @@ from nfxlat import __version__
 from nfxlat.errors import OperatorError
 from nfxlat.outcome import REFUSING
 from nfxlat.service.accounts import by_action
+from nfxlat.service.answer import ENDED
 from nfxlat.service.health import Health
 from nfxlat.terms import DIRECTIONS
 
@@ -155,8 +156,12 @@ def _offload(told: Told) -> "Iterator[Metric]":
         yield _counter(name, what, labels, [((domain, way), row[outcome]) for domain, way, row in rows])
     misses = [((domain, way, cause), row[cause]) for domain, way, row in rows for cause in _MISSES]
     yield _counter("offload_misses", "Packets that went on to the rules", (*labels, "cause"), misses)
-    entries = [((domain,), one["offload"]["pairs"]) for domain, one in told if one.get("offload")]
-    yield _gauge("offload_entries", "Entries that the program at ingress knows now", ("domain",), entries)
+    known = [
+        ((domain,), one["offload"]["pairs"] + one["offload"]["flows"]) for domain, one in told if one.get("offload")
+    ]
+    yield _gauge("offload_entries", "Pairs and flows that the program at ingress knows now", ("domain",), known)
+    ended = [((domain, why), one["offload"][why]) for domain, one in told if one.get("offload") for why in ENDED]
+    yield _counter("offload_ended", "Pairs and flows that it knows no more", ("domain", "why"), ended)
     flushes: list[Row] = [
         ((domain, cause), number)
         for domain, one in told

@@ -5,7 +5,8 @@ interfaces or mappings have changed. That is one number in memory that the kerne
 translates only while this process is alive: `beat`.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nfxlat.errors import OperatorError
@@ -18,12 +19,14 @@ from nfxlat.nft.language.chains import guard_chain
 from nfxlat.nft.language.needs import FIRST
 from nfxlat.nft.language.repeat import Repeat
 from nfxlat.nft.language.statement import TAKES
+from nfxlat.offload import table
 from nfxlat.service.messages import Message, Teach
 from nfxlat.service.options import Options
 from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
 
 BEAT_SECONDS = 1.0
+SWEEP_SECONDS = 30.0
 NOTHING = Teach(0, frozenset())
 
 Tell = Callable[[Message], None]
@@ -78,6 +81,9 @@ class Offload:
         self._report, self._by_packet, self._rests = report, by_packet, False
         self._table, self._stamp, self._tell = table, stamp, tell
         self._forgotten: dict[str, int] = {}
+        self._ended = dict.fromkeys(
+            ("expired", "flushed", "narrowed"), 0
+        )  # here; the workers count those that they meet
         self._attached = stamp.landscape, stamp.ethernet
         self._target: tuple[int, int, bytes, bytes] | None = None  # of `Table.configure`; None: suspended
         self.teach = NOTHING
@@ -125,14 +131,39 @@ class Offload:
         """To be called every BEAT_SECONDS."""
         self._table.beat()
 
-    def summary(self) -> dict[str, Any]:
-        """{direction: {outcome: n}}, pairs that are known, and how often all were forgotten, by the cause.
+    def summary(self, totals: Mapping[str, int]) -> dict[str, Any]:
+        """{direction: {outcome: n}}, how many pairs and flows are known, have been learnt, and have gone, why, and how
+        often all were forgotten, by the cause. `totals` are the workers'.
 
         Raises OSError.
         """
-        generation = self._table.generation
-        known = sum(pair.generation == generation and not pair.by_flow for _, pair in self._table.pairs())
-        return {"what": self._stamp.offloads, "pairs": known, "forgotten": self._forgotten, **self._table.counts()}
+        generation, there = self._table.generation, 0
+        known = {"pairs": 0, "flows": 0}
+        for key, pair in self._table.pairs():
+            if not pair.by_flow:
+                there += 1
+                known["flows" if table.is_flow(key) else "pairs"] += pair.generation == generation
+        ended = {name: totals[name] + self._ended[name] for name in self._ended}
+        return {
+            "what": self._stamp.offloads,
+            "table": self._table.number,
+            "generation": generation,
+            **known,
+            "learnt": totals["taught"],
+            **ended,
+            "evicted": max(0, totals["taught"] - there - sum(ended.values())),  # by the kernel, which does not tell
+            "forgotten": self._forgotten,
+            **self._table.counts(),
+        }
+
+    def sweep(self) -> None:
+        """Take out what is void, so that it is counted, and its room is free. To be called every SWEEP_SECONDS. Raises
+        OSError."""
+        generation, now = self._table.generation, time.monotonic_ns()
+        for key, pair in list(self._table.pairs()):
+            if pair.counts(generation, now) or not self._table.remove(key) or pair.by_flow:
+                continue
+            self._ended["expired" if pair.generation == generation else "flushed"] += 1
 
     def _go_on(self) -> None:
         """Teach for the target, unless it has to rest."""

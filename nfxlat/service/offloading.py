@@ -3,6 +3,7 @@
 make_table -> setup.up, or without it Stamp (the program at ingress gets the table) -> start -> watch
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +13,7 @@ from nfxlat.host.ingress import Table
 from nfxlat.host.stamp import Stamp
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Teach
-from nfxlat.service.offload import BEAT_SECONDS, Offload, Tell, allowed_by_rules, refused
+from nfxlat.service.offload import BEAT_SECONDS, SWEEP_SECONDS, Offload, Tell, allowed_by_rules, refused
 from nfxlat.service.options import Options
 from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
 from nfxlat.service.setup import Setup
@@ -63,6 +64,7 @@ class Offloading:
         if self._offload is not None:
             rules.on_change = lambda: self.forget("rules")
             self._beat()
+            self._loop.later(SWEEP_SECONDS, self._sweep)
 
     def begin(self, domain: Domain, device: DomainDevice | None) -> None:
         if self._offload is not None and device is not None:
@@ -85,9 +87,9 @@ class Offloading:
         if self._offload is not None:
             self._offload.interfaces_changed()
 
-    def summary(self) -> dict[str, Any] | None:
-        """Raises OSError."""
-        return self._offload.summary() if self._offload is not None else None
+    def summary(self, totals: Mapping[str, int]) -> dict[str, Any] | None:
+        """`totals` are the workers'. Raises OSError."""
+        return self._offload.summary(totals) if self._offload is not None else None
 
     @property
     def teach(self) -> Teach | None:
@@ -103,6 +105,11 @@ class Offloading:
         if self._offload is not None:
             self._offload.beat()
             self._loop.later(BEAT_SECONDS, self._beat)
+
+    def _sweep(self) -> None:
+        if self._offload is not None:
+            self._loop.later(SWEEP_SECONDS, self._sweep)
+            self._offload.sweep()
 
     def _close(self) -> None:
         if self.table is not None:

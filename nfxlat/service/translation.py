@@ -345,7 +345,7 @@ class Service:
             "rules": self._rules.counts if self._rules is not None else None,
             "host": self._host.counts if self._host is not None else None,
             "missing": self._missing(),
-            "offload": self._fence.tried("offload", self._offloading.summary, None),
+            "offload": self._fence.tried("offload", lambda: self._offloading.summary(totals(self._snapshots())), None),
             **summary(self._snapshots()),  # behind what the kernel says, and ahead of it: it goes on meanwhile
             "queues": queues,
             "taken_before": before,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from nfxlat.offload import table
+from nfxlat.service.answer import OFFLOAD
 
 
 def summary(domain: str = "siit0", **changes: Any) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def summary(domain: str = "siit0", **changes: Any) -> dict[str, Any]:
         "rejected": {"packet_too_big": {"4to6": 3}},
         "queues": {"7": {"waiting": 1, "full": 2, "socket": 3, "judged": 28}},
         "taken_before": 24,
-        "offload": {"pairs": 6, "forgotten": {"rules": 2}, "4to6": offload, "6to4": offload},
+        "offload": dict.fromkeys(OFFLOAD, 3) | {"forgotten": {"rules": 2}, "4to6": offload, "6to4": offload},
         "unexpected": 7,
         "failures": 1,
         "lost_lines": 0,

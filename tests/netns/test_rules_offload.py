@@ -5,6 +5,7 @@ host4 --- router4 --- translator --- router6 --- host6
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -15,7 +16,7 @@ from nfxlat import config
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
-from nfxlat.lab.topology import DOMAIN, HOST6, HOST6_EAM4, Lab
+from nfxlat.lab.topology import DOMAIN, HOST4, HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
 
@@ -78,6 +79,16 @@ def test_one_port_is_offloaded_and_its_neighbour_by_another_rule_is_not(shared_b
         assert queued(node) == before + 40
         assert node.counted("translated") == translated
         assert node.process.summary()["totals"]["taught"] == 2
+        stats = [sys.executable, "-m", "nfxlat", "stats", "--offload"]
+        listed = lab.translator.run([*stats, "--json"]).stdout.splitlines()
+        there, back = sorted(map(json.loads, listed), key=lambda one: str(one["interface"]))
+        assert (there["interface"], there["source"], there["destination"]) == ("to-r4", HOST4, HOST6_4)
+        assert (there["protocol"], there["ports"][1], there["state"]) == ("UDP", ALLOWED, "kernel")
+        assert (back["interface"], back["becomes"]) == ("to-r6", [HOST6_4, HOST4])
+        assert there["packets"] == translated
+        assert there["octets"] == 16 * translated
+        assert "0 pairs and 2 flows known" in lab.translator.run(stats).stdout
+        assert "0 pairs and 2 flows known, 2 learnt:" in lab.translator.run(stats[:-1]).stdout
 
 
 def test_one_pair_is_offloaded_whatever_the_ports_and_its_neighbour_is_not(shared_bare_lab: Lab) -> None:

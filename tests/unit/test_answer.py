@@ -8,7 +8,7 @@ import pytest
 
 from nfxlat.cli.run import summary_lines
 from nfxlat.offload import table
-from nfxlat.service.answer import NotASummary, checked
+from nfxlat.service.answer import OFFLOAD, NotASummary, checked
 from nfxlat.service.options import Options
 from nfxlat.service.translation import Service
 from nfxlat.xlat.domain import Domain
@@ -37,8 +37,11 @@ def test_what_a_translator_says_passes_and_can_be_shown() -> None:
     assert summary_lines(told)[0].startswith("summary of siit0 after ")
     assert checked(octets(good(unexpected=None)), "siit0")["unexpected"] is None
     counts = dict.fromkeys(table.OUTCOMES, 3)
-    told = checked(octets(good(offload={"pairs": 2, "what": "TCP", "4to6": counts, "6to4": counts})), "siit0")
-    assert any("translated at ingress, 2 pairs known" in line for line in summary_lines(told))
+    told = checked(
+        octets(good(offload={"what": "TCP", "4to6": counts, "6to4": counts} | dict.fromkeys(OFFLOAD, 2))), "siit0"
+    )
+    known = "translated at ingress, 2 pairs and 2 flows known, 2 learnt, 2 expired, 2 flushed, 2 narrowed, 2 evicted:"
+    assert any(known in line for line in summary_lines(told))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,8 @@ def test_what_a_translator_says_passes_and_can_be_shown() -> None:
         octets(good(workers_restarted="\x1b[31m")),
         octets(good(unexpected="many")),
         octets(good(offload={})),
-        octets(good(offload={"pairs": 1, "4to6": {}, "6to4": {}})),
+        octets(good(offload={"4to6": {}, "6to4": {}} | dict.fromkeys(OFFLOAD, 1))),
+        octets(good(offload={"pairs": 1} | {way: dict.fromkeys(table.OUTCOMES, 1) for way in ("4to6", "6to4")})),
         octets(good(offload=[1])),
         octets(good(totals={})),
         octets(good(totals=[1])),

@@ -21,6 +21,8 @@ from nfxlat.netlink.bound_queues import Seen, Watch
 from nfxlat.nft.kernel import nf_tables
 from nfxlat.nft.kernel.base_chains import ahead_of, hooked
 from nfxlat.nft.language.inputs import NO_INPUTS
+from nfxlat.offload.table import flow as flow_of
+from nfxlat.offload.table import key as key_of
 from nfxlat.service import offload, offloading
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, Teach
@@ -31,6 +33,8 @@ from nfxlat.wire.netlink import attribute
 from nfxlat.xlat.domain import Domain
 
 DOMAIN = Domain(prefix6=IPv6Network("2001:db8:64::/96"), lowest_ipv6_mtu=1400)
+FLOW = flow_of(bytes(4), 6)
+TOTALS = {"taught": 9, "expired": 1, "flushed": 2, "narrowed": 0}
 OFFLOADED = replace(DOMAIN, offload=True)
 DEVICE = DomainDevice("siit0", "far", "siit0p", 9)
 
@@ -38,6 +42,7 @@ DEVICE = DomainDevice("siit0", "far", "siit0p", 9)
 class Table:
     def __init__(self) -> None:
         self.generation, self.configured, self.beats = 0, (0, 0), 0
+        self.removed: list[bytes] = []
 
     def forget(self) -> int:
         self.generation += 1
@@ -51,8 +56,20 @@ class Table:
     def beat(self) -> None:
         self.beats += 1
 
+    number = 77
+
     def pairs(self) -> list[tuple[bytes, Any]]:
-        return [(b"", SimpleNamespace(generation=one, by_flow=0)) for one in (1, self.generation, self.generation)]
+        def one(generation: int, flow: bytes = b"", *, used: bool = True, by_flow: bool = False) -> tuple[bytes, Any]:
+            counts = lambda now_, _: generation == now_ and (used or by_flow)  # noqa: E731
+            key = key_of(generation, bytes((len(self.removed), used)), flow)
+            return key, SimpleNamespace(generation=generation, by_flow=by_flow, counts=counts)
+
+        own = self.generation
+        return [one(1), one(own), one(own, FLOW), one(own, by_flow=True), one(own, used=False), one(1, by_flow=True)]
+
+    def remove(self, key: bytes) -> bool:
+        self.removed.append(key)
+        return True
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {"4to6": {"translated": 1}, "6to4": {}}
@@ -83,14 +100,33 @@ def test_workers_teach_for_the_generation_and_interfaces_that_they_are_told(monk
     one.forget("rules")
     assert told == [Teach(1, frozenset((3,))), Teach(2, frozenset((3,)))]
     assert one.teach == told[-1]
-    assert one.summary() == {
+    assert one.summary(TOTALS) == {
         "what": "TCP",
+        "table": 77,
+        "generation": 2,
         "pairs": 2,
+        "flows": 1,
+        "learnt": 9,
+        "expired": 1,
+        "flushed": 2,
+        "narrowed": 0,
+        "evicted": 2,  # of nine four are there, and three ended otherwise
         "forgotten": {"rules": 1},
         "4to6": {"translated": 1},
         "6to4": {},
     }
     assert lines == ["offload: pairs that are known are translated at ingress, TCP"]
+
+
+def test_what_is_void_is_taken_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, table, _, _ = made(monkeypatch, stamp("to-r4"))
+    one.begin(DOMAIN, DEVICE)
+    one.forget("rules")
+    before = one.summary(TOTALS)
+    one.sweep()
+    assert len(table.removed) == 3
+    after = one.summary(TOTALS)
+    assert (after["expired"], after["flushed"]) == (before["expired"] + 1, before["flushed"] + 1)
 
 
 def test_while_it_is_suspended_all_is_forgotten_and_nothing_taught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +198,7 @@ def test_where_the_program_is_refused_its_table_is_not_kept(monkeypatch: pytest.
         one.start(refusing, DOMAIN, DEVICE, None)
         table.close.assert_called_once()
     table.close.assert_called_once()
-    assert (one.table, one.teach, one.descriptors, one.summary()) == (None, None, frozenset(), None)
+    assert (one.table, one.teach, one.descriptors, one.summary(TOTALS)) == (None, None, frozenset(), None)
 
 
 def test_with_ipsec_policies_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +215,7 @@ def test_with_ipsec_policies_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     policies[0] = True
     one.forget("rules")
     assert (one.teach, table.generation) == (NOTHING, 2)
-    assert one.summary()["forgotten"] == {"rules": 1}
+    assert one.summary(TOTALS)["forgotten"] == {"rules": 1}
     assert lines[1:] == ["offload: rests while IPsec policies decide packet by packet"] * 2
 
 

@@ -239,6 +239,22 @@ def test_a_pair_that_still_comes_is_taught_again_only_where_it_does_not_count_an
         assert school.pairs.pairs[FORTH_KEY].generation == GENERATION
 
 
+def test_how_it_ended_is_counted_when_it_is_taught_anew() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    totals = school.counters.totals
+    for fields in ({"generation": 6}, {"used": 0}):
+        school.now += table.JUDGED_NS
+        school.pairs.pairs[FORTH_KEY] = school.pairs.pairs[FORTH_KEY]._replace(**fields)  # type: ignore[arg-type]
+        school.batch(ipv4())
+    assert (totals[Total.TAUGHT], totals[Total.FLUSHED], totals[Total.EXPIRED]) == (3, 1, 1)
+    school.teacher.unlearn(FORTH)
+    assert totals[Total.NARROWED] == 0
+    school.batch(ipv6(), ipv6())
+    school.teacher.unlearn(FORTH)
+    assert totals[Total.NARROWED] == 1
+
+
 def test_between_two_looks_a_pair_costs_no_system_call() -> None:
     school = School()
     school.batch(ipv4(), ipv4())
