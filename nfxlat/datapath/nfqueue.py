@@ -8,6 +8,7 @@ their layout; of those beyond the first LAYOUTS each is learnt anew, which is on
 import contextlib
 import errno
 import os
+import socket
 import struct
 from collections.abc import Sequence
 
@@ -34,7 +35,8 @@ _put_id = struct.Struct("4s").pack_into
 class NetlinkQueue:
     """One NFQUEUE queue. With `superframes`, GSO packets arrive whole and checksums may be unfinished (F_GSO);
 
-    `plain`: a queue without them, for packets whose unfinished checksum is in an inner header.
+    `plain`: a queue without them, for packets whose unfinished checksum is in an inner header. `descriptor`: of the
+    socket of a former process that has bound and configured it in just this way (`form`); what waits in it waits on.
     Raises OperatorError where the queue cannot be bound.
     """
 
@@ -47,24 +49,14 @@ class NetlinkQueue:
         slots: int = SLOTS,
         maxlen: int = 4096,
         receive_buffer: int = RECEIVE_BUFFER,
+        descriptor: int | None = None,
     ) -> None:
         self.queue, self.plain = queue, plain
-        try:
-            self._connection = Connection(NETLINK_NETFILTER)
-        except OSError as error:
-            raise OperatorError(
-                f"the kernel has no netfilter netlink ({os.strerror(error.errno or 0)})",
-                where=f"queue {queue}",
-                hint="use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
-            ) from error
-        try:
-            for number in self._numbers_bound():
-                self._configure(
-                    number, superframes=superframes and number == queue, maxlen=maxlen, receive_buffer=receive_buffer
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        taken = self._taken(descriptor) if descriptor is not None else None
+        if taken is None:
+            self._bind(superframes, maxlen, receive_buffer)
+        else:
+            self._connection = taken
         self._socket = self._connection.socket
         self._socket.setblocking(False)
         self._descriptor = self._socket.fileno()
@@ -75,8 +67,45 @@ class NetlinkQueue:
         self._layouts: list[Layout] = []
         self._drop = bytearray(nl.verdict(queue, nl.NF_DROP, 0, batch=True))  # the id is filled in
 
+    @staticmethod
+    def form(queue: int, plain: int | None, *, superframes: bool) -> str:
+        """Stands for all that was asked of the kernel for such a source: to be changed where `_configure` is."""
+        return f"nfqueue-{queue}-{queue if plain is None else plain}-{'gso' if superframes else 'segments'}-1"
+
     def _numbers_bound(self) -> Sequence[int]:
         return (self.queue,)
+
+    def _taken(self, descriptor: int) -> Connection | None:
+        """The socket, where it has our queues bound still. Nothing is asked of it: its answers would go to whoever
+        reads packets from it until we do."""
+        try:
+            connection = Connection.of(descriptor)
+        except OSError:  # it is no socket
+            os.close(descriptor)
+            return None
+        if connection.socket.family == socket.AF_NETLINK:
+            port = connection.port
+            if {one.number for one in bound_queues() if one.port == port}.issuperset(self._numbers_bound()):
+                return connection
+        connection.close()
+        return None
+
+    def _bind(self, superframes: bool, maxlen: int, receive_buffer: int) -> None:
+        try:
+            self._connection = Connection(NETLINK_NETFILTER)
+        except OSError as error:
+            raise OperatorError(
+                f"the kernel has no netfilter netlink ({os.strerror(error.errno or 0)})",
+                where=f"queue {self.queue}",
+                hint="use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
+            ) from error
+        try:
+            for number in self._numbers_bound():
+                own = superframes and number == self.queue
+                self._configure(number, superframes=own, maxlen=maxlen, receive_buffer=receive_buffer)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _configure(self, queue: int, *, superframes: bool, maxlen: int, receive_buffer: int) -> None:
         self._ask(queue, nl.config_command(nl.CMD_BIND))

@@ -23,8 +23,17 @@ class QueuePair(NetlinkQueue):
     Raises OperatorError where one cannot be bound.
     """
 
-    def __init__(self, queue: int, *, plain: int, superframes: bool, maxlen: int = 4096) -> None:
-        super().__init__(queue, superframes=superframes, plain=plain, maxlen=maxlen, receive_buffer=RECEIVE_BUFFER)
+    def __init__(
+        self, queue: int, *, plain: int, superframes: bool, maxlen: int = 4096, descriptor: int | None = None
+    ) -> None:
+        super().__init__(
+            queue,
+            superframes=superframes,
+            plain=plain,
+            maxlen=maxlen,
+            receive_buffer=RECEIVE_BUFFER,
+            descriptor=descriptor,
+        )
         self._superframes = queue, self._drop
         self._plain = plain, bytearray(nl.verdict(plain, nl.NF_DROP, 0, batch=True))
         self._numbers = b""  # low octets of the queues' numbers, slot by slot

@@ -176,6 +176,14 @@ class State:
             raise OperatorError(os.strerror(error.errno or 0), where=str(self.path)) from None
         self._text = octets.decode()
 
+    def release(self) -> None:
+        """Let another process lock it: a child of ours, whom the lock of its parent does not cover (fcntl(2))."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def retake(self) -> None:
+        """Lock it again, once whoever has it lets go."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+
     def close(self, *, remove: bool) -> None:
         """Let go of the lock, with `remove` after deleting the file (and /run/nfxlat, where it is empty then)."""
         if remove:

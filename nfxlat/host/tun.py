@@ -25,13 +25,15 @@ QUEUE_LENGTH = 4096  # packets, as many as an NFQUEUE of ours holds
 
 # linux/if_tun.h
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454CB, 0x400454D0, 0x400454D8
+_TUNGETIFF = 0x800454D2
 _IFF_TUN, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x0100, 0x1000, 0x4000
 _CSUM, _TSO4, _TSO6, _TSO_ECN, _USO4, _USO6 = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
 _TCP_OFFLOADS, _UDP_OFFLOADS = _CSUM | _TSO4 | _TSO6 | _TSO_ECN, _USO4 | _USO6
 
 
-def create_or_adopt(name: str, *, report: Report, vrf: str = "") -> bool:
+def create_or_adopt(name: str, *, report: Report, vrf: str = "", held: int = 0) -> bool:
     """Make the TUN `name`, in a VRF if one is named, or take over the one a dead nfxlat left; whether it was made.
+    `held`: how many of its queues are ours already.
 
     Raises OperatorError where another device has the name, a living process has its queues, the VRF is not there, or
     permission lacks.
@@ -44,7 +46,7 @@ def create_or_adopt(name: str, *, report: Report, vrf: str = "") -> bool:
                 where=name,
                 hint="rename the domain or the device; if it belongs to another model: nfxlat domain del",
             )
-        if there is not None and _queues(there):
+        if there is not None and _queues(there) > held:
             raise OperatorError("another process translates for it", where=name, hint="stop that process")
         if there is None:
             descriptor, _ = open_queue(name)
@@ -80,18 +82,32 @@ def open_queue(name: str) -> tuple[int, bool]:
     try:
         flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE
         fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags))
-        fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE))
-        try:
-            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS | _UDP_OFFLOADS)  # 6.2 and later
-            udp = True
-        except OSError:
-            fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS)
-            udp = False
+        return descriptor, _configured(descriptor)
     except OSError as error:
         os.close(descriptor)
         hint = "another device has that name" if error.errno in (errno.EINVAL, errno.EBUSY) else ""
         raise OperatorError(f"no TUN device: {os.strerror(error.errno or 0)}", where=name, hint=hint) from None
-    return descriptor, udp
+
+
+def taken_queue(name: str, descriptor: int) -> bool | None:
+    """Whether UDP superframes come to this queue of the TUN `name`, which a former process has opened; None where it is
+    no such queue any more."""
+    try:
+        its = struct.unpack("=16s24x", fcntl.ioctl(descriptor, _TUNGETIFF, bytes(40)))[0]
+        return _configured(descriptor) if its.rstrip(b"\0") == name.encode() else None
+    except OSError:
+        return None
+
+
+def _configured(descriptor: int) -> bool:
+    """Have the queue be as we read it; whether UDP superframes come. Raises OSError."""
+    fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("=i", vnet.SIZE))
+    try:
+        fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS | _UDP_OFFLOADS)  # 6.2 and later
+    except OSError:
+        fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TCP_OFFLOADS)
+        return False
+    return True
 
 
 def remove_named(name: str) -> bool:

@@ -63,6 +63,19 @@ class Connection:
             self.socket.close()
             raise
 
+    @classmethod
+    def of(cls, descriptor: int) -> "Connection":
+        """The socket that another process has opened; the descriptor is its own from here on. Raises OSError."""
+        connection = cls.__new__(cls)
+        connection.socket = socket.socket(fileno=descriptor)
+        return connection
+
+    @property
+    def port(self) -> int:
+        """Its port id (netlink(7))."""
+        port: int = self.socket.getsockname()[0]
+        return port
+
     def grow(self, octets: int) -> None:
         """Make the receive buffer this large; as large as one may, where the right to exceed the limit is missing, as
         it is in a user namespace."""
