@@ -18,10 +18,11 @@ from nfxlat.errors import OperatorError
 from nfxlat.files import Opener
 from nfxlat.offload.table import ENTRIES
 from nfxlat.queues import DEFAULT_QUEUE, SPREAD, SPREADS, checked
-from nfxlat.service import summary_file
+from nfxlat.service import succession, summary_file
 from nfxlat.service.answer import ENDED
 from nfxlat.service.log import Log
 from nfxlat.service.options import Options
+from nfxlat.service.store import Store
 from nfxlat.service.translation import Service
 from nfxlat.terms import DIRECTIONS, MODELS
 from nfxlat.xlat.domain import Domain
@@ -114,25 +115,40 @@ def run(arguments: argparse.Namespace) -> int:
     unit starts it again."""
     with closing(Log(2)) as log, closing(Log(1)) as out:
         sys.unraisablehook = lambda what: None  # destructors of what an ended run leaves; its fence has told of others
-        # only the service has the options: a reload frees the domain
-        return _run(Service(_options(arguments), log, lost_lines=lambda: log.lost), log, out)
+        try:
+            # only the service has the options: a reload frees the domain
+            service = Service(_options(arguments), log, lost_lines=lambda: log.lost, store=Store.of(os.environ))
+        except OperatorError as error:
+            if (stays := succession.goes_on(arguments.domain, error, log, exit_status.LACKING)) is None:
+                raise
+            log(f"nfxlat: {error}")
+            return stays
+        return _run(service, arguments.domain, log, out)
 
 
-def _run(service: Service, log: Log, out: Log) -> int:
+def _run(service: Service, domain: str | None, log: Log, out: Log) -> int:
     try:
         result = service.run()
-    except OperatorError as error:
-        log(f"nfxlat: {error}")
-        return exit_status.of(error)
     except Exception as error:
-        if exit_status.of(error) == exit_status.LACKING:
-            log(f"nfxlat: {exit_status.lack(error)}")
-            return exit_status.LACKING
-        log(traceback.format_exc())
-        return 1
+        status = _told(error, log)
+        stays = succession.goes_on(domain, error, log, exit_status.LACKING)
+        return status if stays is None else stays
     for line in summary_lines(result):
         out(line)
     return 0
+
+
+def _told(error: Exception, log: Log) -> int:
+    """Tell why it has ended; the exit status, by which the unit starts it again or not."""
+    status = exit_status.of(error)
+    if isinstance(error, OperatorError):
+        log(f"nfxlat: {error}")
+        return status
+    if status == exit_status.LACKING:
+        log(f"nfxlat: {exit_status.lack(error)}")
+        return status
+    log(traceback.format_exc())
+    return 1
 
 
 def _options(arguments: argparse.Namespace) -> Options:

@@ -17,8 +17,11 @@ from nfxlat.host import device, netns, registry, state, tun
 from nfxlat.host.interfaces import IFF_UP
 from nfxlat.host.links import link_of
 from nfxlat.service import status
+from nfxlat.service.succession import Predecessor
 from nfxlat.terms import Model, Report
 from nfxlat.xlat.domain import Domain
+
+STOP_SECONDS = 60.0
 
 
 def add(domain: Domain, model: Model, report: Report) -> None:
@@ -59,7 +62,11 @@ def pin(name: str) -> None:
 
 
 def unpin(name: str) -> bool:
-    """Take it away, unless something stands that needs it, or may be taken over; whether that was done."""
+    """Take it away, unless something stands that needs it, or may be taken over; whether that was done. One that waits
+    for a successor, and has been told that none comes, is taking down what stands."""
+    if (last := Predecessor.of(name)) is not None:
+        last.ended(STOP_SECONDS)
+        last.close()
     if state.path_of(name).exists() or registry.text(name) is not None or _link(name) is not None:
         return False
     netns.unpin(device.far_namespace(name))

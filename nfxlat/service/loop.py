@@ -43,6 +43,7 @@ class Loop:
         self._timers: list[tuple[float, Handler]] = []
         self._signals: dict[int, Handler] = {}
         self._pending: set[int] = set()
+        self._due: set[int] = set()  # of those that had come, while they are seen to
         self._signals_end: list[int] = []  # the descriptor that signals wake the loop by, while they are taken
         self._stopped = False
 
@@ -105,6 +106,11 @@ class Loop:
         """For a child just forked: what its parent takes does nothing here; children of its own are waited for."""
         signal.set_wakeup_fd(-1)
         self._ignore_signals()
+
+    def drop_signals(self) -> None:
+        """Forget those that have come: they were for the process that this one was forked from."""
+        self._due.clear()
+        self._pending.clear()
 
     def _ignore_signals(self) -> None:
         for number in self._signals:
@@ -196,9 +202,9 @@ class Loop:
         with contextlib.suppress(BlockingIOError):
             while wakeup.recv(1 << 12):
                 pass
-        pending, self._pending = self._pending, set()
+        self._due, self._pending = self._pending, set()
         for number, handler in self._signals.items():
-            if number in pending:
+            if number in self._due:
                 self._call(handler)
 
 

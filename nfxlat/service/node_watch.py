@@ -39,6 +39,17 @@ class NodeWatch:
             loop.on_readable(stamp, self._interfaces_changed)
             self._go_on_soon()
 
+    def pause(self) -> None:
+        """Leave the stamp alone: interfaces are a successor's."""
+        if self._stamp is not None:
+            self._loop.forget(self._stamp)
+
+    def go_on(self) -> None:
+        """Put back what has gone of the stamp since."""
+        if self._stamp is not None:
+            self._loop.on_readable(self._stamp, self._interfaces_changed)
+            self._loop.later(0.0, self._interfaces_changed)
+
     def _addresses_changed(self) -> None:
         self._addresses.drain()
         self._loop.later(0.0, self._look_at_addresses)  # which comes again should it fail

@@ -27,6 +27,7 @@ class Offloading:
     def __init__(self, loop: Loop, tell: Tell, report: Report) -> None:
         self._loop, self._tell, self._report = loop, tell, report
         self._offload: Offload | None = None
+        self._beats = False
         self.table: Table | None = None
 
     def make_table(self, options: Options, stack: ExitStack) -> Table | None:
@@ -63,8 +64,10 @@ class Offloading:
         """Forget whenever rules change, and show that this process is alive."""
         if self._offload is not None:
             rules.on_change = lambda: self.forget("rules")
-            self._beat()
-            self._loop.later(SWEEP_SECONDS, self._sweep)
+            if not self._beats:
+                self._beats = True
+                self._beat()
+                self._loop.later(SWEEP_SECONDS, self._sweep)
 
     def begin(self, domain: Domain, device: DomainDevice | None) -> None:
         if self._offload is not None and device is not None:

@@ -17,6 +17,7 @@ from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.queues import KINDS
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
+from nfxlat.service.store import Store
 from nfxlat.terms import Report
 from nfxlat.wire.stamp import INJECTED_MARK
 
@@ -27,8 +28,8 @@ class QueuePoint:
     It keeps no domain: a reload exchanges that, and it may be large.
     """
 
-    def __init__(self, options: Options, report: Report) -> None:
-        self._name, self._queues, self._report = options.domain.name, options.queues, report
+    def __init__(self, options: Options, report: Report, store: Store) -> None:
+        self._name, self._queues, self._report, self._store = options.domain.name, options.queues, report, store
         self._vrf = options.domain.vrf
         self._source_kind, self._inject, self._role = options.source, options.inject, options.role
         self._sources: list[list[NetlinkQueue | CallbackQueue]] = []  # one list a worker
@@ -38,6 +39,7 @@ class QueuePoint:
         return self._queues.numbers
 
     def bind(self, stack: ExitStack) -> None:
+        self._sources.clear()
         for worker in range(self._queues.workers):
             own: list[NetlinkQueue | CallbackQueue] = []
             self._sources.append(own)
@@ -53,7 +55,11 @@ class QueuePoint:
             yield CallbackQueue(plain)
             yield CallbackQueue(tcp)
         else:  # with the ip injector nothing is larger than a segment
-            yield QueuePair(tcp, plain=plain, superframes=self._inject == "device")
+            superframes = self._inject == "device"
+            form = QueuePair.form(tcp, plain, superframes=superframes)
+            pair = QueuePair(tcp, plain=plain, superframes=superframes, descriptor=self._store.take(form))
+            self._store.keep(form, pair.fileno())
+            yield pair
 
     def make_device(self, stack: ExitStack) -> DomainDevice | None:
         if self._inject == "ip" and self._role != "host":  # a host's originals die in it

@@ -44,7 +44,8 @@ class Setup:
     With `superframes`, ingress stamps the gso_size of TCP superframes; with `udp_superframes` that of UDP ones too, and
     the TCP queue gets them, and single UDP datagrams from outside. `stamp` is readable (poll it) when an interface came
     or went; then its `refresh` is due. With `offload` the stamp's program translates what that table knows. With
-    `keep_sysctls` those that domains share stay as they are in the end.
+    `keep_sysctls` those that domains share stay as they are in the end. `held`: how many queues of the TUN are ours
+    before it is taken over.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Setup:
         udp_superframes: bool = False,
         offload: Table | None = None,
         keep_sysctls: bool = False,
+        held: int = 0,
     ) -> None:
         check(domain, role, model)
         self._domain, self._role, self._model, self._queues, self._report = domain, role, model, queues, report
@@ -67,7 +69,9 @@ class Setup:
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes, self._offload = superframes, udp_superframes, offload
         self._told: frozenset[Finding] = frozenset()
-        self._standing = Standing(domain.name, self.rules, report, keep_sysctls=keep_sysctls)
+        self._standing = Standing(domain.name, self.rules, report, keep_sysctls=keep_sysctls, held=held)
+        self._given: Plan | None = None  # what stood when it was let go
+        self._stays = False  # what stands, where a step of `up` fails: for a predecessor that goes on with it
 
     def planned(self, domain: Domain) -> Plan:
         """The plan of `domain` on this host as it is now. Raises OperatorError, also where the host is unfit for it."""
@@ -96,9 +100,15 @@ class Setup:
         if errors:
             raise OperatorError(f"{errors[0].what}: {errors[0].effect}", where=errors[0].where, hint=errors[0].instead)
 
-    def up(self) -> None:
-        """Do it all, or nothing, but for what a killed run has left. Raises OperatorError."""
+    def up(self, let_go: Callable[[], None] | None = None) -> None:
+        """Do it all, or nothing, but for what a killed run has left. Raises OperatorError. `let_go` has a predecessor
+        hand over what stands: it is called when all has been found fit for us, and from then on what stands stays
+        for it should a step fail."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", what="--setup")
+        if let_go is not None:
+            self.planned(self._domain)
+            let_go()
+            self._stays = True
         self._standing.open()
         try:
             status.refuse_another(self._domain.name)
@@ -148,6 +158,30 @@ class Setup:
             self._start_stamp()
         standing.shrink(new)
 
+    def release(self) -> None:
+        """Let a process forked from this one have what stands: `inherit` is its part, or `inherit` here again."""
+        if self._standing.state is not None:
+            self._standing.state.release()
+
+    def inherit(self) -> None:
+        if self._standing.state is not None:
+            self._standing.state.retake()
+
+    def let_go(self) -> None:
+        """Touch what stands no more: a successor takes it over, unless it is taken back."""
+        self._given, self.stands = self.stands, None
+        self._standing.close(remove=False)
+
+    def take_back(self) -> None:
+        """Have the host be as the plan says again, whatever a successor has made of it. Raises OperatorError."""
+        assert self._given is not None
+        self._standing.open(wait=True)
+        self.stands = self._given
+        self._standing.prepare(self.stands)
+        self._standing.repair(self.stands)
+        self.rules.load(self.stands)
+        self._standing.shrink(self.stands)
+
     def repair(self) -> None:
         """Make again what stood and is gone, rules aside. Raises OperatorError where that cannot be."""
         assert self.stands is not None
@@ -176,6 +210,9 @@ class Setup:
     def _lead_back(self, old: Plan | None, failed: Plan) -> None:
         """Have all be as `old` again, whatever has been done of `failed`. The first failure is the one to raise."""
         try:
+            if old is None and self._stays:
+                self._standing.close(remove=False)
+                return
             if old is None:
                 self._end()
                 return

@@ -31,16 +31,20 @@ class Standing:
     `record` is on disk while it is open. `device` is None in the device model.
     """
 
-    def __init__(self, name: str, rules: OwnRules, report: Report, *, keep_sysctls: bool = False) -> None:
+    def __init__(
+        self, name: str, rules: OwnRules, report: Report, *, keep_sysctls: bool = False, held: int = 0
+    ) -> None:
         self._name, self._rules, self._report, self._keep_sysctls = name, rules, report, keep_sysctls
+        self._held = held  # queues of a TUN that are ours before it is
         self._foreign: frozenset[str] = frozenset()  # addresses of the plan that the device had already
         self.record = Record()
         self.device: device.DomainDevice | None = None
         self.state: state.State | None = None
 
-    def open(self) -> None:
-        """Lock the record; what a killed run has left is in it. Raises OperatorError."""
-        self.state = state.State(self._name)
+    def open(self, *, wait: bool = False) -> None:
+        """Lock the record; what a killed run has left is in it. With `wait`, once whoever has it has let go. Raises
+        OperatorError."""
+        self.state = state.State(self._name, wait=wait)
         try:
             self.record = self._left_over(self.state)
         except BaseException:
@@ -70,7 +74,7 @@ class Standing:
             found = records.decode(state.found)
         except Unreadable as error:
             raise unreadable(state.path, str(error)) from None
-        self._report(f"taking over from a killed run ({state.path})")
+        self._report(f"taking over from a former run ({state.path})")
         return found
 
     def note(self, record: Record) -> None:
@@ -159,7 +163,7 @@ class Standing:
 
     def make_device(self, new: Plan) -> None:
         if new.device.kind == "tun":
-            tun.create_or_adopt(new.device.name, report=self._report, vrf=new.device.vrf)
+            tun.create_or_adopt(new.device.name, report=self._report, vrf=new.device.vrf, held=self._held)
         else:
             self.device, _ = device.create_or_adopt(new.device.name, report=self._report, vrf=new.device.vrf)
 

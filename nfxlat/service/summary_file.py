@@ -74,6 +74,11 @@ class SummaryFile:
         if said != [b"+"]:
             raise self._failure(b"".join(said))
 
+    def drop(self) -> None:
+        """Leave one that is being written: who writes it is another process's child."""
+        if self._aside is not None:
+            self._forget(self._aside)
+
     def _hear(self) -> None:
         assert self._aside is not None
         said = self._aside.socket.recv(1 << 12)

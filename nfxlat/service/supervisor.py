@@ -63,10 +63,12 @@ class Supervisor:
         self._main, self._count, self._loop, self._report, self._heard = main, count, loop, report, heard
         self._children: list[_Child] = []
         self._successors: list[_Child] = []
+        self._retired: list[_Child] = []  # who may not have ended yet
         loop.on_signal(signal.SIGCHLD, self._revive)
 
-    def start(self) -> None:
-        """Fork the workers and let them go. Raises OperatorError where one cannot be had."""
+    def start(self, before: Callable[[], None] | None = None) -> None:
+        """Fork the workers and let them go, with `before` when it has returned: it is called once all are ready. Raises
+        OperatorError where one cannot be had."""
         for number in range(self._count):
             child = _Child(number)
             self._children.append(child)
@@ -74,17 +76,34 @@ class Supervisor:
                 self._fork(child)
             except OSError as error:
                 raise OperatorError(f"cannot be started: {error.strerror}", where=f"worker {number}") from None
+        if before is not None:
+            for child in self._children:
+                self._wait_until_ready(child)
+            before()
+        for child in self._children:
             self._send(child, Go())
         self._watch()
+
+    def retire(self) -> None:
+        """Have the workers take no packet any more: their queues are another's when this returns."""
+        children, self._children = self._children, []
+        self.discard()
+        for child in children:
+            self._send(child, Stop())
+        for child in children:
+            if not self._has_retired(child):
+                self._end(child, 0.0)
+        self._retired = children
 
     def stop(self) -> None:
         """Tell the workers to end, and make an end of those that do not."""
         self.send(Stop())
         deadline = time.monotonic() + STOP_SECONDS
-        for child in self._children:
+        for child in (*self._children, *self._retired):
             self._end(child, max(0.0, deadline - time.monotonic()))
         self.discard()
         self._children.clear()
+        self._retired.clear()
 
     def send(self, message: Message) -> None:
         """Tell every worker and every successor."""

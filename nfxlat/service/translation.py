@@ -21,11 +21,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
+from nfxlat import __version__
 from nfxlat.config.digest import digest
 from nfxlat.datapath.counters import Cells, Counters, Total, summary, totals
 from nfxlat.datapath.pathmtu import PathMtus
+from nfxlat.errors import OperatorError
 from nfxlat.host import capabilities, vrfs
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
@@ -38,7 +40,7 @@ from nfxlat.service.fence import Fence
 from nfxlat.service.host_told import OperatorsHostWatch
 from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.log import Log
-from nfxlat.service.loop import Loop
+from nfxlat.service.loop import HasDescriptor, Loop
 from nfxlat.service.messages import Message, MessageError, PathMtu
 from nfxlat.service.node_watch import NodeWatch
 from nfxlat.service.notify import notify
@@ -48,13 +50,16 @@ from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
 from nfxlat.service.reading import Reading
 from nfxlat.service.reload import Reload
+from nfxlat.service.requests import Requests
 from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
 from nfxlat.service.setup import Setup
 from nfxlat.service.status import StatusSocket
+from nfxlat.service.store import Store
+from nfxlat.service.succession import Predecessor, Succession
 from nfxlat.service.summary_file import SummaryFile
 from nfxlat.service.supervisor import Supervisor
 from nfxlat.service.tracing import Tracing
-from nfxlat.service.tun_point import TunPoint
+from nfxlat.service.tun_point import TunPoint, kept_as
 from nfxlat.service.unexpected import Unexpected
 from nfxlat.service.worker_process import WorkerProcess
 from nfxlat.terms import Report
@@ -65,16 +70,31 @@ FILES = ("CAP_DAC_OVERRIDE",)  # the configuration may be another user's
 ENTERS = ("CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON")  # the far end of the domain device, and the stamp
 
 
+class Watched(HasDescriptor, Protocol):
+    """What is polled until it is closed."""
+
+    def close(self) -> None: ...
+
+
 class Service:
     """One domain, translated. `run` returns when a signal ended it; raises OperatorError where it cannot begin."""
 
-    def __init__(self, options: Options, report: Report, *, lost_lines: Callable[[], int] = lambda: 0) -> None:
-        """`lost_lines`: how many lines `report` could not write."""
+    def __init__(
+        self,
+        options: Options,
+        report: Report,
+        *,
+        lost_lines: Callable[[], int] = lambda: 0,
+        store: Store | None = None,
+    ) -> None:
+        """`lost_lines`: how many lines `report` could not write. `store`: what the service manager keeps for us."""
         self._options = options
         self._lost_lines = lost_lines
         self._report = report
         self._counters = [Counters() for _ in range(options.queues.workers)]
-        self._point: TranslationPoint = (TunPoint if options.model == "device" else QueuePoint)(options, report)
+        self._store = store if store is not None else Store()
+        point = TunPoint if options.model == "device" else QueuePoint
+        self._point: TranslationPoint = point(options, report, self._store)
         self._shares: list[Share] = []  # one a worker
         self._attached = ExitStack()  # what they hold open beside queues
         self._device: DomainDevice | None = None
@@ -85,11 +105,17 @@ class Service:
         self._host: HostWatch | OperatorsHostWatch | None = None
         self._node: NodeWatch | None = None
         self._tracing: Tracing | None = None
-        self._paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
+        self.paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
         self._loop = Loop(self._fence.failed)
         self._at_work = False
+        self._succession = Succession(self, self._loop, self._fence, report)
+        self._predecessor: Predecessor | None = None  # until its workers have retired
+        self._names = ExitStack()  # under which we are asked for counters
+        self._requests: Requests | None = None
+        self._watching = ExitStack()  # the host
         for number, handler in (  # in the order of precedence
+            (signal.SIGUSR2, self._succession.make_way),
             (signal.SIGTERM, self._loop.stop),
             (signal.SIGINT, self._loop.stop),
             (signal.SIGUSR1, self._write_summary),
@@ -110,17 +136,22 @@ class Service:
         """Translate until SIGTERM or SIGINT; the final summary."""
         capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
         _raise_descriptor_limit()
+        self._predecessor = Predecessor.of(self._options.domain.name)
         with self._loop.signals_taken(to_the_end=True), self._fence.unraisable(), ExitStack() as stack:
             try:
                 for step in (self._bind, self._prepare_host, self._attach, self._watch_node, self._watch_host):
                     step(stack)
                     if self._loop.told_to_stop:
                         self._report("stopped before it was ready")
+                        if self._predecessor is not None:  # all that stands is its own
+                            stack.pop_all()
                         break
                 else:
                     self._work()
+                    if self._succession.leaves:
+                        stack.pop_all()
             except Exception:
-                if self._at_work:  # a bug, not a start that fails
+                if self._at_work or self._predecessor is not None:  # a bug, not a start that fails; or it goes on
                     stack.pop_all()
                 raise
             result = self.summary()
@@ -128,20 +159,56 @@ class Service:
         return result
 
     def _bind(self, stack: ExitStack) -> None:
-        self._point.bind(stack)
+        try:
+            self._bind_queues(stack)
+        except OperatorError:
+            if self._predecessor is None:
+                raise
+            self._report("the queues cannot be shared with the predecessor, which ends first")
+            self._store.forget_all()
+            self._predecessor.retire(self._report)
+            self._await_predecessor()
+            self._bind_queues(stack)
         # first: from now on a --setup sees us
-        status = StatusSocket(self._options.domain.name, self.summary, self._report)
-        stack.callback(status.close)
-        self._loop.on_readable(status, status.answer)
+        self._listen()
+        stack.callback(self._hide)
+
+    def _bind_queues(self, stack: ExitStack) -> None:
+        with ExitStack() as some:
+            self._point.bind(some)
+            stack.push(some.pop_all())
+
+    def _listen(self) -> None:
+        """Under names of this very process."""
+        self._hide()
+        self._show()
+        name, loop, report = self._options.domain.name, self._loop, self._report
+        self._requests = Requests(name, self._succession.handlers, loop, report)
         began = lambda: self._offloading.forget("trace")  # noqa: E731
-        self._tracing = Tracing(
-            self._options.domain.name, self._loop, self._supervisor.send, begun=began, report=self._report
-        )
-        stack.callback(self._tracing.close)
+        self._tracing = Tracing(name, loop, self._supervisor.send, begun=began, report=report)
+
+    def _show(self) -> None:
+        status = StatusSocket(self._options.domain.name, self.summary, self._report)
+        self._watch(self._names, status, status.answer)
+
+    def _hide(self) -> None:
+        self._names.close()
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._tracing is not None:
+            self._tracing.close()
+
+    def _watch(self, stack: ExitStack, what: Watched, changed: Callable[[], object]) -> None:
+        stack.callback(what.close)
+        stack.callback(self._loop.forget, what)
+        self._loop.on_readable(what, changed)
 
     def _attach(self, stack: ExitStack) -> None:
+        stack.callback(self._store.forget_all)
         stack.callback(lambda: self._attached.close())
         self._shares = self._point.attach(self._attached, self._device, self._counters)
+        self._store.close_rest()
         self._count_unexpected()
 
     def _count_unexpected(self) -> None:
@@ -150,7 +217,9 @@ class Service:
     def _work(self) -> None:
         """From the first worker's start to the last one's end."""
         try:
-            self._supervisor.start()
+            former = self._predecessor
+            self._supervisor.start(None if former is None else lambda: former.retire(self._report))
+            self._await_predecessor()
             self._fence.tried("telling that it is ready", self._ready, None)
             self._at_work = True
             self._fence.tried("giving up rights", self._give_up_rights, None)
@@ -159,6 +228,57 @@ class Service:
             self._reading.close()
             self._supervisor.stop()
 
+    def _await_predecessor(self) -> None:
+        """Until it has ended, where there was one: its workers have retired."""
+        if self._predecessor is not None:
+            self._predecessor.end()
+            self._predecessor.close()
+            self._predecessor = None
+
+    def cannot_make_way(self) -> str:
+        """See nfxlat.service.succession.MakesWay, also for those that follow."""
+        if self._setup is None:
+            return "it runs without --setup"
+        if self._succession.has_let_go:
+            return "a successor is taking over"
+        return "" if self._store.keeps else "no service manager keeps the sockets of its queues"
+
+    def before_fork(self) -> None:
+        if self._setup is not None:
+            self._setup.release()
+
+    def keep(self) -> None:
+        if self._setup is not None:
+            self._setup.inherit()
+
+    def inherit(self) -> None:
+        self._reading.close()
+        self._summary_file.drop()
+        self._listen()
+        self.keep()
+        self._supervisor.prepare()
+        self._supervisor.succeed()
+
+    def let_go(self) -> None:
+        assert self._setup is not None
+        assert self._node is not None
+        self._reading.close()
+        self._node.pause()
+        self._watching.close()
+        self._names.close()
+        self._setup.let_go()
+
+    def take_back(self) -> None:
+        assert self._setup is not None
+        assert self._node is not None
+        self._setup.take_back()
+        self._show()
+        self._watch_all()
+        self._node.go_on()
+
+    def retire(self) -> None:
+        self._supervisor.retire()
+
     def _watch_node(self, stack: ExitStack) -> None:
         """Follow what others change of addresses and interfaces."""
         tell = self._supervisor.send
@@ -166,7 +286,11 @@ class Service:
 
     def _watch_host(self, stack: ExitStack) -> None:
         """Follow what others change of rules, and of what --setup owns."""
-        later = self._loop.later
+        stack.callback(self._watching.close)
+        self._watch_all()
+
+    def _watch_all(self) -> None:
+        later, watching = self._loop.later, self._watching
         if self._setup is None:
             self._rules = OperatorsRulesWatch(self._point.queues, self._report, later)
             self._host = OperatorsHostWatch(self._planned(), self._report, later)
@@ -177,13 +301,10 @@ class Service:
             self._host = HostWatch(self._setup, self._report, later, self._device_remade)
             if self._options.model != "device":  # what is routed there has passed the kernel's checks
                 inputs = inputs_watch.InputsWatch(self._setup, self._report, later)
-                stack.callback(inputs.close)
-                self._loop.on_readable(inputs, inputs.changed)
-        stack.callback(self._host.close)
-        self._loop.on_readable(self._host, self._host.changed)
+                self._watch(watching, inputs, inputs.changed)
+        self._watch(watching, self._host, self._host.changed)
         self._offloading.watch(self._rules)
-        stack.callback(self._rules.close)
-        self._loop.on_readable(self._rules, self._rules.changed)
+        self._watch(watching, self._rules, self._rules.changed)
 
     def _planned(self) -> Plan:
         """What `--setup` would make: without it, what is asked after."""
@@ -236,8 +357,10 @@ class Service:
                 udp_superframes=superframes and takes_udp_superframes(),
                 offload=table,
                 keep_sysctls=options.keep_sysctls,
+                held=self._store.waiting(kept_as(options.domain.name)),
             )
-            setup.up()
+            predecessor = self._predecessor
+            setup.up(None if predecessor is None else lambda: predecessor.let_go(self.paths))
             stack.callback(setup.down)
             self._setup = setup
             self._device = setup.device
@@ -274,7 +397,9 @@ class Service:
     def _read_again(self) -> None:
         """SIGHUP."""
         path, read = self._options.configuration, self._options.read_again
-        if path is None or read is None:
+        if self._succession.has_let_go:
+            self._reload.refused(OperatorError("a successor is taking over", where="SIGHUP"))
+        elif path is None or read is None:
             self._have_read(None)
         else:
             self._reading.begin(path, lambda opener: self._have_read(lambda: read(opener)))
@@ -301,7 +426,7 @@ class Service:
         if not isinstance(message, PathMtu):
             raise MessageError(f"{message} from a worker")
         for pair, mtu in message.learnt:
-            self._paths.set(pair, mtu)
+            self.paths.set(pair, mtu)
 
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
@@ -315,7 +440,7 @@ class Service:
             share,
             device=self._device,
             node=self._node.node,
-            paths=self._paths,
+            paths=self.paths,
             control=control,
             table=offloading.table,
             teach=offloading.teach,
@@ -330,6 +455,7 @@ class Service:
         queues = self._fence.tried("the queues' counters", self._point.losses, nothing)
         result: dict[str, Any] = {
             "domain": self._options.domain.name,
+            "version": __version__,
             "model": self._options.model,
             "rule_path": (self._setup is not None and self._setup.rules.path) or "none",
             "source": self._options.source,

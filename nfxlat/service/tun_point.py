@@ -4,6 +4,7 @@ There is no NFQUEUE and no rule that selects: the route does. The device is a TU
 each worker, and the kernel spreads flows over them.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -16,7 +17,13 @@ from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
+from nfxlat.service.store import Store
 from nfxlat.terms import Report
+
+
+def kept_as(domain: str, number: str | int = "") -> str:
+    """The name by which the service manager keeps a queue of the TUN; without a number, how they all begin."""
+    return f"tun-{domain}-{number}"
 
 
 class TunPoint:
@@ -24,8 +31,8 @@ class TunPoint:
 
     queues = range(0)
 
-    def __init__(self, options: Options, report: Report) -> None:
-        self._name, self._vrf, self._report = options.domain.name, options.domain.vrf, report
+    def __init__(self, options: Options, report: Report, store: Store) -> None:
+        self._name, self._vrf, self._report, self._store = options.domain.name, options.domain.vrf, report, store
         self._before = tun.Passed(0, 0)
 
     def bind(self, stack: ExitStack) -> None:
@@ -45,7 +52,7 @@ class TunPoint:
         shares = []
         udp = False
         for number, own in enumerate(counters):
-            descriptor, udp = tun.open_queue(self._name)
+            descriptor, udp = self._queue(kept_as(self._name, number))
             source = TunSource(descriptor, queue=number)
             stack.callback(source.close)
             raw = IpInjector(own.refused, vrf=self._vrf)
@@ -55,6 +62,17 @@ class TunPoint:
         told = "TCP and UDP" if udp else "TCP"
         self._report(f"tun {self._name}: {len(shares)} queues, vnet header, superframes of {told}")
         return shares
+
+    def _queue(self, name: str) -> tuple[int, bool]:
+        """That which a former process has had, or another: the descriptor, and whether UDP superframes come."""
+        descriptor = self._store.take(name)
+        udp = None if descriptor is None else tun.taken_queue(self._name, descriptor)
+        if descriptor is None or udp is None:
+            if descriptor is not None:
+                os.close(descriptor)
+            descriptor, udp = tun.open_queue(self._name)
+        self._store.keep(name, descriptor)
+        return descriptor, udp
 
     def stamped(self, stamp: Stamp | None) -> frozenset[int]:
         """What a vnet header told goes to the worker as a stamp of this made-up interface."""

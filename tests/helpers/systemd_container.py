@@ -20,6 +20,7 @@ from nfxlat.lab.netns import Namespace, wait_for
 ROOT = Path(__file__).parents[2]
 UNITS = [ROOT / "contrib/systemd" / name for name in ("nfxlat@.service", "nfxlat-pin@.service")]
 SERVICE = "nfxlat@siit0.service"
+CHECKOUT = "/run/checkout"  # this one, within
 TARGETS = ("sysinit", "basic", "shutdown", "network-online", "start")
 
 
@@ -58,6 +59,10 @@ class Container:
         pid = self.main()
         return [int(one) for one in self.run("cat", f"/proc/{pid}/task/{pid}/children").stdout.split()]
 
+    @property
+    def python(self) -> str:
+        return _python()
+
     def log(self) -> list[str]:
         """What the service has said."""
         path = self.folder / "service.log"
@@ -72,8 +77,7 @@ def container(namespace: Namespace, folder: Path, options: str) -> Iterator[Cont
     for name in TARGETS:
         (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
     program = folder / "nfxlat"
-    python = f"/run/python/bin/{Path(sys.executable).name}" if sys.prefix != sys.base_prefix else sys.executable
-    program.write_text(f'#!/bin/sh\nPYTHONPATH=/run/checkout exec {python} -m nfxlat "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={CHECKOUT} exec {_python()} -m nfxlat "$@"\n')
     program.chmod(0o755)
     (folder / "default").write_text(f'NFXLAT_OPTIONS="{options}"\n')
     paths = {"/usr/local/bin/nfxlat": "nfxlat", "/etc/nfxlat.toml": "siit0.toml", "/etc/default/nfxlat-%i": "default"}
@@ -105,6 +109,11 @@ def container(namespace: Namespace, folder: Path, options: str) -> Iterator[Cont
         raise
     else:
         end()
+
+
+def _python() -> str:
+    """This interpreter, as it is found within."""
+    return f"/run/python/bin/{Path(sys.executable).name}" if sys.prefix != sys.base_prefix else sys.executable
 
 
 def _booted(process: subprocess.Popen[str], folder: Path) -> Container:

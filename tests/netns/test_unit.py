@@ -3,14 +3,18 @@
 host4 --- router4 --- translator (in a container of its own) --- router6 --- host6
 """
 
+import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from systemd_container import SERVICE, UNITS, Container, container
+from lossless import without_loss
+from systemd_container import CHECKOUT, ROOT, SERVICE, UNITS, Container, container
 
+from nfxlat import __version__
 from nfxlat.host import capabilities
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
@@ -96,6 +100,87 @@ def test_the_service_does_under_its_unit_all_that_it_does_without(bare_lab: Lab,
         wait_for(lambda: standing(lab, up) == before, "all to be taken away", 240)
         assert up.show("Result") == "success"
         assert not [line for line in up.log() if "Traceback" in line or "not permitted" in line]
+
+
+def program(up: Container, version: str, *, broken: bool = False) -> None:
+    """Another version of the package in the place of that which is there."""
+    package = up.folder / version / "nfxlat"
+    shutil.copytree(ROOT / "nfxlat", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__init__.py").write_text(f'__version__ = "{version}"\n')
+    if broken:
+        (package / "cli/run.py").write_text("import a module that is not there\n")
+    script = up.folder / "nfxlat"
+    text = re.sub(r"PYTHONPATH=\S+", f"PYTHONPATH=/run/test/{version}", script.read_text())
+    partial = script.with_suffix(".partial")
+    partial.write_text(text)
+    partial.chmod(0o755)
+    partial.rename(script)
+
+
+def test_a_restart_loses_nothing_whatever_the_new_version_is(bare_lab: Lab, tmp_path: Path) -> None:
+    lab = bare_lab
+    good, bad = DOMAIN, DOMAIN + "colour = 1\n"
+    (tmp_path / "siit0.toml").write_text(good)
+    with container(lab.translator, tmp_path, "--domain siit0") as up:
+
+        def refused_restart() -> None:
+            with pytest.raises(RuntimeError, match="failed"):
+                up.systemctl("restart", SERVICE)
+
+        def settles(main: int) -> None:
+            wait_for(lambda: (up.show("ActiveState"), up.main()) == ("active", main), "the unit", 240)
+
+        def goes_on() -> int:
+            """The process that goes on without the unit's."""
+            (pid,) = [int(one["pid"]) for one in map(json.loads, stats(up)) if one["version"] == version]
+            return pid
+
+        before = standing(lab, up)
+        up.systemctl("start", SERVICE)
+        stood, version, attempt = standing(lab, up), __version__, 0
+
+        def restarts() -> None:
+            nonlocal version, attempt
+            attempt += 1
+            former = up.main()
+            up.systemctl("restart", SERVICE)
+            assert up.main() != former
+            version = f"9.{attempt}"
+            program(up, version)
+            up.systemctl("try-restart", SERVICE)
+            (found,) = map(json.loads, stats(up))
+            assert (found["pid"], found["version"]) == (up.main(), version)
+            # what is wrong with its configuration is told, and changes nothing
+            (tmp_path / "siit0.toml").write_text(bad)
+            refused_restart()
+            settles(goes_on())
+            assert "colour" in up.show("StatusText")
+            (tmp_path / "siit0.toml").write_text(good)
+            up.systemctl("restart", SERVICE)
+            # a version that cannot even say what is wrong
+            program(up, f"{version}.1", broken=True)
+            refused_restart()
+            assert goes_on() != up.main()
+            shutil.copy(tmp_path / version / "nfxlat/cli/run.py", tmp_path / f"{version}.1/nfxlat/cli/run.py")
+            version += ".1"  # of which the unit tries each second whether it starts by now
+            wait_for(lambda: up.show("ActiveState") == "active", "the unit", 240)
+            assert goes_on() == up.main()
+
+        without_loss(lab, restarts)
+        assert standing(lab, up) == stood
+        # it ends with its unit, also where that has no process any more
+        program(up, "9.9", broken=True)
+        refused_restart()
+        assert_translates(lab)
+        up.systemctl("stop", SERVICE)
+        wait_for(lambda: standing(lab, up) == before, "all to be taken away", 240)
+        assert not [line for line in up.log() if "not permitted" in line]
+
+
+def stats(up: Container) -> list[str]:
+    """A line of JSON for each translator that runs."""
+    checkout = f"PYTHONPATH={CHECKOUT}"
+    return up.run("env", checkout, up.python, "-m", "nfxlat", "stats", "--json").stdout.splitlines()
 
 
 def test_rights_go_without_the_unit_too(lab: Lab, process: TranslatorProcess) -> None:

@@ -108,7 +108,7 @@ def test_a_message_that_is_not_for_a_worker_at_work_is_a_bug(line: Line) -> None
 def test_a_message_that_no_worker_has_to_say_is_a_bug() -> None:
     service = Service(OPTIONS, print)
     service._heard(LEARNT)
-    assert service._paths.mtus == dict(LEARNT.learnt)
+    assert service.paths.mtus == dict(LEARNT.learnt)
     with pytest.raises(MessageError, match="from a worker"):
         service._heard(NODE)
 

@@ -1,0 +1,154 @@
+"""A restart under load, as the unit's manager makes one: what waits waits, device, routes and rules stay, and a
+successor that cannot start leaves its predecessor at work.
+
+host4 --- router4 --- translator --- router6 --- host6
+192.0.2.2 -> 198.51.100.2 (prefix6), 203.0.113.2 (EAM); each numbered, paced, counted
+"""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from lossless import without_loss
+from manager import Manager
+
+from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.lab.probe import ping
+from nfxlat.lab.process import TranslatorProcess
+from nfxlat.lab.topology import DOMAIN, HOST6_EAM4, Lab
+from nfxlat.service.requests import lines
+from nfxlat.service.status import running
+
+RESTARTS = 3
+NEW = DOMAIN.replace('"203.0.113.2"', '"203.0.113.7"')
+
+
+def write(directory: Path, text: str = DOMAIN) -> str:
+    file = directory / "siit0.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def standing(node: Namespace) -> tuple[str, ...]:
+    """What the service may have changed, down to the handles of rules and the index of the device."""
+    routes = (node.ip(f"{family} route show table all") for family in ("-4", "-6"))
+    return (*routes, node.run(["nft", "-a", "list", "ruleset"]).stdout, node.ip("-o link show"))
+
+
+def alone(lab: Lab, pid: int) -> bool:
+    return [one.pid for one in lab.translator.call(running)] == [pid]
+
+
+@pytest.mark.parametrize("model", ["hook", "device", "route"])
+def test_a_restart_under_load_loses_nothing_and_leaves_all_in_its_place(
+    bare_lab: Lab, tmp_path: Path, model: str
+) -> None:
+    lab, node = bare_lab, bare_lab.translator
+    before = standing(node)
+    with Manager(node, tmp_path, "--config", write(tmp_path), "--model", model, "--workers", "2") as manager:
+        process = manager.started()
+        assert len(manager.store) == 2
+        stood = standing(node)
+
+        def restarts() -> None:
+            nonlocal process
+            for _ in range(RESTARTS):
+                manager.make_way(process)
+                process = manager.started()
+                wait_for(lambda pid=process.pid: alone(lab, pid), "the predecessor's end", 30)  # type: ignore[misc]
+
+        without_loss(lab, restarts)
+        assert standing(node) == stood
+        manager.make_way(process)
+        write(tmp_path, NEW)
+        process = manager.started()
+        assert lab.host4.call(ping, "203.0.113.7").ok
+        assert not lab.host4.call(ping, HOST6_EAM4, count=1, timeout=0.3).ok
+        process.terminate()
+        assert process.wait(60) == 0
+        assert standing(node) == before
+        assert manager.store == {}
+
+
+def test_a_successor_that_cannot_start_leaves_its_predecessor_at_work(bare_lab: Lab, tmp_path: Path) -> None:
+    lab, node = bare_lab, bare_lab.translator
+    before = standing(node)
+    with Manager(node, tmp_path, "--config", write(tmp_path), "--domain", "siit0") as manager:
+        process = manager.started()
+        stood = standing(node)
+
+        def try_it() -> None:
+            write(tmp_path, DOMAIN + "colour = 1\n")
+            if process.poll() is None:
+                manager.make_way(process)
+            assert manager.start().wait(60) == 75
+            assert not manager.ready
+            assert manager.start().wait(60) == 0  # the manager has what goes on for main
+
+        without_loss(lab, try_it)
+        assert standing(node) == stood
+        (told,) = [state for state in manager.told if "MAINPID" in state]
+        assert "READY=1" in told
+        assert "colour" in told
+        assert alone(lab, manager.main)
+        write(tmp_path)
+        os.kill(manager.main, signal.SIGUSR2)  # it may be succeeded as any other
+        wait_for(lambda: not Path(f"/proc/{manager.main}").exists(), "its end", 60)
+        process = manager.started()
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        process.terminate()
+        assert process.wait(60) == 0
+        assert standing(node) == before
+
+
+def test_a_successor_that_dies_with_the_host_in_its_hands_gives_it_back(bare_lab: Lab, tmp_path: Path) -> None:
+    lab, node = bare_lab, bare_lab.translator
+    with Manager(node, tmp_path, "--config", write(tmp_path)) as manager:
+        process = manager.started()
+        stood = standing(node)
+        (line,) = node.call(lines, "siit0")
+        assert line.ask("successor")[0]["stands_by"] is False
+        line.close()
+        manager.make_way(process)
+        (line,) = node.call(lines, "siit0")
+        manager.main = line.pid
+        assert line.ask("successor")[0]["stands_by"] is True
+        assert line.ask("let go")[0]["path_mtus"] == []
+        assert node.call(running) == []
+        node.ip("route del 203.0.113.2")
+        os.kill(line.pid, signal.SIGHUP)
+        line.close()
+        wait_for(lambda: alone(lab, manager.main), "the predecessor to go on", 30)
+        wait_for(lambda: "203.0.113.2 dev siit0" in node.ip("route show proto 118"), "the route", 30)
+        assert standing(node) == stood
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        # and a true one may come still
+        process = manager.started()
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+
+
+def test_what_waits_outlives_a_kill(bare_lab: Lab, tmp_path: Path) -> None:
+    lab, node = bare_lab, bare_lab.translator
+    with Manager(node, tmp_path, "--config", write(tmp_path)) as manager:
+        process = manager.started()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        with lab.host6.entered():
+            sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        with lab.host4.entered():
+            source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sink, source:
+            sink.bind(("::", 0))
+            sink.settimeout(60)
+            for number in range(100):
+                source.sendto(bytes([number]), (HOST6_EAM4, sink.getsockname()[1]))
+            process = manager.started()
+            assert [sink.recv(16)[0] for _ in range(100)] == list(range(100))
+
+
+def test_without_a_manager_a_restart_is_a_stop_and_a_start(lab: Lab, process: TranslatorProcess) -> None:
+    os.kill(process.pid, signal.SIGUSR2)
+    process.told("a restart takes all down and makes it again: no service manager keeps the sockets of its queues")
+    assert lab.host4.call(ping, HOST6_EAM4).ok

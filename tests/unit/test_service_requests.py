@@ -1,0 +1,130 @@
+"""What root may ask of a running translator: who is heard, what is understood, and what becomes of the rest."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from nfxlat.errors import OperatorError
+from nfxlat.service import requests, status
+from nfxlat.service.loop import Loop
+from nfxlat.service.requests import Asker, Line, Requests, lines
+
+NAME = f"t{os.getpid()}"
+
+
+class Bench:
+    """One that answers, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop, self.reported, self.ended = Loop(), list[str](), threading.Event()
+        handlers = {"echo": self.echo, "refuse": self.refuse, "fail": self.fail}
+        self.requests = Requests(NAME, handlers, self.loop, self.reported.append)
+        self._tick()
+        self.thread = threading.Thread(target=self.loop.run)
+        self.thread.start()
+
+    def _tick(self) -> None:
+        """So that `stop` is seen."""
+        self.loop.later(0.02, self._tick)
+
+    def echo(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
+        asker.answer_text = asker.text[::-1]
+        asker.on_end = self.ended.set
+        return {"word": request["say"]}
+
+    def refuse(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
+        raise OperatorError("no", where="here")
+
+    def fail(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    def close(self) -> None:
+        self.loop.stop()
+        self.thread.join()
+        self.requests.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with ExitStack() as stack:
+        bench = Bench()
+        stack.callback(bench.close)
+        yield bench
+
+
+def line() -> Line:
+    (found,) = lines(NAME)
+    return found
+
+
+def test_requests_are_answered_one_after_the_other_with_a_text_beside_them(bench: Bench) -> None:
+    with line() as asked:
+        assert asked.pid == os.getpid()
+        text = "203.0.113.9 2001:db8::9\n" * 100_000
+        for word in ("one", "two"):
+            answer, beside = asked.ask("echo", text, say=word)
+            assert (answer["word"], beside) == (word, text[::-1])
+        assert asked.ask("echo", say="three")[1] == ""
+    assert bench.ended.wait(10)
+
+
+def test_what_is_refused_is_one_line_and_what_fails_is_told_too(bench: Bench) -> None:
+    with line() as asked:
+        for word, what in (("refuse", "here: no"), ("fail", "ZeroDivisionError"), ("other", "no such request")):
+            with pytest.raises(OperatorError, match=what):
+                asked.ask(word)
+        assert asked.ask("echo", say="still")[0]["word"] == "still"
+    assert len(bench.reported) == 1
+
+
+@pytest.mark.parametrize("octets", [b"{", b"[]", b'{"ask": "echo"}', b'{"protocol": 2, "ask": "echo", "say": "x"}'])
+def test_another_protocol_is_refused_and_never_half_understood(bench: Bench, octets: bytes) -> None:
+    with line() as asked:
+        asked._connection.send(octets)
+        answer = json.loads(asked._connection.recv(1 << 12))
+        assert answer["protocol"] == requests.PROTOCOL
+        assert answer.keys() == {"protocol", "error"}
+        assert not bench.ended.is_set()
+
+
+def test_an_answer_of_another_protocol_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asked = Line.__new__(Line)
+    asked.one, asked._connection = status.Running("siit0", 7), ours
+    theirs.send(b'{"protocol": 7, "ok": true}')
+    with pytest.raises(OperatorError, match="version 7 of the protocol"):
+        asked.ask("echo")
+    theirs.close()
+    with pytest.raises(OperatorError, match="does not answer"):
+        asked.ask("echo")
+    asked.close()
+
+
+def test_a_name_that_is_taken_is_no_hindrance_and_is_not_believed() -> None:
+    own = status.Running(NAME, os.getpid(), "/control")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as squatter:
+        squatter.bind(own.address)
+        bench = Bench()
+        try:
+            with line() as asked:
+                assert asked.one.suffix.startswith("/control-")
+                assert asked.ask("echo", say="x")[0]["word"] == "x"
+        finally:
+            bench.close()
+
+
+def test_another_user_is_not_heard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = line()
+    monkeypatch.setattr(status, "peer", lambda connection: (1, 65534, 65534))
+    again = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    again.connect(asked.one.address)
+    again.settimeout(10)
+    assert again.recv(16) == b""
+    again.close()
+    asked.close()
