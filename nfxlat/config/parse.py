@@ -20,6 +20,8 @@ from nfxlat.files import Opener
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
+VERSION = 1  # of the format: another is refused as a whole
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -73,6 +75,12 @@ def parse(text: str, where: str, base_dir: str | Path = ".", opener: Opener = fi
         line = re.search(r"at line (\d+)", str(error))
         at = f"{where}:{line[1]}" if line else where
         raise OperatorError(f"not valid TOML: {error}", where=at) from error
+    if (version := tables.pop("version", VERSION)) != VERSION or isinstance(version, bool):
+        raise OperatorError(
+            f"it is of version {version!r}, and this nfxlat reads version {VERSION}",
+            where=f"{where}: version",
+            hint="use the nfxlat that it was written for",
+        )
     for name in tables:
         if name != "domain":
             raise OperatorError(f"unknown table [{name}]", where=f"{where}: {name}", hint="write [domain.NAME]")

@@ -15,7 +15,8 @@ WIDTH: Final = 100
 _INTRODUCTION: Final = (
     "The configuration of nfxlat(8) is TOML. Each table [domain.NAME] is one translation domain. NAME also names its "
     "network device: 1 to 15 letters, digits, - and _. A domain needs prefix6 or a mapping, from eam or eam-file; "
-    "every other key is optional. An unknown key is an error."
+    "every other key is optional. An unknown key is an error. Above the tables, version = 1 may say which format this "
+    "is: another nfxlat that reads another format then refuses it, and nothing is half read."
 )
 _USE: Final = (
     ("nfxlat run --config FILE [--domain NAME]", "translates for a domain of the file; SIGHUP reads the file again"),
@@ -52,7 +53,7 @@ def sample() -> str:
     """A configuration with every key as a comment: its default, or an example where it has none. One domain works."""
     lines = _comment(_INTRODUCTION)
     lines += ["#", *_comment("Lines that are commented out show the default, or an example where there is none.")]
-    lines += ["", "[domain.siit0]"]
+    lines += ["", "# version = 1", "", "[domain.siit0]"]
     for key in KEYS.values():
         lines += ["", *_comment(key.meaning), *_choices(key)]
         lines += _comment(" ".join(_facts(key)))

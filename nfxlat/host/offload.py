@@ -25,6 +25,7 @@ from nfxlat.host.rtnetlink import RT_SCOPE_UNIVERSE
 from nfxlat.terms import Report
 
 SYSFS = Path("/sys/class/net")
+VERSION = 1  # of the record; the first had none written in it
 STATE = ":tune"  # in the place of a domain's name, and none: no device can have a colon
 
 FEATURES = {"rx-gro": "on", "rx-udp-gro-forwarding": "on", "rx-gro-list": "off"}
@@ -138,7 +139,7 @@ def tune(chosen: list[Interface], report: Report) -> None:
             for interface in (one for one in chosen if one.changes):
                 former = noted.get(str(interface.ifindex), {})
                 noted[str(interface.ifindex)] = {key: interface.settings[key] for key in interface.changes} | former
-                kept.save({"interfaces": noted})
+                kept.save({"version": VERSION, "interfaces": noted})
                 write(ethtool, interface.name, interface.changes)
                 for key, value in interface.changes.items():
                     report(f"{interface.name} {key} {interface.settings[key]} -> {value}")
@@ -148,10 +149,16 @@ def tune(chosen: list[Interface], report: Report) -> None:
 
 def _noted(kept: state.State) -> dict[str, Any]:
     """Former settings by interface index. Raises OperatorError where the record is not one of these."""
-    found = (kept.found or {}).get("interfaces", {})
-    if not isinstance(found, dict):
+    if kept.found is None:
+        return {}
+    try:
+        state.refuse_others(kept.path, {"version": VERSION} | kept.found, VERSION, ("interfaces",))
+        found = kept.found.get("interfaces")
+        if not isinstance(found, dict):
+            raise state.unreadable(kept.path, "it is damaged")
+    except OperatorError:
         kept.close(remove=False)
-        raise state.unreadable(kept.path, "it is damaged")
+        raise
     return found
 
 

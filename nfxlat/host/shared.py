@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import routes, sysctl
-from nfxlat.host.state import State, path_of, read, unreadable
+from nfxlat.host.state import State, path_of, read, refuse_others, unreadable
 from nfxlat.plan.facts import MAIN
 from nfxlat.plan.routes import Route
 from nfxlat.plan.sysctls import Sysctl, dotted
@@ -35,8 +35,7 @@ def _record() -> Iterator[tuple[State, dict[str, Any]]]:
     data = state.found or {"version": VERSION, "settings": {}, "routes": {}}
     needed = True  # what cannot be read may have originals in it
     try:
-        if data.get("version") != VERSION:
-            raise unreadable(state.path, f"its version is {data.get('version')!r}")
+        refuse_others(state.path, data, VERSION, ("settings", "routes"))
         try:
             _forget_the_gone(data)
         except (KeyError, TypeError, AttributeError):

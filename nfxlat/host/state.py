@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,15 @@ def unreadable(path: Path, why: str) -> OperatorError:
         hint="clean up with the nfxlat that wrote it, or by hand (ip route show proto 118, nft list tables, sysctl), "
         "and delete this file",
     )
+
+
+def refuse_others(path: Path, found: Mapping[str, Any], version: int, known: Collection[str]) -> None:
+    """A record of another version, or with more in it than is `known`, is for whoever wrote it, and never half read.
+    Raises OperatorError."""
+    if found.get("version") != version:
+        raise unreadable(path, f"its version is {found.get('version')!r}, but this nfxlat reads version {version}")
+    if unknown := found.keys() - {"version", COOKIE, *known}:
+        raise unreadable(path, f"it has {', '.join(sorted(unknown))}, which a newer nfxlat has written")
 
 
 class State:

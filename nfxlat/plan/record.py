@@ -75,6 +75,8 @@ def decode(data: Mapping[str, Any]) -> Record:
     """The inverse of `encode`, of what JSON made of it. Raises Unreadable."""
     if (version := data.get("version")) != VERSION:
         raise Unreadable(f"its version is {version!r}, but this nfxlat reads version {VERSION}")
+    if unknown := data.keys() - {"version", "netns_cookie", *(field.name for field in fields(Record))}:
+        raise Unreadable(f"it has {', '.join(sorted(unknown))}, which a newer nfxlat has written")
     try:
         record = Record(
             device=_text(data["device"]),

@@ -363,3 +363,15 @@ def test_render_reads_back() -> None:
 def test_rendering_leaves_defaults_and_unknown_mtus_out() -> None:
     domain = Domain(prefix6=IPv6Network("2001:db8:64::/96"), mtu4=None, mtu6=1500)
     assert config.render(domain) == PREFIX6
+
+
+@pytest.mark.parametrize("version", ["0", "2", '"1"', "true", "1.5"])
+def test_another_version_of_the_format_is_refused_before_anything_is_read(version: str) -> None:
+    with pytest.raises(OperatorError, match="and this nfxlat reads version 1") as caught:
+        config.parse(f"version = {version}\nnew-table = 1\n", "x.toml")
+    assert caught.value.where == "x.toml: version"
+
+
+def test_this_version_of_the_format_may_be_named() -> None:
+    text = '[domain.siit0]\nprefix6 = "2001:db8:64::/96"\n'
+    assert config.parse(f"version = 1\n{text}", "x").domains == config.parse(text, "x").domains

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def lines(name: str) -> list[str]:
 def test_the_package_has_the_version_of_the_program() -> None:
     assert lines("changelog")[0].split()[:2] == ["nfxlat", f"({__version__})"]
     assert PROJECT["version"] == __version__
+
+
+def test_the_changelog_is_of_this_version_and_of_the_day_of_its_package() -> None:
+    text = (ROOT / "contrib/CHANGELOG.md").read_text()
+    version, day = re.findall(r"^## \[(\d\S*)\] - (\d{4}-\d\d-\d\d)$", text, re.MULTILINE)[0]
+    (signed,) = [line for line in lines("changelog") if line.startswith(" -- ")][:1]
+    assert version == __version__
+    assert datetime.strptime(signed.partition(">  ")[2], "%a, %d %b %Y %H:%M:%S %z").date().isoformat() == day
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
+    assert "dh_installchangelogs contrib/CHANGELOG.md" in "\n".join(lines("rules"))
 
 
 def test_what_is_to_be_installed_is_there() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import hold_state
 import pytest
@@ -169,3 +170,17 @@ def test_what_is_no_record_is_a_value_error_for_who_only_looks(run: Path, text: 
     assert state.others() == {}
     with pytest.raises(OperatorError, match="damaged"):
         State("siit0")
+
+
+@pytest.mark.parametrize(
+    ("found", "what"),
+    [
+        ({"version": 2, "things": []}, "its version is 2, but this nfxlat reads version 1"),
+        ({"things": []}, "its version is None"),
+        ({"version": 1, "things": [], "more": 1}, "it has more, which a newer nfxlat has written"),
+    ],
+)
+def test_a_record_is_read_as_a_whole_or_refused(found: dict[str, Any], what: str) -> None:
+    with pytest.raises(OperatorError, match=what):
+        state.refuse_others(Path("x"), found, 1, ("things",))
+    state.refuse_others(Path("x"), {"version": 1, "netns_cookie": 7, "things": []}, 1, ("things",))

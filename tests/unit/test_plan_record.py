@@ -87,3 +87,8 @@ def test_a_record_that_lacks_a_field_is_refused() -> None:
     del data["routes"]
     with pytest.raises(Unreadable, match=r"damaged .KeyError: 'routes'"):
         decode(data)
+
+
+def test_what_a_newer_version_has_added_is_refused_and_not_left_out() -> None:
+    with pytest.raises(Unreadable, match="it has tunnels, which a newer nfxlat has written"):
+        decode({**FULL.encode(), "netns_cookie": 7, "tunnels": []})
