@@ -50,7 +50,7 @@ function _shtab_nfxlat_using
   test "$_shtab_nfxlat_cmdpath" = "$argv"
 end
 
-set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
+set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' eam 'eam add' 'eam del' 'eam list' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
 set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --spread --summary --textfile --translator4 --translator6 --tune --vrf --workers --write
 
 complete -c nfxlat -e
@@ -127,6 +127,21 @@ complete -c nfxlat -n '_shtab_nfxlat_using domain; and test $_shtab_nfxlat_npos 
 complete -c nfxlat -n '_shtab_nfxlat_using domain pin' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using domain; and test $_shtab_nfxlat_npos -eq 0' -a unpin -d 'Remove that namespace, unless the domain is set up or may be taken over.'
 complete -c nfxlat -n '_shtab_nfxlat_using domain unpin' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a eam -d 'Explicit address mappings (RFC 7757) of a running translator, changed while it runs. A list is taken as a whole or not at all, after the checks of a reload; routes and sets of rules follow. For root.'
+complete -c nfxlat -n '_shtab_nfxlat_using eam' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using eam; and test $_shtab_nfxlat_npos -eq 0' -a add -d 'Add mappings, all of them or none. They are forgotten at the next reload or restart, which read files, unless they are saved.'
+complete -c nfxlat -n '_shtab_nfxlat_using eam add' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using eam add' -l save -d 'change the eam-file of the configuration too'
+complete -c nfxlat -n '_shtab_nfxlat_using eam add' -l runtime -d 'in memory alone (default)'
+complete -c nfxlat -n '_shtab_nfxlat_using eam add' -l domain -x -d 'of this domain (default: the only one that runs)'
+complete -c nfxlat -n '_shtab_nfxlat_using eam; and test $_shtab_nfxlat_npos -eq 0' -a del -d 'Delete mappings, all of them or none. They are forgotten at the next reload or restart, which read files, unless they are saved.'
+complete -c nfxlat -n '_shtab_nfxlat_using eam del' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using eam del' -l save -d 'change the eam-file of the configuration too'
+complete -c nfxlat -n '_shtab_nfxlat_using eam del' -l runtime -d 'in memory alone (default)'
+complete -c nfxlat -n '_shtab_nfxlat_using eam del' -l domain -x -d 'of this domain (default: the only one that runs)'
+complete -c nfxlat -n '_shtab_nfxlat_using eam; and test $_shtab_nfxlat_npos -eq 0' -a list -d 'List all mappings, a pair a line, as an eam-file has them.'
+complete -c nfxlat -n '_shtab_nfxlat_using eam list' -s h -l help -d 'show this help message and exit'
+complete -c nfxlat -n '_shtab_nfxlat_using eam list' -l domain -x -d 'of this domain (default: the only one that runs)'
 complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a explain -d 'For an ADDRESS: its counterpart, with the rule and the arithmetic, or the check that refuses it. For packets, as hex digits of the IP packet, a hex dump or in a capture (- for stdin): what each field becomes and why, or why the packet is not translated. The exit status is 0 in both cases.'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using explain' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML configuration, see nfxlat.toml(5)'

@@ -20,6 +20,7 @@ _COMMANDS = (  # a module each
     "demo",
     "doctor",
     "domain",
+    "eam",
     "explain",
     "rules",
     "run",

@@ -1,6 +1,6 @@
 """The EAMT of the keys eam and eam-file together, read in one pass: a million lines are normal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +28,10 @@ class Reading:
     def add_file(self, path: Path, where: str, opener: Opener = files.opened) -> None:
         """The mappings of a file, one "v4-prefix v6-prefix" a line; what follows `#` is a comment."""
         self._sources.append(self._file(path, where, opener))
+
+    def add_entries(self, entries: Iterable[Entry]) -> None:
+        """Mappings of a table that stands, ahead of those that are to be added to it."""
+        self._sources.append(iter(entries))
 
     def eamt(self) -> Eamt | None:
         """All of them, None where nothing was added. Raises OperatorError, `where` being the mapping or the line."""

@@ -23,7 +23,7 @@ from nfxlat.service.aside import Aside
 from nfxlat.service.loop import Loop
 
 SECONDS = 20.0
-Then = Callable[[Opener], None]  # with what opens the copies
+Then = Callable[[Opener], object]  # with what opens the copies
 
 
 class Reading:

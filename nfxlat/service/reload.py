@@ -35,22 +35,24 @@ class Reload:
         read: Callable[[], Domain] | None,
         setup: Setup | None,
         use: Callable[[Domain], None],
-    ) -> None:
-        """Put what `read` gives in the place of `former`; `use` is told when new workers are to have it."""
+    ) -> OperatorError | None:
+        """Put what `read` gives in the place of `former`; `use` is told when new workers are to have it. What has been
+        refused, and told; None where it is done."""
         began = time.monotonic()
         try:
             domain = self._checked(former, read)
             if domain == former:
                 self._report("reload: nothing has changed")
-                return
+                return None
             gap = self._change(former, domain, setup, use)
         except OperatorError as error:
             self.refused(error)
-            return
+            return error
         self.counts["done"] += 1
         self.counts["longest_ms"] = max(self.counts["longest_ms"], round(gap * 1000, 3))
         seconds = time.monotonic() - began
         self._report(f"reloaded in {seconds:.1f} s: {len(domain.eamt)} EAMs, {gap * 1000:.1f} ms between two workers")
+        return None
 
     def refused(self, error: OperatorError) -> None:
         """Count it, and tell why."""

@@ -36,6 +36,7 @@ from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.service import accounts, inherited, inputs_watch, status
 from nfxlat.service.control import Control
+from nfxlat.service.eam_changes import EamChanges
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_told import OperatorsHostWatch
 from nfxlat.service.host_watch import HostWatch
@@ -183,7 +184,9 @@ class Service:
         self._hide()
         self._show()
         name, loop, report = self._options.domain.name, self._loop, self._report
-        self._requests = Requests(name, self._succession.handlers, loop, report)
+        changes = EamChanges(lambda: self._options.domain, self._use, self._options.configuration, report)
+        handlers = {**self._succession.handlers, "eam": changes.answer}
+        self._requests = Requests(name, handlers, loop, report)
         began = lambda: self._offloading.forget("trace")  # noqa: E731
         self._tracing = Tracing(name, loop, self._supervisor.send, begun=began, report=report)
 
@@ -404,7 +407,13 @@ class Service:
         else:
             self._reading.begin(path, lambda opener: self._have_read(lambda: read(opener)))
 
-    def _have_read(self, read: Callable[[], Domain] | None) -> None:
+    def _use(self, domain: Domain) -> OperatorError | None:
+        """In the place of what is; what has been refused."""
+        if self._succession.has_let_go:
+            return OperatorError("a successor is taking over", hint="try again")
+        return self._have_read(lambda: domain)
+
+    def _have_read(self, read: Callable[[], Domain] | None) -> OperatorError | None:
         """The workers that come from now on have the new domain."""
 
         def use(domain: Domain) -> None:
@@ -414,12 +423,13 @@ class Service:
                 self._host.renew(self._planned())
 
         former = self._options.domain
-        self._reload(former, read, self._setup, use)
+        refused = self._reload(former, read, self._setup, use)
         if self._options.domain is not former:
             self._configuration = _configuration(self._options.domain)
         del former
         self._offloading.resume(self._options.domain, self._device)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
+        return refused
 
     def _heard(self, message: Message) -> None:
         """What a worker says, for those that come after it."""

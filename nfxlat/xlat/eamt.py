@@ -33,8 +33,8 @@ def _networks(v4: int, len4: int, v6: int, len6: int) -> Pair:
     return IPv4Network((v4, len4)), ipaddresses.network6((v6, len6))
 
 
-def _text(v4: int, len4: int, v6: int, len6: int) -> str:
-    """As written by the operator: host bits, if any, stay visible."""
+def text_of(v4: int, len4: int, v6: int, len6: int) -> str:
+    """A mapping as written by the operator: host bits, if any, stay visible."""
     net4, net6 = _networks(v4, 32, v6, 128)
     return f"{net4.network_address}/{len4} {net6.network_address}/{len6}"
 
@@ -45,7 +45,7 @@ def _refuse_martian(v4: int, len4: int, v6: int, len6: int) -> None:
     for net in (net4, net6):
         if name := martian_range(net):
             raise OperatorError(
-                f"EAM {_text(v4, len4, v6, len6)}: {net} is in {name}, which is never translated",
+                f"EAM {text_of(v4, len4, v6, len6)}: {net} is in {name}, which is never translated",
                 hint="map an address that packets may bear",
             )
 
@@ -88,17 +88,18 @@ class Eamt:
 
     def _add(self, v4: int, len4: int, v6: int, len6: int) -> None:
         if not (0 <= len4 <= 32 and 0 <= len6 <= 128):
-            raise OperatorError(f"EAM {_text(v4, len4, v6, len6)}: a prefix length is out of range")
+            raise OperatorError(f"EAM {text_of(v4, len4, v6, len6)}: a prefix length is out of range")
         suffix4, suffix6 = 32 - len4, 128 - len6
         mask, shift = (1 << suffix4) - 1, suffix6 - suffix4
         if v4 & mask or v6 & ((1 << suffix6) - 1):
             raise OperatorError(
-                f"EAM {_text(v4, len4, v6, len6)}: bits are set beyond the prefix length",
+                f"EAM {text_of(v4, len4, v6, len6)}: bits are set beyond the prefix length",
                 hint="write the prefix with its host bits zero",
             )
         if shift < 0:  # RFC 7757 3.2
             raise OperatorError(
-                f"EAM {_text(v4, len4, v6, len6)}: {suffix4} IPv4 suffix bits do not fit in {suffix6} IPv6 suffix bits",
+                f"EAM {text_of(v4, len4, v6, len6)}: {suffix4} IPv4 suffix bits do not fit in {suffix6} "
+                "IPv6 suffix bits",
                 hint=f"the IPv6 prefix may be at most /{128 - suffix4}",
             )
         self._refuse_duplicate(v4, len4, v6, len6)
@@ -120,7 +121,7 @@ class Eamt:
         if other:
             column = "IPv4" if other[:2] == (v4, len4) else "IPv6"
             raise OperatorError(
-                f"EAM {_text(v4, len4, v6, len6)} has the same {column} prefix as EAM {_text(*other)}",
+                f"EAM {text_of(v4, len4, v6, len6)} has the same {column} prefix as EAM {text_of(*other)}",
                 hint="remove one of the two",
             )
 
@@ -188,6 +189,15 @@ class Eamt:
             len4 = mask.bit_count()
             for v4, (v6, _, shift) in table.items():
                 yield _networks(v4, len4, v6, 96 + len4 - shift)
+
+    def entries(self) -> Iterator[Entry]:
+        """The same as numbers, in a fifth of the time."""
+        for host4, host6 in self._hosts4.items():
+            yield int.from_bytes(host4, "big"), 32, int.from_bytes(host6, "big"), 128
+        for mask, table in self._tables4:
+            len4 = mask.bit_count()
+            for v4, (v6, _, shift) in table.items():
+                yield v4, len4, v6, 96 + len4 - shift
 
     def v4_networks(self) -> Iterator[IPv4Network]:
         """The IPv4 column, longest prefix first."""

@@ -1,0 +1,103 @@
+"""`nfxlat eam`: mappings of a running translator, changed while it runs."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from nfxlat.errors import OperatorError
+from nfxlat.service import eam_file
+from nfxlat.service.requests import Line, lines
+
+LARGEST = 1 << 28  # octets of a list: some eight million mappings
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "eam",
+        help="add, delete and list explicit mappings of a running translator",
+        description="Explicit address mappings (RFC 7757) of a running translator, changed while it runs. A list is "
+        "taken as a whole or not at all, after the checks of a reload; routes and sets of rules follow. For root.",
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for do, text in (("add", "add mappings"), ("del", "delete mappings")):
+        verb = verbs.add_parser(
+            do,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}, all of them or none. They are forgotten at the next reload or "
+            "restart, which read files, unless they are saved.",
+        )
+        verb.add_argument(
+            "words",
+            nargs="+",
+            metavar="V4 V6",
+            help="IPv4 prefix and IPv6 prefix, also as V4=V6; - reads a list like an eam-file from stdin",
+        )
+        how = verb.add_mutually_exclusive_group()
+        how.add_argument("--save", action="store_true", help="change the eam-file of the configuration too")
+        how.add_argument("--runtime", action="store_true", help="in memory alone (default)")
+        verb.set_defaults(run=_change, do=do)
+    listed = verbs.add_parser(
+        "list", help="list mappings", description="List all mappings, a pair a line, as an eam-file has them."
+    )
+    listed.set_defaults(run=_list)
+    for verb in verbs.choices.values():
+        verb.add_argument("--domain", metavar="NAME", help="of this domain (default: the only one that runs)")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    with _line(arguments.domain) as line:
+        _, text = line.ask("eam", do="list")
+    sys.stdout.write(text)
+    return 0
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    do, (text, source) = arguments.do, _given(arguments.words)
+    with ExitStack() as stack:
+        line = stack.enter_context(_line(arguments.domain))
+        saved = ""
+        if arguments.save:
+            answer, _ = line.ask("eam", do="where")
+            if answer.get("configuration") is None:
+                hint = "start it with --config FILE, or change mappings without --save"
+                raise OperatorError("this translator has no configuration file", where="--save", hint=hint)
+            path = stack.enter_context(
+                eam_file.changing(Path(answer["configuration"]), str(answer["domain"]), do, text, source)
+            )
+            saved = f", saved in {path}"
+        answer, _ = line.ask("eam", text, do=do, source=source)
+    verb = "added" if do == "add" else "deleted"
+    print(f"{line.one.domain}: {answer['changed']} {verb}, {answer['mappings']} mappings{saved}")
+    return 0
+
+
+def _given(words: list[str]) -> tuple[str, str]:
+    """The list as an eam-file has it, and what to call it."""
+    if words == ["-"]:
+        text = sys.stdin.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise OperatorError(f"it is larger than {LARGEST >> 20} MB", where="stdin")
+        if not text.strip():
+            raise OperatorError("the list is empty", where="stdin")
+        return text, "stdin"
+    parts = [part for word in words for part in word.split("=")]
+    if len(parts) % 2 or "-" in parts or "" in parts:
+        hint = "for example, 203.0.113.9 2001:db8::9"
+        raise OperatorError("expected pairs of an IPv4 and an IPv6 prefix", where=" ".join(words), hint=hint)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return "".join(f"{v4} {v6}\n" for v4, v6 in pairs), "the arguments"
+
+
+def _line(domain: str | None) -> Line:
+    found = lines(domain)
+    if len(found) == 1:
+        return found[0]
+    for line in found:
+        line.close()
+    if not found:
+        what = f"no translator is running for {domain}" if domain else "no translator is running"
+        raise OperatorError(what, where="this network namespace", hint="run as root, in the translator's namespace")
+    names = ", ".join(dict.fromkeys(line.one.domain for line in found))
+    raise OperatorError("more than one translator is running", hint=f"choose one with --domain: {names}")
