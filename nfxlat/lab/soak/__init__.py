@@ -5,6 +5,7 @@ is not explained, to the packet.
     scenes     what is done to it; each gives a row of the table
     facing     two translators that send each other the same packets
     hostile    packets that nobody should send
+    watchers   who traces and scrapes metrics meanwhile
 
 `contrib/dev/soak [--minutes N]`
 """

@@ -11,6 +11,7 @@ from nfxlat.lab.soak import scenes
 from nfxlat.lab.soak.accounts import Row
 from nfxlat.lab.soak.facing import facing
 from nfxlat.lab.soak.hostile import hostile
+from nfxlat.lab.soak.watchers import Watchers
 from nfxlat.lab.topology import Lab
 
 WHOLE = 20.0  # minutes, in which hostile packets have two, and mixed load what the others leave
@@ -34,13 +35,17 @@ def main() -> int:
         with Lab() as lab:
             scenes.configuration(lab.directory, 0)
             toml = str(lab.directory / "soak.toml")
-            with TranslatorProcess(lab.translator, lab.directory, "--config", toml) as process:
+            with (
+                TranslatorProcess(lab.translator, lab.directory, "--config", toml, "--offload") as process,
+                Watchers(lab.translator, lab.directory) as watchers,
+            ):
                 play(lambda: scenes.killed_workers(lab, process))
                 play(lambda: scenes.reloads_with_kills(lab, process, lab.directory, max(3, round(30 * part))))
                 play(lambda: scenes.overload(lab, process, max(3.0, 20 * part)))
                 play(lambda: hostile(lab, process, max(5.0, 120 * part)))
                 left = max(20.0, ends - time.monotonic())
                 play(lambda: scenes.mixed(lab, process, lab.directory, left))
+                play(watchers.row)
                 alive = process.alive()
     print("all hold" if all(row.ok for row in rows) and alive else "NOT all hold")
     return 0 if all(row.ok for row in rows) and alive else 1
