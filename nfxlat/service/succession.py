@@ -13,6 +13,7 @@ simply goes on.
     "let go"       do not touch the host any more, nor put anything back; answers with path MTUs that were learnt
     "retire"       take no packet any more, and end, leaving all that stands
     "refused"      the successor cannot start: how often that has been said
+    "stay"         it is the unit's own process again, and awaits nobody
 
 The first successor that cannot start ends with an error, so that whoever has asked for a restart is told. The manager
 starts it once more; then it has the manager take the predecessor for the unit's process (MAINPID=) again.
@@ -85,6 +86,7 @@ class Succession:
             "let go": self._let_go,
             "retire": self._retire,
             "refused": self._count_refused,
+            "stay": self._stay,
         }
 
     @property
@@ -164,6 +166,7 @@ class Succession:
         if not self._stands_by:
             raise OperatorError("this translator awaits no successor", hint="stop it first")
         asker.on_end = lambda: None
+        self.close()
         self._service.retire()
         self.leaves = True
         self._loop.stop()
@@ -172,6 +175,17 @@ class Succession:
     def _count_refused(self, asker: Asker, request: dict[str, Any]) -> Answer:
         self._refused += 1
         return {"times": self._refused}
+
+    def _stay(self, asker: Asker, request: dict[str, Any]) -> Answer:
+        self._stands_by = False
+        self.close()
+        return {}
+
+    def close(self) -> None:
+        """Look at the unit no more."""
+        if self._unit is not None:
+            self._unit.close()
+            self._unit = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +262,8 @@ def goes_on(domain: str | None, why: Exception, report: Report, failed: int) -> 
         report(f"the translator of before goes on (pid {line.pid}); mend this, and restart again")
         status = f"STATUS=The translator of before goes on: {' '.join(str(why).split())}"
         if times > 1 and notify(f"MAINPID={line.pid}\nREADY=1\n{status}"):
+            with contextlib.suppress(OperatorError):
+                line.ask("stay")
             return 0
     return failed
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from nfxlat import __version__
 from nfxlat.config.digest import digest
@@ -34,15 +34,15 @@ from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.service import accounts, inherited, inputs_watch, status
+from nfxlat.service import accounts, inherited, status
 from nfxlat.service.control import Control
 from nfxlat.service.eam_changes import EamChanges
 from nfxlat.service.fence import Fence
-from nfxlat.service.host_told import OperatorsHostWatch
-from nfxlat.service.host_watch import HostWatch
+from nfxlat.service.host_watches import HostWatches
 from nfxlat.service.log import Log
-from nfxlat.service.loop import HasDescriptor, Loop
+from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, MessageError, PathMtu
+from nfxlat.service.names import Names
 from nfxlat.service.node_watch import NodeWatch
 from nfxlat.service.notify import notify
 from nfxlat.service.offloading import Offloading
@@ -51,10 +51,7 @@ from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
 from nfxlat.service.reading import Reading
 from nfxlat.service.reload import Reload
-from nfxlat.service.requests import Requests
-from nfxlat.service.rules_watch import OperatorsRulesWatch, OwnRulesWatch
 from nfxlat.service.setup import Setup
-from nfxlat.service.status import StatusSocket
 from nfxlat.service.store import Store
 from nfxlat.service.succession import Predecessor, Succession
 from nfxlat.service.summary_file import SummaryFile
@@ -69,12 +66,6 @@ from nfxlat.xlat.domain import Domain
 WORKER = ("CAP_NET_ADMIN", "CAP_NET_RAW")  # verdicts; marks and sources of raw sockets
 FILES = ("CAP_DAC_OVERRIDE",)  # the configuration may be another user's
 ENTERS = ("CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON")  # the far end of the domain device, and the stamp
-
-
-class Watched(HasDescriptor, Protocol):
-    """What is polled until it is closed."""
-
-    def close(self) -> None: ...
 
 
 class Service:
@@ -102,19 +93,13 @@ class Service:
         self._unexpected: Unexpected | None = None
         self._setup: Setup | None = None
         self._own_stamp: Stamp | None = None  # for offload without --setup
-        self._rules: OwnRulesWatch | OperatorsRulesWatch | None = None
-        self._host: HostWatch | OperatorsHostWatch | None = None
         self._node: NodeWatch | None = None
-        self._tracing: Tracing | None = None
         self.paths = PathMtus(time.monotonic)  # what the workers have learnt, for those that come after them
         self._fence = Fence(report)
         self._loop = Loop(self._fence.failed)
         self._at_work = False
         self._succession = Succession(self, self._loop, self._fence, report)
         self._predecessor: Predecessor | None = None  # until its workers have retired
-        self._names = ExitStack()  # under which we are asked for counters
-        self._requests: Requests | None = None
-        self._watching = ExitStack()  # the host
         for number, handler in (  # in the order of precedence
             (signal.SIGUSR2, self._succession.make_way),
             (signal.SIGTERM, self._loop.stop),
@@ -127,6 +112,18 @@ class Service:
             self._worker, options.queues.workers, loop=self._loop, report=report, heard=self._heard
         )
         self._offloading = Offloading(self._loop, self._supervisor.send, report)
+        self._watches = HostWatches(
+            self._loop, report, offloading=self._offloading, planned=self._planned, remade=self._device_remade
+        )
+        changes = EamChanges(lambda: self._options.domain, self._use, options.configuration, report)
+        self._names = Names(
+            options.domain.name,
+            self._loop,
+            report,
+            summary=self.summary,
+            tracing=self._who_traces,
+            handlers={**self._succession.handlers, "eam": changes.answer},
+        )
         self._reload = Reload(self._supervisor, report)
         self._summary_file = SummaryFile(options.summary_file, self._loop)
         self._reading = Reading(self._loop, self._reload.refused)
@@ -171,41 +168,18 @@ class Service:
             self._await_predecessor()
             self._bind_queues(stack)
         # first: from now on a --setup sees us
-        self._listen()
-        stack.callback(self._hide)
+        self._names.listen()
+        stack.callback(self._names.close)
+
+    def _who_traces(self) -> Tracing:
+        began = lambda: self._offloading.forget("trace")  # noqa: E731
+        name, report = self._options.domain.name, self._report
+        return Tracing(name, self._loop, self._supervisor.send, begun=began, report=report)
 
     def _bind_queues(self, stack: ExitStack) -> None:
         with ExitStack() as some:
             self._point.bind(some)
             stack.push(some.pop_all())
-
-    def _listen(self) -> None:
-        """Under names of this very process."""
-        self._hide()
-        self._show()
-        name, loop, report = self._options.domain.name, self._loop, self._report
-        changes = EamChanges(lambda: self._options.domain, self._use, self._options.configuration, report)
-        handlers = {**self._succession.handlers, "eam": changes.answer}
-        self._requests = Requests(name, handlers, loop, report)
-        began = lambda: self._offloading.forget("trace")  # noqa: E731
-        self._tracing = Tracing(name, loop, self._supervisor.send, begun=began, report=report)
-
-    def _show(self) -> None:
-        status = StatusSocket(self._options.domain.name, self.summary, self._report)
-        self._watch(self._names, status, status.answer)
-
-    def _hide(self) -> None:
-        self._names.close()
-        if self._requests is not None:
-            self._requests.close()
-            self._requests = None
-        if self._tracing is not None:
-            self._tracing.close()
-
-    def _watch(self, stack: ExitStack, what: Watched, changed: Callable[[], object]) -> None:
-        stack.callback(what.close)
-        stack.callback(self._loop.forget, what)
-        self._loop.on_readable(what, changed)
 
     def _attach(self, stack: ExitStack) -> None:
         stack.callback(self._store.forget_all)
@@ -228,6 +202,7 @@ class Service:
             self._fence.tried("giving up rights", self._give_up_rights, None)
             self._loop.run()
         finally:
+            self._succession.close()
             self._reading.close()
             self._supervisor.stop()
 
@@ -257,7 +232,7 @@ class Service:
     def inherit(self) -> None:
         self._reading.close()
         self._summary_file.drop()
-        self._listen()
+        self._names.listen()
         self.keep()
         self._supervisor.prepare()
         self._supervisor.succeed()
@@ -267,16 +242,16 @@ class Service:
         assert self._node is not None
         self._reading.close()
         self._node.pause()
-        self._watching.close()
-        self._names.close()
+        self._watches.close()
+        self._names.hide()
         self._setup.let_go()
 
     def take_back(self) -> None:
         assert self._setup is not None
         assert self._node is not None
         self._setup.take_back()
-        self._show()
-        self._watch_all()
+        self._names.show()
+        self._watches.begin(self._setup, self._point.queues)
         self._node.go_on()
 
     def retire(self) -> None:
@@ -289,25 +264,8 @@ class Service:
 
     def _watch_host(self, stack: ExitStack) -> None:
         """Follow what others change of rules, and of what --setup owns."""
-        stack.callback(self._watching.close)
-        self._watch_all()
-
-    def _watch_all(self) -> None:
-        later, watching = self._loop.later, self._watching
-        if self._setup is None:
-            self._rules = OperatorsRulesWatch(self._point.queues, self._report, later)
-            self._host = OperatorsHostWatch(self._planned(), self._report, later)
-            if self._options.model != "device":
-                inputs_watch.tell_of_bridges(self._report)
-        else:
-            self._rules = OwnRulesWatch(self._setup, self._report, later)
-            self._host = HostWatch(self._setup, self._report, later, self._device_remade)
-            if self._options.model != "device":  # what is routed there has passed the kernel's checks
-                inputs = inputs_watch.InputsWatch(self._setup, self._report, later)
-                self._watch(watching, inputs, inputs.changed)
-        self._watch(watching, self._host, self._host.changed)
-        self._offloading.watch(self._rules)
-        self._watch(watching, self._rules, self._rules.changed)
+        stack.callback(self._watches.close)
+        self._watches.begin(self._setup, self._point.queues)
 
     def _planned(self) -> Plan:
         """What `--setup` would make: without it, what is asked after."""
@@ -419,8 +377,7 @@ class Service:
         def use(domain: Domain) -> None:
             self._offloading.suspend("mappings")
             self._options = replace(self._options, domain=domain)
-            if isinstance(self._host, OperatorsHostWatch):
-                self._host.renew(self._planned())
+            self._watches.renew()
 
         former = self._options.domain
         refused = self._reload(former, read, self._setup, use)
@@ -441,10 +398,11 @@ class Service:
     def _worker(self, number: int, control: Control) -> None:
         """A worker's life, in its own process."""
         assert self._node is not None
-        assert self._tracing is not None
         share, offloading = self._shares[number], self._offloading
         capabilities.keep_only(*WORKER)
-        inherited.hold_only(share.descriptors | offloading.descriptors | self._tracing.descriptors | {control.fileno()})
+        inherited.hold_only(
+            share.descriptors | offloading.descriptors | self._names.tracing.descriptors | {control.fileno()}
+        )
         WorkerProcess(
             self._options,
             share,
@@ -454,7 +412,7 @@ class Service:
             control=control,
             table=offloading.table,
             teach=offloading.teach,
-            traces=self._tracing.traces,
+            traces=self._names.tracing.traces,
             number=number,
         ).run()
 
@@ -478,9 +436,9 @@ class Service:
             "worker_cpu_seconds": [block.shown(Total.CPU_NS) / 1e9 for block in self._counters],
             "supervisor_cpu_seconds": time.process_time(),
             "reloads": self._reload.counts,
-            "rules": self._rules.counts if self._rules is not None else None,
-            "host": self._host.counts if self._host is not None else None,
-            "missing": self._missing(),
+            "rules": self._watches.rules.counts if self._watches.rules is not None else None,
+            "host": self._watches.host.counts if self._watches.host is not None else None,
+            "missing": self._watches.missing,
             "offload": self._fence.tried("offload", lambda: self._offloading.summary(totals(self._snapshots())), None),
             **summary(self._snapshots()),  # behind what the kernel says, and ahead of it: it goes on meanwhile
             "queues": queues,
@@ -494,10 +452,6 @@ class Service:
 
     def _snapshots(self) -> list[Cells]:
         return [block.snapshot() for block in self._counters]
-
-    def _missing(self) -> list[str]:
-        """What of the operator's was there and is not; what --setup owns is asked after by its record."""
-        return [thing for watch in (self._rules, self._host) if watch is not None for thing in watch.missing]
 
     def _write_summary(self) -> None:
         """SIGUSR1."""
