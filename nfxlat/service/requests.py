@@ -140,13 +140,14 @@ class Line:
     def __init__(self, one: Running) -> None:
         self.one = one
         self._connection = status.connected(one)
-        self._connection.settimeout(PATIENCE)
         self.pid = status.peer(self._connection)[0]  # as we count processes
 
-    def ask(self, word: str, text: str = "", **more: Any) -> tuple[dict[str, Any], str]:
-        """Its answer, and the text beside it. Raises OperatorError: what it refuses, or that it does not answer."""
+    def ask(self, word: str, text: str = "", *, patience: float = PATIENCE, **more: Any) -> tuple[dict[str, Any], str]:
+        """Its answer, within so many seconds, and the text beside it. Raises OperatorError: what it refuses, or that it
+        does not answer."""
         where = f"domain {self.one.domain} (pid {self.one.pid})"
         try:
+            self._connection.settimeout(patience)
             _send(self._connection, {"ask": word, **more}, text)
             octets, descriptors, _, _ = socket.recv_fds(self._connection, _LARGEST, 1)
         except OSError as error:

@@ -33,11 +33,13 @@ from nfxlat.service.fence import Fence
 from nfxlat.service.loop import Loop
 from nfxlat.service.notify import notify
 from nfxlat.service.requests import Answer, Asker, Handler, Line, lines
-from nfxlat.service.supervisor import PREPARE_SECONDS, ended_within
+from nfxlat.service.supervisor import ended_within
 from nfxlat.service.unit import UnitWatch
 from nfxlat.terms import Report
 
-END_SECONDS = 10.0
+FORK_SECONDS = 60.0  # until the process that goes on has workers
+END_SECONDS = 30.0
+ASK_SECONDS = 10.0  # one that hangs awaits nobody
 MTUS_TOLD = 1000
 _READY = b"+"
 
@@ -111,7 +113,7 @@ class Succession:
             return
         os.close(theirs)
         try:
-            if pid > 0 and _readable(ours, PREPARE_SECONDS) and os.read(ours, 1) == _READY:
+            if pid > 0 and _readable(ours, FORK_SECONDS) and os.read(ours, 1) == _READY:
                 os._exit(0)
         finally:
             os.close(ours)
@@ -201,7 +203,7 @@ class Predecessor:
         found = []
         for line in lines(domain):
             try:
-                answer, _ = line.ask("successor")
+                answer, _ = line.ask("successor", patience=ASK_SECONDS)
             except OperatorError:
                 answer = {}
             if answer.get("stands_by") is True:

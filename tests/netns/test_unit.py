@@ -117,6 +117,7 @@ def program(up: Container, version: str, *, broken: bool = False) -> None:
     partial.rename(script)
 
 
+@pytest.mark.timeout(1800)  # likewise: five restarts
 def test_a_restart_loses_nothing_whatever_the_new_version_is(bare_lab: Lab, tmp_path: Path) -> None:
     lab = bare_lab
     good, bad = DOMAIN, DOMAIN + "colour = 1\n"
