@@ -21,7 +21,7 @@ from nfxlat.lab.topology import DOMAIN, HOST6_EAM4, Lab
 from nfxlat.service.requests import lines
 from nfxlat.service.status import running
 
-RESTARTS = 3
+RESTARTS = 2
 NEW = DOMAIN.replace('"203.0.113.2"', '"203.0.113.7"')
 
 
