@@ -13,19 +13,21 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SUBJECT, TWO_WORKERS = "hook", "workers2"
+SUBJECT, TWO_WORKERS, OFFLOAD = "hook", "workers2", "offload"
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The ratio of `subject`'s figure to that of the model `against`; None: no such bound. `below`: less is better."""
+    """The ratio of `subject`'s figure to that of the model `against`, or to none: the figure itself; a floor of None:
+    no such bound. `below`: less is better."""
 
     figure: str
-    against: str
+    against: str | None
     floor: float | None
     moonshot: float | None = None
     below: bool = False
@@ -51,6 +53,7 @@ def _goals() -> tuple[Goal, ...]:
         ]
     return (
         *goals,
+        *_offload_goals(),
         Goal("udp64_256", "tayga", 0.9, 1.0),
         Goal("udp64_256", "null", 0.85),
         Goal("rtt_p50", "tayga", 1.5, 1.1, below=True),
@@ -60,6 +63,18 @@ def _goals() -> tuple[Goal, ...]:
         Goal("cpu_worker", SUBJECT, 1.1, below=True, subject=TWO_WORKERS),
         *(Goal(figure, SUBJECT, 1.0, subject=TWO_WORKERS) for figure in ("tcp_8_4to6", "tcp_8_6to4", "udp64_256")),
     )
+
+
+def _offload_goals() -> Iterator[Goal]:
+    for direction in ("4to6", "6to4"):
+        yield Goal(f"tcp_1_{direction}", "plain", 0.65, 0.9, subject=OFFLOAD)
+        yield Goal(f"tcp_8_{direction}", "plain", 0.65, 0.9, subject=OFFLOAD)
+        yield Goal(f"tcp_1_{direction}", "tayga", 25.0, 35.0, subject=OFFLOAD)
+    for flows in (1, 256):
+        yield Goal(f"udp64_{flows}", "plain", 0.55, 0.8, subject=OFFLOAD)
+        yield Goal(f"udp64_{flows}", "tayga", 1.15, 2.0, subject=OFFLOAD)
+    yield Goal("rtt_p50", "plain", 1.6, 1.2, below=True, subject=OFFLOAD)
+    yield Goal("program", None, 1.2, 0.6, below=True, subject=OFFLOAD)
 
 
 GOALS = _goals()
@@ -100,7 +115,10 @@ def standings(run: dict[str, Any]) -> list[Standing]:
 
 def _standing(goal: Goal, title: str, row: dict[str, dict[str, Any]]) -> Standing:
     nothing: dict[str, Any] = {"rounds": [], "generator_limited_rounds": 0}
-    ours, theirs = row.get(goal.subject, nothing), row.get(goal.against, nothing)
+    ours = row.get(goal.subject, nothing)
+    if goal.against is None:
+        return Standing(goal, title, tuple(mine for mine in ours["rounds"] if mine is not None))
+    theirs = row.get(goal.against, nothing)
     pairs = zip(ours["rounds"], theirs["rounds"], strict=False)
     ratios = tuple(mine / other for mine, other in pairs if mine is not None and other)
     sides = ((goal.subject, ours), (goal.against, theirs))
@@ -113,7 +131,7 @@ def line(standing: Standing) -> str:
     bounds = " ".join(f"{'' if bound is None else f'{bound:g}':>8}" for bound in (goal.floor, goal.moonshot))
     measured = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else ""
     limited = f" (sender's limit: {', '.join(standing.limited)})" if standing.limited else ""
-    ways = f"{goal.subject}/{goal.against}"
+    ways = goal.subject if goal.against is None else f"{goal.subject}/{goal.against}"
     sign = "at most" if goal.below else "at least"
     return f"{standing.title:<40} {ways:<14} {sign:<8} {bounds}  {measured:<18} {standing.verdict}{limited}"
 

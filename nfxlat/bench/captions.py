@@ -25,6 +25,10 @@ DONE = (
     (r"rtt_load", "There and back with one small datagram, while a bulk TCP flow fills the translator's queue."),
     (r"rtt_p99", "The slowest 1 % of round trips begin here: one small datagram at a time, and nothing else."),
     (r"rtt", "There and back with one small datagram at a time, and nothing else: the typical round trip."),
+    (
+        r"program",
+        "Time that a packet costs the BPF program at ingress, as the kernel counts it: the stamp, or the translation.",
+    ),
     (r"cpu_first", "Processor time for the first packet of a pair of addresses, which nothing has learnt yet."),
     (r"cpu_few", "Processor time for a packet of a known pair, at a low rate: each packet wakes the translator."),
     (r"cpu", "Processor time for each small datagram at a rate that all carry: what is left for others."),

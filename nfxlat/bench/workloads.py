@@ -15,6 +15,7 @@ from nfxlat.bench.agent import Failed
 from nfxlat.bench.frames import Stream
 from nfxlat.bench.models import Model, Way
 from nfxlat.bench.procs import cpu_seconds, memory
+from nfxlat.bench.program_time import program_time
 from nfxlat.terms import DIRECTIONS, Direction
 
 FLOOD = 2e6  # datagrams a second that no sender here reaches
@@ -157,6 +158,19 @@ def cpu_small() -> Measurement:
     return Measurement(figure.key, figure.title, (figure,), take, seconds=lambda settings: settings.cpu)
 
 
+def program_cost() -> Measurement:
+    """What one packet costs the BPF program at ingress, at the same rate; of a kernel that tells."""
+    figure = Figure("program", "BPF program at ingress, UDP 64 B, 256 flows", "µs/packet", "lower", True)
+
+    def take(model: Model, settings: Settings, number: int, former: dict[str, float]) -> Taken:
+        with program_time(model.pids()) as spent, _listening(model.ways["4to6"], 256, SMALL) as trial:
+            trial(LIGHT, settings.trial)
+            seconds = spent()
+        return Taken({} if seconds is None else {figure.key: seconds * 1e6})
+
+    return Measurement(figure.key, figure.title, (figure,), take)
+
+
 def cpu_share() -> Measurement:
     """The same where each worker has as much to do as one alone would: batches, and so the cost, follow the rate."""
     figure = Figure(
@@ -205,7 +219,7 @@ def measurements(*, full: bool) -> list[Measurement]:
     if full:
         found += [tcp(direction, 32) for direction in DIRECTIONS]
     found += [udp(flows, SMALL, gro=False) for flows in (1, 16, 256)]
-    found += [udp(16, LARGE, gro=False), rtt(), cpu_small(), first_packets()]
+    found += [udp(16, LARGE, gro=False), rtt(), cpu_small(), program_cost(), first_packets()]
     if full:
         found += [cpu_share(), rtt_loaded(), udp(4096, SMALL, gro=False), udp(16, SMALL, gro=False, direction="6to4")]
     found += [udp(flows, SMALL, gro=True) for flows in (1, 16, 256)]

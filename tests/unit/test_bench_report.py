@@ -178,6 +178,7 @@ def test_a_figure_knows_whether_plain_forwarding_can_have_it() -> None:
         "cpu_worker",
         "cpu_few",
         "cpu_first",
+        "program",
         "rss",
         "pss",
     }

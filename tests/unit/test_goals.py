@@ -40,15 +40,16 @@ def run(models: tuple[str, ...] = DEFAULT, **values: dict[str, list[float | None
     return value
 
 
-def verdicts(of: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(standing.goal.against, standing.verdict) for standing in goals.standings(of)]
+def verdicts(of: dict[str, Any], but: str = "offload") -> list[tuple[str | None, str]]:
+    """Of all goals but those about one model."""
+    return [(one.goal.against, one.verdict) for one in goals.standings(of) if one.goal.subject != but]
 
 
 def test_a_verdict_is_about_the_median_of_the_rounds_that_have_both() -> None:
     of = run(
         tcp_1_4to6={"hook": [1.0, 6.0, None, 9.0], "plain": [10.0, 10.0, 1.0, 15.0], "tayga": [1.0, 1.0, 1.0, 0.6]}
     )
-    plain, tayga = goals.standings(of)
+    plain, tayga, *_ = goals.standings(of)
     assert plain.ratios == (0.1, 0.6, 0.6)
     assert (plain.verdict, tayga.verdict) == ("met", "missed")
 
@@ -77,11 +78,20 @@ def test_two_workers_are_held_against_one_where_they_ran() -> None:
         assert verdicts(of) == [("hook", verdict)]
 
 
+def test_offload_has_goals_of_its_own_and_one_that_is_no_ratio() -> None:
+    of = run(rtt_p50={"offload": [13.0], "plain": [10.0]})
+    assert verdicts(of, but="hook") == [("plain", "met")]
+    for ours, verdict in (([0.5, 0.7, 0.5], "moonshot"), ([0.9], "met"), ([1.3], "missed"), ([], "not measured")):
+        assert verdicts(run(program={"offload": list(ours)}), but="hook") == [(None, verdict)]
+    (standing,) = goals.standings(run(program={"offload": [0.9]}))
+    assert "flows offload " in goals.line(standing).replace("  ", " ").replace("  ", " ")
+
+
 def test_every_goal_is_about_something_that_is_measured() -> None:
     for full in (False, True):
         keys = {figure.key for measurement in measurements(full=full) for figure in measurement.figures}
         assert {goal.figure for goal in goals.GOALS if full or goal.subject in DEFAULT} <= keys
-    assert {goal.against for goal in goals.GOALS} <= set(DEFAULT)
+    assert {goal.against for goal in goals.GOALS} <= {None, *DEFAULT}
     assert {goal.subject for goal in goals.GOALS} <= set(FULL)
 
 
@@ -90,6 +100,6 @@ def test_the_script_reads_a_run_and_its_status_tells(ours: float, status: int) -
     of = run(rtt_p50={"hook": [ours], "tayga": [100.0]})
     done = subprocess.run([sys.executable, str(SCRIPT)], input=json.dumps(of), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (status, "")
-    heading, row = done.stdout.splitlines()
+    heading, row = (line for line in done.stdout.splitlines() if "offload" not in line)
     assert heading.split() == ["work", "ratio", "of", "floor", "moonshot", "measured"]
     assert row.split()[-1] == ("missed" if status else "met")
