@@ -322,3 +322,17 @@ def test_many_pairs_are_listed_once_each() -> None:
     found = [key for key, _ in many.pairs()]
     assert len(found) == len(set(found)) == 10000
     many.close()
+
+
+def test_what_is_in_use_stays_where_the_table_is_full_and_what_is_not_goes(node: Node) -> None:
+    """Least recently used first, so that a flood of others pushes out none but each other."""
+    node.teach(udp_queued=ACTIVE)
+    for number in range(64 * 50):
+        template = T.template(ADDRESSES)
+        assert template is not None
+        others = number.to_bytes(4, "big") + ADDRESSES[4:]
+        node.table.put(table.key(LOOPBACK, others), table.learnt(template, node.generation, time.monotonic_ns()))
+        if number % 8 == 0:
+            assert node.takes(UDP())
+    assert len(list(node.table.pairs())) <= 64
+    assert node.table.get(table.key(LOOPBACK, bytes(4) + ADDRESSES[4:])) is None
