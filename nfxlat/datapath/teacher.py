@@ -58,8 +58,8 @@ class Pairs(Protocol):
 
 
 class Teacher:
-    """`look` tells of our queues (`drained`); `narrow` has the path MTUs that are known; `clock`
-    gives nanoseconds of CLOCK_MONOTONIC."""
+    """`look` tells of our queues (`drained`); `settle` waits until what was injected has left the backlog; `narrow` has
+    the path MTUs that are known; `clock` gives nanoseconds of CLOCK_MONOTONIC."""
 
     def __init__(
         self,
@@ -70,11 +70,12 @@ class Teacher:
         narrow: Mapping[bytes, int],
         look: Callable[[], Mapping[int, Seen]],
         counters: Counters,
+        settle: Callable[[], None] = lambda: None,
         clock: Callable[[], int] = time.monotonic_ns,
         capacity: int = 1 << 15,
     ) -> None:
         self._pairs, self._narrow, self._clock = pairs, narrow, clock
-        self._drained = Drained(pairs, look)
+        self._drained, self._settle = Drained(pairs, look), settle
         self._totals, self._capacity = counters.totals, capacity
         self._generation, self._since = 0, 0
         self._interfaces: Collection[int] = frozenset()
@@ -137,10 +138,15 @@ class Teacher:
                 self._watching = now + WATCH
         return result
 
+    def injected(self) -> None:
+        """The results of the batch that was looked at have been sent; its verdicts come next."""
+        if self._waited_for(self._clock()):
+            self._settle()
+
     def concluded(self) -> None:
         """The batch that was looked at is translated and out."""
         now = self._clock()
-        if self._generation and (now < self._watching or self._pairs.drained <= self._since):
+        if self._waited_for(now):
             self._drained.look(now)
         for key, asked in self._due.items():
             with contextlib.suppress(OSError):  # no memory: it goes on through the queue
@@ -156,6 +162,10 @@ class Teacher:
             with contextlib.suppress(OSError):
                 # and with it, its flows
                 self._totals[Total.NARROWED] += self._pairs.remove(table.key(ifindex, template.addresses))
+
+    def _waited_for(self, now: int) -> bool:
+        """Whether somebody wants to know up to when all is out."""
+        return bool(self._generation) and (now < self._watching or self._pairs.drained <= self._since)
 
     def _teach(self, key: Key, now: int, asked: bool) -> None:
         ifindex, addresses, flow = key

@@ -229,6 +229,8 @@ class Worker:
         main.flush()
         if fast_packets < count:
             self._injectors.raw.flush()
+        if self.teacher is not None:
+            self.teacher.injected()
         if not early:  # nothing waits for a DROP, but the receiver for the packet, and `drained` for all to be out
             source.conclude(accepted, again)
         accepted.clear()

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Collection
 
+from nfxlat.datapath.backlog import leave
 from nfxlat.datapath.counters import Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.pathmtu import News, PathMtus
@@ -18,6 +19,7 @@ from nfxlat.datapath.worker import Worker
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.ingress import Table
 from nfxlat.host.mtu import route_to
+from nfxlat.netlink.backlogs import Backlogs, processor
 from nfxlat.netlink.bound_queues import Watch
 from nfxlat.service.control import Control
 from nfxlat.service.messages import (
@@ -70,9 +72,15 @@ class WorkerProcess:
         translator = self._translator()
         self._teacher = None
         if table is not None and teach is not None:
-            look = Watch(options.queues.numbers)
+            backlogs = Backlogs()
             self._teacher = Teacher(
-                table, translator, local=node.local, narrow=paths.mtus, look=look, counters=share.counters
+                table,
+                translator,
+                local=node.local,
+                narrow=paths.mtus,
+                look=Watch(options.queues.numbers),
+                settle=lambda: leave(backlogs, processor(), time.sleep),
+                counters=share.counters,
             )
             self._teacher.serve(teach.generation, teach.interfaces)
         fast = None

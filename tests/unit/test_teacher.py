@@ -58,12 +58,14 @@ class School:
         self.pairs, self.counters = Pairs(), Counters()
         self.seen: Mapping[int, Seen] = {7: Seen(0, 0, 0, 0)}
         self.narrow: dict[bytes, int] = {}
+        self.settled: list[int] = []
         self.teacher = Teacher(
             self.pairs,
             T,
             local=local,
             narrow=self.narrow,
             look=lambda: self.seen,
+            settle=lambda: self.settled.append(self.now),
             counters=self.counters,
             clock=lambda: self.now,
             capacity=capacity,
@@ -78,6 +80,7 @@ class School:
             records.append((len(buffer), len(packet), priority, kind))
             buffer += packet
         result = self.teacher.look(buffer, records)
+        self.teacher.injected()
         self.teacher.concluded()
         assert len(result) == len(records)
         return list(result)
@@ -339,12 +342,15 @@ def test_what_is_out_is_looked_up_only_while_something_is_taught() -> None:
     before = school.pairs.drained
     school.batch(ipv4(ICMP()))
     assert school.pairs.drained == before
+    school.settled.clear()
     school.batch(ipv4(), ipv4())
     assert school.pairs.drained == school.now
+    assert school.settled == [school.now]
     before = school.now
     school.now += WATCH
     school.batch(ipv4(ICMP()))
     assert school.pairs.drained == before
+    assert school.settled == [before]
 
 
 def test_a_pair_of_which_nothing_can_be_taught_is_not_waited_for() -> None:
