@@ -1,7 +1,7 @@
 """What a translator may say of itself: a JSON object of known shape. It was read, so it is not believed.
 
     {"domain": name, "seconds": number, "workers_restarted": n, "unexpected": n or null (may be missing),
-     "missing": [text] (may be missing),
+     "missing": [text], "chains": {table: {chain: n}} (may be missing),
      "configuration": {"digest": text, "loaded": number, other keys: any JSON} (may be missing),
      "worker_cpu_seconds": [number], "supervisor_cpu_seconds": number (may be missing),
      "reloads": {text: number} (may be missing),
@@ -58,6 +58,8 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         _counter(found["unexpected"])
     if not all(isinstance(one, str) and one.isprintable() for one in _list(found.get("missing", []))):
         raise NotASummary("missing")
+    for table_name, chains in _names(found.get("chains", {})).items():
+        _counters(chains, (), table_name)
     if found.get("offload") is not None:
         offload = _names(found["offload"])
         for name in OFFLOAD:

@@ -75,6 +75,14 @@ class OwnRules:
         now, then = inputs_of(plan), self.inputs
         return ", ".join(what for field, what in CHECKS.items() if getattr(now, field) != getattr(then, field))
 
+    @property
+    def chains(self) -> dict[str, dict[str, int]]:
+        """How many rules each chain is to have, by "family table" and chain."""
+        found: dict[str, Counter[str]] = {}
+        for (family, table, chain, _), number in self.meant.items():
+            found.setdefault(f"{family} {table}", Counter())[chain] += number
+        return {table: dict(chains) for table, chains in found.items()}
+
     def remove(self, stale: tuple[Table, ...]) -> None:
         """Remove these tables, where they are there."""
         for family, table in reversed(stale):

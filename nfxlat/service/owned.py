@@ -1,9 +1,11 @@
 """What a domain of this namespace needs, and whether it is there, asked from outside: `nfxlat stats`.
 
-Of a set-up the record tells what was made; without one the translator tells what it misses.
+Of a set-up the record tells what was made, and the translator how many rules each chain is to have; without one the
+translator tells what it misses.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nfxlat.errors import OperatorError
@@ -47,8 +49,23 @@ def things(domain: str, summary: dict[str, Any]) -> list[Thing]:
         name, bracket, how = lack.what.partition(" (")
         gone[lack.kind, name] = bracket + how
     found = [Thing(kind, name, (kind, name) not in gone, gone.get((kind, name), "")) for kind, name in _named(wanted)]
-    rules = (Thing("rules", f"{family} {table}", bool(listing.rules(family, table))) for family, table in record.tables)
-    return [*found, *rules]
+    return [*found, *_rules(record, summary.get("chains", {}))]
+
+
+def _rules(record: Record, chains: Mapping[str, Mapping[str, int]]) -> Iterator[Thing]:
+    """By table; `state` tells of the chains that have fewer rules than `chains` says."""
+    asleep = listing.dormant()
+    for family, table in record.tables:
+        name, there = f"{family} {table}", Counter(rule.chain for rule in listing.rules(family, table))
+        fewer = [
+            f"chain {chain}: {there[chain]} of {number}"
+            for chain, number in chains.get(name, {}).items()
+            if there[chain] < number
+        ]
+        state = ""
+        if there and ((family, table) in asleep or fewer):
+            state = f" ({'dormant' if (family, table) in asleep else ', '.join(fewer)})"
+        yield Thing("rules", name, bool(there) and not state, state)
 
 
 def _named(wanted: Wanted) -> Iterator[tuple[str, str]]:

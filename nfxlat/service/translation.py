@@ -439,6 +439,7 @@ class Service:
             "rules": self._watches.rules.counts if self._watches.rules is not None else None,
             "host": self._watches.host.counts if self._watches.host is not None else None,
             "missing": self._watches.missing,
+            "chains": self._setup.rules.chains if self._setup is not None else {},
             "offload": self._fence.tried("offload", lambda: self._offloading.summary(totals(self._snapshots())), None),
             **summary(self._snapshots()),  # behind what the kernel says, and ahead of it: it goes on meanwhile
             "queues": queues,

@@ -47,11 +47,32 @@ def test_what_is_gone_of_a_set_up_is_named_for_as_long_as_it_is(
         lab.translator.ip("-6 route flush proto 118")
         with lab.translator.entered():
             missing = owned.missing("siit0", {})
+            told = {"chains": {"ip6 nfxlat_siit0": {"prerouting": 1}}}
+            assert "rules ip6 nfxlat_siit0" in owned.missing("siit0", told)
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert "sysctl net.ipv4.ip_forward 1 (it is 0)" in missing
     assert any(line.startswith("route 2001:db8:64::/96 dev siit0") for line in missing)
     assert "rules ip6 nfxlat_siit0" in missing
+    wait_for(lambda: checked(lab, capsys) == (0, []), "all to be put back")
+
+
+def test_rules_that_are_gone_of_one_chain_are_named_by_it(
+    lab: Lab, process: TranslatorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chains = process.summary()["chains"]
+    assert chains["ip nfxlat_siit0"]["xlat_to_siit0_plain"] == 2
+    os.kill(process.pid, signal.SIGSTOP)  # or they would be put back at once
+    try:
+        lab.translator.run(["nft", "flush chain ip nfxlat_siit0 xlat_to_siit0_plain"])
+        with lab.translator.entered():
+            missing = owned.missing("siit0", {"chains": chains})
+            lab.translator.run(["nft", "add table ip6 nfxlat_siit0 { flags dormant; }"])
+            asleep = owned.missing("siit0", {"chains": chains})
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert missing == ["rules ip nfxlat_siit0 (chain xlat_to_siit0_plain: 0 of 2)"]
+    assert asleep == [*missing, "rules ip6 nfxlat_siit0 (dormant)"]
     wait_for(lambda: checked(lab, capsys) == (0, []), "all to be put back")
 
 
