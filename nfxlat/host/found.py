@@ -1,7 +1,7 @@
 """What of a plan is there, in the calling thread's network namespace; nfxlat.plan.compare tells what is not."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Literal
 
 from pyroute2 import IPRoute
@@ -10,7 +10,7 @@ from nfxlat.host import device, neighbours, rtnetlink, sysctl, tun, vrfs
 from nfxlat.host.interfaces import IFF_UP
 from nfxlat.host.links import link_of
 from nfxlat.host.routes import packed
-from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE
+from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE, TableRoute
 from nfxlat.plan.compare import Found, Wanted
 from nfxlat.plan.facts import MAIN
 from nfxlat.plan.routes import Place
@@ -51,16 +51,27 @@ def routes(networks: set[str], table: int = MAIN) -> dict[Place, frozenset[str |
     one place IPv4 takes the first (`ip route prepend`), and IPv6 each for some flows."""
     names: dict[int, str | None] = dict(socket.if_nameindex())
     found: dict[Place, frozenset[str | None]] = {}
-    for family, octets in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
-        wanted = {network for network in networks if (":" in network) == (family == socket.AF_INET6)}
-        for route in rtnetlink.table(family, {packed(one) for one in wanted}, table) if wanted else ():
-            network = f"{socket.inet_ntop(family, route.destination or bytes(octets))}/{route.length}"
+    ways: dict[tuple[int, tuple[int, ...]], frozenset[str | None]] = {}  # most lead the same way
+    for family in (socket.AF_INET, socket.AF_INET6):
+        wanted = {packed(one): one for one in networks if (":" in one) == (family == socket.AF_INET6)}
+        for route in rtnetlink.table(family, wanted, table) if wanted else ():
+            network = wanted.get((family, route.destination, route.length))
+            if network is None:
+                continue
             place = network, route.metric, table
-            if network in wanted and (family == socket.AF_INET6 or place not in found):
-                leads: Iterable[str | None] = [None]
-                if route.kind != RTN_UNREACHABLE:
-                    leads = (names.get(index, f"#{index}") for index in route.interfaces)
-                if route.kind not in (RTN_UNICAST, RTN_UNREACHABLE):
-                    leads = [f"type {route.kind}"]
-                found[place] = found.get(place, frozenset()) | frozenset(leads)
+            way = ways.get((route.kind, route.interfaces))
+            if way is None:
+                way = ways[route.kind, route.interfaces] = _leads(route, names)
+            if place not in found:
+                found[place] = way
+            elif family == socket.AF_INET6:
+                found[place] |= way
     return found
+
+
+def _leads(route: TableRoute, names: Mapping[int, str | None]) -> frozenset[str | None]:
+    if route.kind == RTN_UNREACHABLE:
+        return frozenset((None,))
+    if route.kind != RTN_UNICAST:
+        return frozenset((f"type {route.kind}",))
+    return frozenset(names.get(index, f"#{index}") for index in route.interfaces)

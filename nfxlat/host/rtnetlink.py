@@ -95,21 +95,32 @@ class TableRoute(NamedTuple):
 
 def table(family: int, destinations: Collection[Destination], number: int = MAIN) -> list[TableRoute]:
     """Routes of a table to these destinations; others cost a comparison each. Raises OperatorError where the
-    kernel refuses to list them."""
+    kernel refuses to list them. Most are alike but for their destination, and what lies around that is read once."""
     octets = 4 if family == socket.AF_INET else 16
     octet = _octet(number)
     head = u32(RTA_TABLE, number) + ATTRIBUTE.pack(4 + octets, RTA_DST)
     start = _RTMSG.size + len(head)
     end = start + octets
 
+    alike: dict[bytes, TableRoute] = {}  # by all but the destination
+
     def read(body: bytes) -> TableRoute | None:
         if body[_TABLE_AT] != octet or body[0] != family or body[_TOS_AT]:  # for some packets alone
             return None
-        if octet == RT_TABLE_COMPAT and _number(chosen(body, _TABLE, _RTMSG.size), RTA_TABLE) != number:
+        if body[_RTMSG.size : start] != head:
+            if octet == RT_TABLE_COMPAT and _number(chosen(body, _TABLE, _RTMSG.size), RTA_TABLE) != number:
+                return None
+            return _route(body)
+        destination, length = body[start:end], body[_LENGTH_AT]
+        if (family, destination, length) not in destinations:
             return None
-        if body[_RTMSG.size : start] == head and (family, body[start:end], body[_LENGTH_AT]) not in destinations:
-            return None
-        return _route(body)
+        around = body[: _RTMSG.size] + body[end:]
+        known = alike.get(around)
+        if known is None:
+            if len(alike) >= KINDS:
+                alike.clear()
+            known = alike[around] = _route(body)
+        return TableRoute(destination, length, known.metric, known.kind, known.interfaces)
 
     return _listed(family, read)
 

@@ -6,13 +6,14 @@ compared with the plan, so our own changes need no marking: they compare equal. 
 of many changes that are not ours, replaced routes among them; those cost a look at one message each.
 """
 
+import contextlib
 import socket
 import struct
 import time
 from collections.abc import Callable
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import found
+from nfxlat.host import found, neighbours
 from nfxlat.host.interfaces import RTM_DELLINK, RTM_NEWLINK
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import (
@@ -49,6 +50,7 @@ from nfxlat.wire.netlink import (
 )
 
 DEBOUNCE = 0.1  # seconds
+POLL = 5.0  # seconds between looks for proxy entries, of which the kernel sends no word (net/core/neighbour.c)
 RECEIVE_BUFFER = 4 << 20
 GROUPS = (
     RTNLGRP_LINK,
@@ -83,6 +85,7 @@ class HostWatch:
         self._served = setup.indexes  # of the device, and its VRF, that workers have
         self._routes: tuple[Route, ...] = ()
         self._places: frozenset[Destination] = frozenset()  # of those
+        self._later, self._polling = later, False
         self._looking = Looking(self._look, report, later, DEBOUNCE)
         self._looking.soon(0.0)  # what has changed since it was set up
 
@@ -98,6 +101,7 @@ class HostWatch:
 
     def changed(self) -> None:
         """Hear what has changed, and look a moment later where it may be ours."""
+        self._poll()
         own = {*self._setup.indexes, *self._served} - {0}  # of a device that is gone the kernel has told before
         if self._setup.stands is not None and self._setup.stands.proxies:  # they go with an interface that goes down
             answering = {proxy.interface for proxy in self._setup.stands.proxies}
@@ -107,8 +111,8 @@ class HostWatch:
             self._looking.soon()
 
     def _concerns(self, kind: int, flags: int, body: bytes, own: set[int]) -> bool:
-        if kind == RTM_DELROUTE:
-            return protocol_of(body) == PROTOCOL
+        if kind == RTM_DELROUTE:  # a reload deletes what the plan has no more
+            return protocol_of(body) == PROTOCOL and self._has(destination_of(body))
         if kind == RTM_NEWROUTE:  # another's in the place of ours; a routing daemon replaces thousands of its own
             return bool(flags & NLM_F_REPLACE) and protocol_of(body) != PROTOCOL and self._has(destination_of(body))
         if kind in (RTM_NEWLINK, RTM_DELLINK, RTM_DELADDR):
@@ -125,7 +129,24 @@ class HostWatch:
             self._routes, self._places = plan.routes, frozenset(packed(route.network) for route in plan.routes)
         return destination in self._places
 
+    def _poll(self) -> None:
+        """Where there are proxy entries, look for them from time to time."""
+        plan = self._setup.stands
+        if plan is not None and plan.proxies and not self._polling:
+            self._polling = True
+            self._later(POLL, self._look_for_proxies)
+
+    def _look_for_proxies(self) -> None:
+        self._polling = False
+        self._poll()
+        plan = self._setup.stands
+        if plan is not None and plan.proxies and not self._repairs.resting:
+            with contextlib.suppress(OSError):  # a look says why
+                if neighbours.standing(plan.proxies) != frozenset(plan.proxies):
+                    self._looking.soon()
+
     def _look(self) -> None:
+        self._poll()
         plan = self._setup.stands
         if plan is None or self._repairs.resting:
             return

@@ -125,6 +125,14 @@ def test_an_entry_that_goes_with_its_interface_comes_back(lab_of_link: tuple[Lab
     assert lab.translator.call(neighbours.standing, [proxy])
 
 
+def test_an_entry_that_is_deleted_by_itself_comes_back(lab_of_link: tuple[Lab, TranslatorProcess]) -> None:
+    """The kernel sends no word of that: it is looked for."""
+    lab, process = lab_of_link
+    lab.translator.ip("neigh del proxy 192.0.2.30 dev to-r4")
+    process.told("proxy 192.0.2.30 dev to-r4; repaired")
+    assert lab.translator.call(neighbours.standing, [Proxy("to-r4", "192.0.2.30")])
+
+
 @pytest.fixture
 def lab_of_link(bare_lab: Lab) -> Iterator[tuple[Lab, TranslatorProcess]]:
     arguments = ("--prefix6", str(PREFIX6), "--eam", "192.0.2.30=2001:db8:2::2")
