@@ -76,6 +76,8 @@ class Reload:
             raise OperatorError(
                 "offload cannot be changed at run time", where=f"domain.{former.name}.offload", hint="restart"
             )
+        if domain.vrf != former.vrf:  # sockets stay in the one that they were opened in
+            raise OperatorError("vrf cannot be changed at run time", where=f"domain.{former.name}.vrf", hint="restart")
         return domain
 
     def _change(self, former: Domain, domain: Domain, setup: Setup | None, use: Callable[[Domain], None]) -> float:

@@ -77,9 +77,6 @@ class Setup:
         """The plan of `domain` on this host as it is now. Raises OperatorError, also where the host is unfit for it."""
         role = self._role
         check(domain, role, self._model)
-        if domain.vrf != self._domain.vrf:
-            hint = "restart it, so that its sockets are in the other VRF"
-            raise OperatorError("cannot be changed while it runs", where=f"domain.{domain.name}.vrf", hint=hint)
         meant = plan(domain, role, self._model, self._queues, lambda ends: facts(domain, role, ends))
         sysctl.refuse_read_only(meant.sysctls)
         self._judge(meant)

@@ -154,9 +154,10 @@ def test_rules_but_for_set_elements_stay_the_same_objects(configured: Configured
         (BASE, "203.0.113.2\n", "siit0.eam:1: expected a pair of prefixes"),
         (BASE + "colour = 1\n", EAM, "domain.siit0.colour: unknown key"),
         (BASE.replace("siit0]", "siit1]"), EAM, "cannot be renamed at run time"),
+        (BASE + 'vrf = "red"\n', EAM, "domain.siit0.vrf: vrf cannot be changed at run time"),
         (BASE, EAM + "198.18.7.0/24 2001:db8:c::/120\n", "there already is a route to this prefix"),
     ],
-    ids=["eam", "key", "name", "route"],
+    ids=["eam", "key", "name", "vrf", "route"],
 )
 def test_what_is_wrong_is_one_line_and_changes_nothing(
     configured: Configured, base: str, eams: str, words: str
