@@ -1,5 +1,6 @@
 """The scenes of contrib/dev/soak, each for a few seconds: what it holds for twenty minutes holds here too."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -62,7 +63,7 @@ def test_hostile_packets_are_hostile() -> None:
 
 
 def test_a_loss_is_explained_by_what_is_counted_and_nothing_else() -> None:
-    account = Account(taken=100, full=3, socket=1, killed=4, dropped=9, backlog=5, restarts=1)
+    account = Account(taken=100, full=3, socket=1, killed=4, backlog=5, restarts=1, others=Counter(x=9))
     assert account.unexplained(lost=8, sent=100) == 0
     assert account.unexplained(lost=10, sent=100) == 1  # of this machine's drops, which may be others', one
     assert account.unexplained(lost=13, sent=1000) == 0

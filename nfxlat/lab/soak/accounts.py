@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,9 @@ class Account:
     full: int
     socket: int
     killed: int  # in the hands of workers that were killed: what of it had not left is lost
-    dropped: int  # for a reason that is counted
     backlog: int  # by this machine's processors, of whomever
     restarts: int
+    others: Counter[str]  # not translated, by reason
 
     def __sub__(self, other: Account) -> Account:
         pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
@@ -52,9 +53,9 @@ class Account:
             "queue full": self.full,
             "socket": self.socket,
             "killed hands": self.killed,
-            "others counted": self.dropped,
+            "this machine": self.backlog,
         }
-        named |= {"this machine": self.backlog}
+        named |= {f"counted as {reason}": number for reason, number in self.others.most_common()}
         return ", ".join(f"{what} {number}" for what, number in named.items() if number) or "none"
 
 
@@ -75,15 +76,15 @@ def account(process: TranslatorProcess) -> Account:
     """As it is now."""
     said = told(process)
     queues, totals = said["queues"].values(), said["totals"]
-    dropped = sum(sum(row.values()) for reason, row in said["reasons"].items() if reason not in ORDINARY)
+    others = {reason: sum(row.values()) for reason, row in said["reasons"].items() if reason not in ORDINARY}
     return Account(
         totals["packets"],
         sum(one["full"] for one in queues),
         sum(one["socket"] for one in queues),
         totals["in_killed_hands"],
-        dropped,
         backlog_drops(),
         said["workers_restarted"],
+        Counter(others),
     )
 
 
