@@ -28,7 +28,7 @@ STYLE = """\
 .md-typeset table:not([class]) td:first-child, .md-typeset table:not([class]) th:first-child {
   position: sticky; left: 0; background: var(--md-default-bg-color) }
 .md-typeset table:not([class]) td code { word-break: normal }
-.md-typeset h1 { font-weight: 600; color: var(--md-default-fg-color) }
+.md-typeset h1, .md-typeset h2, .md-typeset h3 { font-weight: 600; color: var(--md-default-fg-color) }
 @media (max-width: 40rem) { /* pictures keep a size that can be read: they are moved sideways */
   .md-typeset p:has(> img) { overflow-x: auto }
   .md-typeset p > img { max-width: none; width: 42rem }
@@ -66,7 +66,8 @@ def text_of(path: PurePosixPath) -> str:
 def resolved(page: PurePosixPath, link: str) -> PurePosixPath:
     """What a relative link of a page leads to, as a path of the checkout."""
     base = page if (ROOT / page).is_dir() else page.parent
-    return PurePosixPath(os.path.normpath(base / link))
+    path = PurePosixPath(os.path.normpath(base / link))
+    return path / "README.md" if (ROOT / path / "README.md").is_file() else path
 
 
 def stage(target: Path) -> list[PurePosixPath]:
@@ -104,7 +105,12 @@ def linked(page: PurePosixPath, text: str) -> tuple[str, list[PurePosixPath]]:
         return f"{match[1]}[{match[2]}]({there}{mark}{anchor})"
 
     parts = FENCE.split(text)
-    return "".join(part if part.lstrip().startswith("```") else LINK.sub(anew, part) for part in parts), found
+    return "".join(part if part.lstrip().startswith("```") else LINK.sub(anew, bars(part)) for part in parts), found
+
+
+def bars(text: str) -> str:
+    """GitHub wants a bar in a table's cell escaped, within code too; the generator shows the escape."""
+    return re.sub(r"`[^`\n]+`", lambda code: code[0].replace("\\|", "|"), text)
 
 
 def navigation() -> list[object]:

@@ -51,7 +51,16 @@ def test_files_manuals_and_folders_are_pages_too(pages: Path) -> None:
     assert "SYNOPSIS" in (pages / "files/contrib/man/nfxlat-run.8.md").read_text()
 
 
+def test_a_folder_with_a_readme_is_that_page() -> None:
+    page = PurePosixPath("contrib/doc/how-to/x.md")
+    assert site.resolved(page, "../../../rules") == site.resolved(page, "../../../rules/README.md")
+
+
 def test_a_link_is_relative_to_where_its_page_stands() -> None:
     text, found = site.linked(PurePosixPath("contrib/doc/how-to/x.md"), "[a](../../nfxlat.toml), [b](y.md#z), [c](#d)")
     assert text == "[a](../files/contrib/nfxlat.toml.md), [b](y.md#z), [c](#d)"
     assert found == [PurePosixPath("contrib/nfxlat.toml"), PurePosixPath("contrib/doc/how-to/y.md")]
+
+
+def test_a_bar_within_code_is_a_bar() -> None:
+    assert site.bars("| `a\\|b` | c\\|d |") == "| `a|b` | c\\|d |"
