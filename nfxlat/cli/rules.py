@@ -131,7 +131,8 @@ def _load(arguments: argparse.Namespace) -> int:
         say(f"rules unchanged; {', '.join(f'set {name}' for name in compiled.sets)} updated")
         return 0
     for family, name in ruleset.loaded_from(compiled.owner):
-        say(f"table {family} {name} loaded")
+        there = (family, name) in compiled.tables
+        say(f"table {family} {name} {'loaded' if there else 'emptied: its hooks stay, without rules, until unload'}")
     for name, queues in queues_of(found, first).items():
         run = f"nfxlat run --config {arguments.config or 'FILE'} --domain {name} {run_options(queues)}"
         say(f"domain {name}: queues {queues.first} to {queues.last} ({how}); {run}")

@@ -71,12 +71,13 @@ def read(name: SetName) -> list[Span] | None:
         for kind, data in attributes(answer):
             if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
                 marks += _marks(bits // 8, (element for _, element in attributes(data)))
-    if found is None and not _exists(name):
+    if found is None and not exists(name):
         return None
     return list(_spans(sorted(marks)))
 
 
-def _exists(name: SetName) -> bool:
+def exists(name: SetName) -> bool:
+    """Whether there is a set of this name."""
     family, table, text, _ = name
     body = string(NFTA_SET_TABLE, table)
     wanted = text.encode() + b"\0"

@@ -3,8 +3,8 @@
 Every table that a load makes holds a chain that nothing reaches and whose name stands for the file, so that the kernel
 itself remembers what came from where. Another such chain's name stands for the text that was loaded, less the elements
 of generated sets, and for the rules that it became: where both are still the same, elements alone are changed. Else the
-tables are replaced; removing them flushes what waits in queues (nfnetlink_queue.c), and costs those packets; they are
-dropped, not leaked.
+rules are changed in place (nfxlat.nft.kernel.in_place), and where that cannot be the tables are replaced; removing them
+flushes what waits in queues (nfnetlink_queue.c), and costs those packets; they are dropped, not leaked.
 """
 
 import zlib
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.kernel import compat, elements, includes, listing, load
+from nfxlat.nft.kernel import compat, elements, in_place, includes, listing, load
 from nfxlat.nft.language.compile import Compiled, owner_of_path
 
-How = Literal["native", "compat", "elements"]
+How = Literal["native", "compat", "elements", "in place"]
 Tables = list[tuple[str, str]]
 
 
@@ -29,20 +29,17 @@ def install(compiled: Compiled, file: str) -> How:
     """Load it in one transaction, in the place of what was loaded from the same file before.
 
     What was compiled closed is opened by a second step: its queue chains drop until then.
-    "elements": all but mappings was there, and elements of generated sets were changed alone. Raises OperatorError, and
-    then nothing of it is loaded.
+    "elements": all but mappings was there, and elements of generated sets were changed alone; "in place": no base chain
+    went, and no packet that waits in a queue. Raises OperatorError, and then nothing of it is loaded.
     """
     if update(compiled) is not None:
         return "elements"
     former = loaded_from(compiled.owner)
-    foreign = [table for table in compiled.tables if table not in former and table in _tables()]
-    if foreign and not compiled.clears:
-        family, name = foreign[0]
-        raise OperatorError(
-            "the table already exists, and was not loaded from this file",
-            where=f"table {family} {name}",
-            hint=f"unload would remove it: rename one of the two, or nft delete table {family} {name}",
-        )
+    _refuse_foreign(compiled, former)
+    if in_place.change(compiled, former, file):
+        _mark(compiled)
+        return "in place"
+    former = loaded_from(compiled.owner)
     prologue = [f"delete table {family} {name}\n" for family, name in former]
 
     def place(line: int) -> str:
@@ -63,6 +60,17 @@ def install(compiled: Compiled, file: str) -> How:
     return "compat"
 
 
+def _refuse_foreign(compiled: Compiled, former: Tables) -> None:
+    foreign = [table for table in compiled.tables if table not in former and table in _tables()]
+    if foreign and not compiled.clears:
+        family, name = foreign[0]
+        raise OperatorError(
+            "the table already exists, and was not loaded from this file",
+            where=f"table {family} {name}",
+            hint=f"unload would remove it: rename one of the two, or nft delete table {family} {name}",
+        )
+
+
 def update(compiled: Compiled) -> int | None:
     """Change the elements of generated sets, where nothing else differs from what was loaded; how many spans came or
     went. None: something does.
@@ -78,7 +86,8 @@ def update(compiled: Compiled) -> int | None:
 def _mark(compiled: Compiled) -> None:
     """Have the kernel remember what was loaded."""
     if table := _marked(compiled):
-        load.run(f"add chain {table[0]} {table[1]} {_mark_name(compiled)}", what="rules")
+        mark = f"add chain {table[0]} {table[1]} {_mark_name(compiled)}"
+        load.run("\n".join([mark, *in_place.marks(compiled)]), what="rules")
 
 
 def _marked(compiled: Compiled) -> tuple[str, str] | None:
@@ -89,7 +98,7 @@ def _marked(compiled: Compiled) -> tuple[str, str] | None:
 
 def _mark_name(compiled: Compiled) -> str:
     text = zlib.crc32(compiled.structure.encode())
-    return f"nfxlat_text_{text:08x}_{listing.fingerprint(loaded_from(compiled.owner)):08x}"
+    return f"nfxlat_text_{text:08x}_{listing.fingerprint(sorted(loaded_from(compiled.owner))):08x}"
 
 
 def owner_of(file: str) -> str:

@@ -6,7 +6,7 @@ file, so that nft's own complaints name a place that the operator knows.
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nfxlat.nft.language import chains
@@ -40,6 +40,7 @@ class Compiled:
     clears: bool  # the text itself flushes or deletes
     sets: Contents  # what the generated sets hold
     structure: str  # the same whatever the mappings are; "" where a former load cannot be compared with it
+    over: Callable[[], str]  # the text to put over a former load: without rules in queue chains, and nothing is removed
 
     def origin(self, line: int) -> int:
         """The file's line of an output line, counted from 1; 0 where it has none."""
@@ -102,6 +103,7 @@ def compile_rules(
         source.removes or replace,
         added.contents,
         _rendered(program, added, Style(elements=False), {}, replace)[0] if comparable else "",
+        lambda: _rendered(program, added, Style(over=True), {}, replace=False)[0],
     )
 
 

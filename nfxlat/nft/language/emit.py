@@ -58,10 +58,12 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How to write it. `closed`: without queue rules, for the compat target; `explain`: say why each rule is there."""
+    """How to write it. `closed`: without queue rules, for the compat target; `explain`: say why each rule is there;
+    `over`: to be put over a former load, whose tables and queue chains stay."""
 
     closed: bool = False
     explain: bool = False
+    over: bool = False
     elements: bool = True  # False: the structure alone, whatever the domains' mappings are
 
 
@@ -104,7 +106,8 @@ class Chain:
         body = [f"type filter hook {self.base}; policy accept;"] if self.base else []
         body += why_lines(self.why, style)
         body += [f'comment "{self.note}"'] if self.note else []
-        body += [line for rule in self.rules for line in rule.lines(style)]
+        if not (style.over and any(isinstance(rule, Queued) for rule in self.rules)):
+            body += [line for rule in self.rules for line in rule.lines(style)]
         return [f"chain {self.name} {{", *(f"\t{line}" for line in body), "}"]
 
 
@@ -138,7 +141,8 @@ class Table:
 
     def lines(self, style: Style) -> list[str]:
         body = [f"\t{line}" if line else "" for line in item_lines(self.items, style)]
-        return [*replaced(self.family, self.name), f"table {self.family} {self.name} {{", *body, "}"]
+        head = [] if style.over else replaced(self.family, self.name)
+        return [*head, f"table {self.family} {self.name} {{", *body, "}"]
 
 
 def item_lines(items: Iterable[Item], style: Style) -> list[str]:

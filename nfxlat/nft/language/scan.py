@@ -23,6 +23,7 @@ from nfxlat.nft.language.tokens import Input, Token
 NFT_FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
 # nft(8), "CHAINS": names of priorities; in the bridge family others, which matters to nobody here
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+OBJECTS = ("set", "counter", "quota", "limit", "ct", "synproxy", "secmark")  # of a table, with a name
 
 
 def scan(text: str, name: str) -> Source:
@@ -37,6 +38,7 @@ class _Table:
     blocks: list[tuple[Token, Token]] = field(default_factory=list)
     flowtables: list[Token] = field(default_factory=list)
     maps: dict[str, list[str]] = field(default_factory=dict)  # verdict maps: the chains that they lead to
+    declared: list[str] = field(default_factory=list)
     words: dict[str, set[str]] = field(default_factory=dict)  # of sets and maps, those of VOLATILE
 
     def note(self, name: str, words: Iterable[str]) -> None:
@@ -62,6 +64,7 @@ class _Reader:
         self._rules: list[tuple[ChainKey, tuple[Token, ...], int | None]] = []
         self._defines: dict[str, tuple[Token, ...]] = {}
         self._set_names: set[ChainKey] = set()
+        self._listed: set[ChainKey] = set()
         self._verbs: set[str] = set()
         self._tokens = list(read.tokens())
         self._position = 0
@@ -85,6 +88,8 @@ class _Reader:
             "include" in self._verbs,
             bool(self._verbs & {"flush", "delete", "destroy"}),
             MappingProxyType(_hooked(chains, rules)),
+            MappingProxyType({key: tuple(table.declared) for key, table in self._tables.items()}),
+            frozenset(self._listed),
         )
 
     def _targets(self, table: TableKey, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -166,13 +171,16 @@ class _Reader:
                 body = body[2:]
             self._rules.append((chain, tuple(body), item[0].start))
         elif kind in ("map", "element"):
-            table = self._tables[self._table(family, arguments[0])]
-            table.maps.setdefault(arguments[1].text, []).extend(_targets(words))
-            table.note(arguments[1].text, words)
-        elif kind == "set":
             key = self._table(family, arguments[0])
-            self._set_names.add((*key, arguments[1].text))
+            self._declare(key, [rest[0], *arguments[1:]])
+            self._tables[key].maps.setdefault(arguments[1].text, []).extend(_targets(words))
             self._tables[key].note(arguments[1].text, words)
+        elif kind in OBJECTS:
+            key = self._table(family, arguments[0])
+            self._declare(key, [rest[0], *arguments[1:]])
+            if kind == "set":
+                self._set_names.add((*key, arguments[1].text))
+                self._tables[key].note(arguments[1].text, words)
 
     def _table(self, family: str, name: Token) -> TableKey:
         key = family, self._value(name)
@@ -190,7 +198,9 @@ class _Reader:
             item, block = self._item()
             if block and len(item) >= 2:
                 self._chain_block(self._chain(key, item[1]), block, rule_at=None)
-            elif item and item[0].text == "flowtable":
+                continue
+            self._declare(key, item)
+            if item and item[0].text == "flowtable":
                 table.flowtables.append(item[0])
             elif len(item) >= 2 and item[0].text in ("set", "map"):
                 words = [token.text for token in item]
@@ -200,6 +210,14 @@ class _Reader:
                 else:
                     table.maps[words[1]] = _targets(words)
         table.blocks.append((opened, self._close(opened)))
+
+    def _declare(self, table: TableKey, item: Sequence[Token]) -> None:
+        """Note an object of a table, or elements of one."""
+        words = [token.text for token in item]
+        if words[:1] != ["element"] and words:
+            self._tables[table].declared.append(" ".join(_less_elements(words)))
+        if len(words) > 1 and (words[0] == "element" or "elements" in words):
+            self._listed.add((*table, words[1]))
 
     def _chain_block(self, key: ChainKey, opened: Token, rule_at: int | None) -> None:
         chain = self._chains[key]
@@ -252,6 +270,16 @@ def _priority(words: list[str]) -> int | None:
 
 def _targets(words: Sequence[str]) -> list[str]:
     return [target for verdict, target in pairwise(words) if verdict in ("jump", "goto")]
+
+
+def _less_elements(words: list[str]) -> list[str]:
+    """The words of a set without `elements = { ... }`."""
+    if "elements" not in words:
+        return words
+    at = end = words.index("elements")
+    while end < len(words) and words[end] not in ("}", ";") and not words[end].startswith("$"):
+        end += 1
+    return words[:at] + words[end + 1 :]
 
 
 def _opens_block(item: list[Token]) -> bool:

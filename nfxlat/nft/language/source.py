@@ -81,6 +81,8 @@ class Source(Input):
     includes: bool
     removes: bool  # flush, delete or destroy: it clears the ground itself
     hooked: Mapping[ChainKey, tuple[Chain, ...]]
+    declared: Mapping[TableKey, tuple[str, ...]]  # all but chains and rules, less elements
+    listed: frozenset[ChainKey]  # sets and maps that elements are given for
 
     def bases(self, chain: Chain) -> tuple[Chain, ...]:
         """The base chains from which packets reach `chain`, itself included if it is one."""
