@@ -41,16 +41,19 @@ class Diverted(NamedTuple):
 
 
 def diverted(
-    device: str,
+    devices: Collection[str | None],
     networks: Iterable[Network],
     rules: Sequence[PolicyRule],
     tables: Mapping[int, Collection[TableRoute]],
 ) -> Iterator[Diverted]:
-    """Each rule that comes before the main table for a prefix whose route into `device` is there, once. `rules` are of
-    the prefixes' family, in order; `tables`, the routes of tables other than main that hold or are in the prefixes."""
+    """Each rule that comes before the main table for a prefix whose route into one of `devices` is there, once.
+
+    `rules` are of the prefixes' family, in order; `tables`, the routes of tables other than main that hold or are in
+    the prefixes.
+    """
     by_rule: dict[PolicyRule, list[Diverted]] = {}
     for network in networks:
-        for found in _before_main(device, network, rules, tables):
+        for found in _before_main(devices, network, rules, tables):
             by_rule.setdefault(found.rule, []).append(found)
     for rule, found_all in by_rule.items():
         concerned = tuple(network for found in found_all for network in found.networks)
@@ -58,7 +61,10 @@ def diverted(
 
 
 def _before_main(
-    device: str, network: Network, rules: Sequence[PolicyRule], tables: Mapping[int, Collection[TableRoute]]
+    devices: Collection[str | None],
+    network: Network,
+    rules: Sequence[PolicyRule],
+    tables: Mapping[int, Collection[TableRoute]],
 ) -> Iterator[Diverted]:
     for rule in rules:
         if rule.to is not None and not rule.to.overlaps(network):
@@ -73,7 +79,7 @@ def _before_main(
             routes = tables.get(rule.table, ())
             route = _route(network, [one for one in routes if one.network.prefixlen > rule.suppress])
             ended = route is not None and route.device != THROW
-            if ended and route is not None and route.device != device:
+            if ended and route is not None and route.device not in devices:
                 whole = whole and _holds(route.network, network)
                 yield Diverted(rule, (network,), _way(route), whole)
         if ended and whole:

@@ -4,7 +4,7 @@
 
 import contextlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
@@ -43,10 +43,22 @@ def judged(meant: Sequence[Plan], *, before: bool = False) -> Iterator[Finding]:
     for plan in meant:
         yield from _managers(plan)
         yield from _routes_taken(plan)
-        yield from _policy(plan)
+        yield from _policy(plan, rivals(plan, meant))
         yield from _addresses(plan)
         yield from _sysctls(plan, before)
         yield from unanswered(plan.domain, plan.rules.role, Answers(plan.proxies, plan.sysctls) if before else NOTHING)
+
+
+def rivals(meant: Plan, others: Iterable[Plan]) -> dict[str, set[str | None]]:
+    """By prefix, the devices of other domains that want the same route: one can have it, and rules tell them apart."""
+    own = {(route.network, route.table) for route in meant.routes if route.device}
+    found: dict[str, set[str | None]] = {}
+    for other in others:
+        if other is not meant:
+            for route in other.routes:
+                if route.device and (route.network, route.table) in own:
+                    found.setdefault(route.network, set()).add(route.device)
+    return found
 
 
 def judged_rules(meant: Sequence[Plan], *, all_tables: bool = False) -> Iterator[Finding]:
@@ -99,7 +111,7 @@ def _routes_taken(plan: Plan) -> Iterator[Finding]:
             yield Host.ROUTE_TAKEN.at(f"route {text}", domain=plan.name, network=text, way=way)
 
 
-def _policy(plan: Plan) -> Iterator[Finding]:
+def _policy(plan: Plan, shared: Mapping[str, set[str | None]]) -> Iterator[Finding]:
     """Rules of policy routing that come before the table where the plan's routes are."""
     selecting = plan.rules.model != "hook"
     for version, ip in ((4, "ip"), (6, "ip -6")):
@@ -109,7 +121,8 @@ def _policy(plan: Plan) -> Iterator[Finding]:
             continue
         rules = policy.rules(version, in_vrf=bool(plan.device.vrf))
         tables = policy.routes(version, rules, of_version)
-        for one in diverted(plan.device.name, of_version, rules, tables):
+        devices = {plan.device.name, *(name for text in of_version for name in shared.get(str(text), ()))}
+        for one in diverted(devices, of_version, rules, tables):
             judgement = Host.POLICY_RULE_SELECTS if one.whole and selecting else Host.POLICY_RULE
             shown = texts = prefixes.texts(one.networks)
             first = max(1, one.rule.priority - 1)

@@ -1,7 +1,7 @@
 """Judge the host that a program of rules is to run on: what is lacking, and whether the host is fit."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nfxlat import ipaddresses
@@ -19,7 +19,7 @@ from nfxlat.plan import sysctls
 from nfxlat.plan.compare import Found, Wanted, lacking_sysctls, unended
 from nfxlat.plan.plan import Plan
 from nfxlat.queues import Queues
-from nfxlat.service.host_judgement import JUDGED, judged, judged_rules
+from nfxlat.service.host_judgement import JUDGED, judged, judged_rules, rivals
 from nfxlat.service.plan_notes import plans
 from nfxlat.xlat import prefixes
 
@@ -31,7 +31,7 @@ def check_live(program: Program) -> list[Finding]:
     for meant in all_meant:
         there = look(Wanted.of_plan(meant))
         found += _device(meant, there)
-        found += _terminal_routes(meant, there)
+        found += _terminal_routes(meant, there, rivals(meant, all_meant))
         found += _forwarding(meant, there)
         found += unchecked(program, meant.domain, _inputs(meant))
     found += judged(all_meant)
@@ -58,9 +58,14 @@ def _device(meant: Plan, found: Found) -> Iterator[Finding]:
         yield Host.DEVICE.at(f"device {meant.name}", domain=meant.name)
 
 
-def _terminal_routes(meant: Plan, found: Found) -> Iterator[Finding]:
+def _terminal_routes(meant: Plan, found: Found, shared: Mapping[str, set[str | None]]) -> Iterator[Finding]:
     """Prefixes of the plan that do not end as it says; whatever the metric, since rules of one's own may choose it."""
-    for route in unended(Wanted.of_plan(meant), found)[:JUDGED]:
+    leads: dict[str, set[str | None]] = {}
+    for (text, *_), devices in found.routes.items():
+        leads.setdefault(text, set()).update(devices)
+    lacking = unended(Wanted.of_plan(meant), found)
+    lacking = [one for one in lacking if not leads.get(one.network, set()) & shared.get(one.network, set())]
+    for route in lacking[:JUDGED]:
         network = ipaddresses.network(route.network)
         name = prefixes.texts([network])[0] if network.prefixlen else "default"
         facts = {"ip": "ip -6" if network.version == 6 else "ip", "network": name, "domain": meant.name}

@@ -1,13 +1,15 @@
 """A plan as one does it by hand: what `nfxlat rules compile` says beside the rules, and `load` leaves to others."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from nfxlat import config
+from nfxlat.nft.check.selection import output_interface
 from nfxlat.nft.language.program import Program
 from nfxlat.plan.facts import MAIN, Facts
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.plan.routes import Ends, Place, Route
+from nfxlat.plan.routes import DEFAULT4, Ends, Place, Route
 from nfxlat.plan.sysctls import FORWARD4, FORWARD6, dotted
 from nfxlat.queues import Queues
 from nfxlat.terms import Role
@@ -24,8 +26,17 @@ def plans(
     found = {}
     for name, domain in program.domains.items():
         role = program.role(domain)
-        found[name] = plan(domain, role, "hook", queues[name], partial(facts, domain, role))
+        made = plan(domain, role, "hook", queues[name], partial(facts, domain, role))
+        if role == "host" and _led_by_another(program, domain):
+            made = replace(made, routes=tuple(route for route in made.routes if route.network != str(DEFAULT4)))
+        found[name] = made
     return found
+
+
+def _led_by_another(program: Program, domain: Domain) -> bool:
+    """Whether its IPv4 is routed into the device of another domain, where rules choose: that one has the route."""
+    named = {output_interface(program.source, statement) for statement in program.of(domain, "to")}
+    return domain.name not in named and bool(named & program.domains.keys())
 
 
 def plan_notes(found: Iterable[Plan]) -> dict[str, list[str]]:

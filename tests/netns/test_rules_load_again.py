@@ -4,6 +4,7 @@ host4 --- router4 --- translator --- router6 --- host6
 """
 
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -208,6 +209,32 @@ def test_a_file_that_nft_refuses_changes_nothing(loaded: Loaded) -> None:
     assert done.returncode == 2
     assert f"{file}:5" in done.stderr
     assert lab.translator.run(["nft", "list", "ruleset"]).stdout == before
+
+
+HASHED = """\
+	set picked { type ipv4_addr; flags dynamic; size 100; }
+	chain out { type filter hook output priority -450; ip daddr 192.0.2.64/26 jhash ip daddr mod 100 %s < 50 %s; }
+"""
+
+
+@pytest.mark.advice("seed")
+def test_a_hash_without_a_seed_chooses_others_after_each_load(loaded: Loaded) -> None:
+    lab, file, _ = loaded
+    lab.translator.ip("route add 192.0.2.64/26 dev to-r4")
+
+    def picked(seed: str, beside: str) -> set[str]:
+        rules = HASHED % (seed, f"{beside} add @picked {{ ip daddr }}")
+        Path(file).write_text(RULES.replace("\tchain translate", f"{rules}\tchain translate"))
+        load(loaded)
+        lab.translator.run(["nft", "flush set inet mine picked"])
+        with lab.translator.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            for last in range(65, 127):
+                udp.sendto(b"who?", (f"192.0.2.{last}", 9))
+        listed = lab.translator.run(["nft", "list set inet mine picked"]).stdout
+        return set(re.findall(r"192\.0\.2\.\d+", listed))
+
+    assert picked("", "") != picked("", "counter")
+    assert picked("seed 0x1eb", "") == picked("seed 0x1eb", "counter") != set()
 
 
 def test_what_packets_have_put_into_a_set_stays(loaded: Loaded) -> None:

@@ -16,7 +16,7 @@ DEFAULT = TableRoute(IPv4Network("0.0.0.0/0"), "eth0")
 def found(
     *rules: PolicyRule, table: tuple[TableRoute, ...] = (DEFAULT,), networks: tuple[Network, ...] = (POOL, OTHER)
 ) -> list[Diverted]:
-    return list(diverted("siit0", networks, [*rules, LAST], {100: table}))
+    return list(diverted({"siit0"}, networks, [*rules, LAST], {100: table}))
 
 
 def test_a_table_with_a_default_route_takes_all_and_is_told_once() -> None:
@@ -38,11 +38,11 @@ def test_a_table_that_does_not_lead_elsewhere_is_none(table: tuple[TableRoute, .
 
 
 def test_without_a_rule_for_main_each_is_looked_at() -> None:
-    assert list(diverted("siit0", [POOL], [LOOK._replace(some=True)], {})) == []
+    assert list(diverted({"siit0"}, [POOL], [LOOK._replace(some=True)], {})) == []
 
 
 def test_a_rule_behind_main_s_does_not_count() -> None:
-    assert list(diverted("siit0", [POOL], [LAST, LOOK], {100: (DEFAULT,)})) == []
+    assert list(diverted({"siit0"}, [POOL], [LAST, LOOK], {100: (DEFAULT,)})) == []
 
 
 def test_a_rule_for_some_packets_diverts_those() -> None:

@@ -131,6 +131,8 @@ FAULTS: list[tuple[Judgement, str, str, str, int]] = [
     (Place.PRIORITY_UNKNOWN, REASSEMBLED, "prerouting priority raw", "prerouting priority $unknown", 8),
     (Place.HOOK_FORWARD, REASSEMBLED, "prerouting priority raw", "forward priority raw", 8),
     (Place.FRAGMENTS_TAKEN, REASSEMBLED, "\t\tip frag-off & 0x3fff != 0 ip protocol icmp return\n", "", 8),
+    (Place.DORMANT, ROUTER, "table ip a {", "table ip a {\n\tflags dormant;", 5),
+    (Match.SEED, ROUTER, IP_RULE, f"jhash ip saddr . ip daddr mod 4 < 2 {IP_RULE}", 4),
     (Match.SOURCE_ALONE, ROUTER, IP_RULE, "ip saddr 192.0.2.0/24 xlat to siit0", 4),
     (Match.NO_DESTINATION, ROUTER, IP_RULE, 'iifname "eth0" xlat to siit0', 4),
     (Match.SOURCE_ALONE_6TO4, ROUTER, IP6_RULE, "ip6 saddr 2001:db8:64::/96 xlat from siit0", 14),
@@ -160,7 +162,7 @@ FAULTS: list[tuple[Judgement, str, str, str, int]] = [
     (Others.FORWARD_DROP, ROUTER, "table ip a {", FORWARD.replace("accept", "drop") % "" + "table ip a {", 3),
 ]
 # shown by tests of their own below, since they need other domains
-ELSEWHERE = {Domains.LOOP, Domains.LOOP_OTHER, Domains.OVERLAP, Match.HOST_SOURCE}
+ELSEWHERE = {Domains.LOOP, Domains.LOOP_OTHER, Domains.OVERLAP, Domains.OVERLAP_OUTPUT, Match.HOST_SOURCE}
 
 
 def says(finding: Finding, judgement: Judgement) -> bool:
@@ -218,6 +220,17 @@ def test_matches_of_the_way_to_the_statement_count() -> None:
     assert "destination" in codes(text.replace("ip daddr @s", "ip saddr @s"))
     returning = "table ip a { chain pre { type filter hook prerouting priority -450; ip daddr != @s return; %s; }; }"
     assert "destination" not in codes(returning % "xlat to siit0")
+
+
+def test_an_address_of_the_link_layer_is_no_broken_ipv6_address() -> None:
+    assert "prefix" not in codes(ROUTER.replace(IP_RULE, f"ether saddr {{ 02:00:00:00:00:01, 2:0:0:0:0:a }} {IP_RULE}"))
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_a_hash_on_the_way_to_the_statement_needs_a_seed(seeded: bool) -> None:
+    rule = f"jhash ip saddr mod 100 {'seed 0x1eb ' if seeded else ''}vmap {{ 0-4 : jump xl }}"
+    text = ROUTER.replace(IP_RULE, rule).replace("chain pre {", f"chain xl {{ {IP_RULE}; }}\n\tchain pre {{", 1)
+    assert ("seed" in codes(text)) != seeded
 
 
 def test_overlap_of_two_domains_is_told() -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
-from itertools import combinations
+from itertools import combinations, product
 from typing import TypeVar
 
 from nfxlat.judgement import Finding
+from nfxlat.nft.check.apart import apart
 from nfxlat.nft.check.judgements.surroundings import Domains
 from nfxlat.nft.check.place import VERSIONS
 from nfxlat.nft.language.chains import intercepted, own_table, table_of
@@ -71,11 +72,28 @@ def _name(program: Program, domain: Domain) -> Iterator[Finding]:
 
 
 def _overlap(program: Program, one: Domain, other: Domain) -> Iterator[Finding]:
-    same4 = common(prefixes.translated4(one), prefixes.translated4(other))
-    same6 = common(prefixes.translated6(one), prefixes.translated6(other))
-    for same in filter(None, (same4, same6)):
+    hosts = {program.role(one), program.role(other)} == {"host"}  # whose IPv4 is taken by its route
+    same4 = None if hosts else common(prefixes.translated4(one), prefixes.translated4(other))
+    same6 = common(_taken6(program, one), _taken6(program, other))
+    for direction, same in (("to", same4), ("from", same6)):
+        if same is None:
+            continue
         facts = {"one": f"{same[0]} of {one.name}", "two": f"{same[1]} of {other.name}"}
-        yield Domains.OVERLAP.at(_at(program, other), **facts)
+        if not _apart(program, one, other, direction):
+            yield Domains.OVERLAP.at(_at(program, other), **facts)
+        elif any("output" not in program.hooks(domain, direction) for domain in (one, other)):
+            example = f'oifname "{other.name}" xlat {direction} {other.name}'
+            yield Domains.OVERLAP_OUTPUT.at(_at(program, other), **facts, domain=one.name, example=example)
+
+
+def _taken6(program: Program, domain: Domain) -> list[IPv6Network]:
+    return prefixes.clat6(domain) if program.role(domain) == "host" else prefixes.translated6(domain)
+
+
+def _apart(program: Program, one: Domain, other: Domain, direction: str) -> bool:
+    """Whether the rules of the direction tell packets of the one from those of the other."""
+    pairs = product(program.of(one, direction), program.of(other, direction))
+    return all(apart(program.source, these, those) for these, those in pairs)
 
 
 def common(one: list[Network], other: list[Network]) -> tuple[Network, Network] | None:

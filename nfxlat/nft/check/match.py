@@ -7,7 +7,7 @@ from itertools import pairwise
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.statement import Match, Place
 from nfxlat.nft.check.place import DEFRAGMENTATION
-from nfxlat.nft.check.selection import by_fib, interfaces, selects
+from nfxlat.nft.check.selection import RETURNING, ahead_of, by_fib, interface, interfaces, output_interface, selects
 from nfxlat.nft.language.chains import WHOLE
 from nfxlat.nft.language.inputs import FRAME
 from nfxlat.nft.language.program import Program, Statement
@@ -16,7 +16,6 @@ from nfxlat.nft.language.tokens import Token
 from nfxlat.xlat import prefixes
 from nfxlat.xlat.domain import Domain
 
-_RETURNING = {"return", "accept", "drop"}
 SHOWN = 4  # prefixes that are translated
 
 Networks = Sequence[IPv4Network] | Sequence[IPv6Network]
@@ -27,8 +26,10 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
     domain = statement.domain
     where = program.source.place(statement.rule.tokens[0].start)
     words = [program.source.value(token).text for token in seen(program.source, statement)]
-    if domain is not None and _interface(words, "iifname") == domain.name:
+    if domain is not None and interface(words, "iifname") == domain.name:
         yield Match.LOOP.at(where, domain=domain.name)
+    if _draws_a_seed(words):
+        yield Match.SEED.at(where)
     if statement.hooks & {"prerouting", "output"}:
         if not selects(words, statement.hooks, domain.name if domain is not None else None):
             yield from _destination(program, statement, words, where)
@@ -37,27 +38,27 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
         if "output" in statement.hooks and by_fib(words):
             yield Match.INTERFACE_BY_FIB_AT_OUTPUT.at(where)
     if "postrouting" in statement.hooks and statement.direction == "to":
-        yield from _route(domain, _interface(words, "oifname"), where)
+        yield from _route(program, domain, output_interface(program.source, statement), where)
     if statement.reassembled:
         yield from _fragments_taken(program, statement, where)
 
 
 def seen(source: Source, statement: Statement) -> list[Token]:
     """All that decides whether a packet gets to the statement: its own matches, those on the way, returns ahead."""
-    rule = statement.rule
+    callers = source.callers(statement.rule.chain)
     found = list(statement.matches)
-    for caller in source.callers(rule.chain):
-        found += caller.tokens
-    for ahead in source.rules[: source.rules.index(rule)]:
-        if ahead.chain is rule.chain and "!=" in ahead.words and _RETURNING & set(ahead.words):
+    for rule in callers:
+        found += rule.tokens
+    for rule in (statement.rule, *callers):
+        for ahead in ahead_of(source, rule):
             found += ahead.tokens
     return found
 
 
-def _interface(words: list[str], key: str) -> str:
-    """What stands behind `iifname` or `oifname`; "" if nothing does."""
-    behind = words[words.index(key) + 1 :] if key in words else []
-    return behind[0].strip("\"'") if behind else ""
+def _draws_a_seed(words: list[str]) -> bool:
+    """Whether one of its hashes is `jhash ... mod N`, and no seed behind."""
+    hashes = (words[at:] for at, word in enumerate(words) if word == "jhash")
+    return any("mod" in rest and rest[rest.index("mod") + 2 :][:1] != ["seed"] for rest in hashes)
 
 
 def _destination(program: Program, statement: Statement, words: list[str], where: str) -> Iterator[Finding]:
@@ -124,9 +125,10 @@ def _inside(network: IPv4Network | IPv6Network, others: Networks) -> bool:
     return any(network.overlaps(other) for other in others)
 
 
-def _route(domain: Domain | None, found: str, where: str) -> Iterator[Finding]:
-    """At postrouting: the output interface is the domain's device, `found` being what is matched."""
-    if domain is None or (found != domain.name and not found.startswith("$")):
+def _route(program: Program, domain: Domain | None, found: str, where: str) -> Iterator[Finding]:
+    """At postrouting: the output interface is a domain's device, where the original ends, `found` being what is
+    matched."""
+    if domain is None or (found not in program.domains and not found.startswith("$")):
         device = f'"{domain.name}"' if domain is not None else "DOMAIN"
         yield (Match.ROUTE_ELSEWHERE if found else Match.NO_ROUTE).at(where, found=found, device=device)
     elif not len(domain.eamt) and not domain.pool4:
@@ -158,6 +160,6 @@ def _fragments_let_go(source: Source, statement: Statement) -> bool:
     """Whether a rule ahead in its chain lets fragments go on."""
     ahead = source.rules[: source.rules.index(statement.rule)]
     return any(
-        rule.chain is statement.rule.chain and {"frag", "frag-off"} & set(rule.words) and _RETURNING & set(rule.words)
+        rule.chain is statement.rule.chain and {"frag", "frag-off"} & set(rule.words) and RETURNING & set(rule.words)
         for rule in ahead
     )

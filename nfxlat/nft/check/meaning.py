@@ -1,5 +1,6 @@
 """Judge what a statement names, and the prefixes that its rule matches on as they are written."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv6Network
 
@@ -13,6 +14,7 @@ from nfxlat.nft.language.program import Statement
 from nfxlat.nft.language.source import Source
 from nfxlat.nft.language.statement import MAPPED
 
+_ETHERNET = re.compile(r"([0-9A-Fa-f]{1,2}:){5}[0-9A-Fa-f]{1,2}")  # no IPv6 address without :: has six groups
 KINDS = {"malformed": Meaning.PREFIX, "unknown": Meaning.DOMAIN, "open": Meaning.OPEN_ADDRESS}
 
 
@@ -35,7 +37,7 @@ def _unresolved(where: str, statement: Statement, found: Unresolved) -> Iterator
 def _matched(source: Source, statement: Statement) -> Iterator[Finding]:
     named = statement.operand.text
     for token in statement.matches:
-        if token.kind != "word" or not ADDRESS6.fullmatch(token.text):
+        if token.kind != "word" or not ADDRESS6.fullmatch(token.text) or _ETHERNET.fullmatch(token.text):
             continue
         where, guess = source.place(token.start), meant_prefix6(token.text)
         for fault in prefix6_faults(token.text, translation=False):

@@ -30,6 +30,9 @@ def place(source: Source, statement: Statement) -> Iterator[Finding]:
     """Findings on the chain that a statement stands in, and on those with a hook that lead to it."""
     if not statement.bases:
         yield Place.UNREACHED.at(source.place(statement.at.start), chain=statement.rule.chain.name)
+    table = statement.rule.chain.table
+    if "flags dormant" in source.declared.get(table.key, ()):
+        yield Place.DORMANT.at(source.place(statement.at.start), table=f"{table.family} {table.name}")
     for chain in statement.bases:
         assert chain.base is not None
         if judgement := _family(statement, chain):

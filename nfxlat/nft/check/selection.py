@@ -5,8 +5,12 @@ already, and refuses `fib ... oifname` there (nft_fib_validate).
 """
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
+from nfxlat.nft.language.program import Statement
+from nfxlat.nft.language.source import Rule, Source
+
+RETURNING = {"return", "accept", "drop"}
 _FIB = re.compile(r'fib daddr(?: \. mark)? oif(?:name)? (?:== |!= )?"?([^\s"]+)"?')
 _INTERFACE = re.compile(r'(?:^| )oif(?:name)? (?:== |!= )?"?([^\s"]+)"?')
 
@@ -26,3 +30,30 @@ def selects(words: Sequence[str], hooks: Set[str], device: str | None) -> bool:
     at = {"prerouting": by_fib(words), "output": interfaces(words)}
     found = [at[hook] for hook in hooks & set(at)]
     return bool(found) and all(device in devices if device else devices for devices in found)
+
+
+def interface(words: list[str], key: str) -> str:
+    """What stands behind `iifname` or `oifname`; "" if nothing does."""
+    behind = words[words.index(key) + 1 :] if key in words else []
+    return behind[0].strip("\"'") if behind else ""
+
+
+def output_interface(source: Source, statement: Statement) -> str:
+    """What `oifname` matches, or what a rule ahead leaves: `oifname != "siit0" return`; "" if nothing does."""
+    callers = source.callers(statement.rule.chain)
+    tokens = [*statement.matches, *(token for caller in callers for token in caller.tokens)]
+    if found := interface([source.value(token).text for token in tokens], "oifname"):
+        return found
+    for rule in (statement.rule, *callers):
+        for ahead in ahead_of(source, rule):
+            words = [source.value(token).text for token in ahead.tokens]
+            if words[:2] == ["oifname", "!="]:
+                return interface(words[1:], "!=")
+    return ""
+
+
+def ahead_of(source: Source, rule: Rule) -> Iterator[Rule]:
+    """Rules ahead of one in its chain that let go what does not match: `oifname != "siit0" return`."""
+    for ahead in source.rules[: source.rules.index(rule)]:
+        if ahead.chain is rule.chain and "!=" in ahead.words and RETURNING & set(ahead.words):
+            yield ahead

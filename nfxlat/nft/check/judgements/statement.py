@@ -33,6 +33,13 @@ class Place(Judgement):
         _UNREACHED,
         "jump to it from a chain with a hook, or give it one",
     )
+    DORMANT = (
+        "unreached",
+        WARNING,
+        "table {table} is dormant",
+        _UNREACHED + " until the table is awake",
+        "leave out flags dormant",
+    )
     FAMILY = (
         "family",
         ERROR,
@@ -250,6 +257,13 @@ class Match(Judgement):
         'iifname "{domain}"',
         "packets from the domain's own device are translated already and never taken again: this matches nothing",
         "match the interface that they come from",
+    )
+    SEED = (
+        "seed",
+        WARNING,
+        "jhash without a seed",
+        "each load draws another, and who went by this rule goes elsewhere",
+        "seed 0x1eb, or any other number, behind mod",
     )
     INTERFACE_AT_PREROUTING = (
         "interface",

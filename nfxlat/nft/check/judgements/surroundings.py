@@ -60,7 +60,17 @@ class Domains(Judgement):
             "the first rule that matches decides, and the reply may meet the other domain, which maps addresses "
             "differently; one route can lead into one device only"
         ),
-        "separate prefixes, or one domain; if rules tell them apart (iifname), in both directions",
+        "separate prefixes, or one domain, or rules that tell them apart: iifname, oifname, a mark",
+    )
+    OVERLAP_OUTPUT = (
+        "overlap",
+        WARNING,
+        "{one} and {two} overlap, and rules tell them apart for what comes in only",
+        (
+            "this node's own packets, and its kernel's ICMP errors about translated packets, meet rules at output that "
+            "load adds: all of them go to {domain}, which maps what an error quotes differently"
+        ),
+        "rules at output too, of each, by the route or by a mark: {example}",
     )
 
 
