@@ -21,18 +21,40 @@ from nfxlat.service.live_check import check_live
 from nfxlat.service.plan_notes import plan_notes, plans
 
 
+def load(namespace: Namespace, program: Program) -> tuple[Compiled, ruleset.How]:
+    """Load the program's rules, or put them in the place of a former load of the same name; and how that was done."""
+    with namespace.entered():
+        compiled = compile_rules(program, native=ruleset.native())
+        return compiled, ruleset.install(compiled, program.source.name)
+
+
 @contextlib.contextmanager
 def loaded(namespace: Namespace, program: Program) -> Iterator[Compiled]:
     """The program's rules, loaded as `nfxlat rules load` does it, for as long as the block lasts."""
-    with namespace.entered():
-        compiled = compile_rules(program, native=ruleset.native())
-        ruleset.install(compiled, program.source.name)
+    compiled, _ = load(namespace, program)
     try:
         yield compiled
     finally:
         if os.path.exists(namespace.path):
             with namespace.entered():
                 ruleset.remove(compiled.owner)
+
+
+@contextlib.contextmanager
+def translating(lab: Lab, program: Program, configuration: Path) -> Iterator[Mapping[str, TranslatorProcess]]:
+    """The program's rules at work in the lab: loaded, the host prepared, and a process for each domain, by name."""
+    processes = {}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(loaded(lab.translator, program))
+        for name, queues in queues_of(program, Queues()).items():
+            directory = lab.directory / name
+            directory.mkdir(exist_ok=True)
+            role = () if program.role(program.domains[name]) == "router" else ("--role", "host")
+            options = ("--config", str(configuration), "--domain", name, *role)
+            process = TranslatorProcess(lab.translator, directory, *options, queue=queues.first, setup=False)
+            processes[name] = stack.enter_context(process)
+        prepare(lab.translator, program)
+        yield processes
 
 
 def explained(program: Program, owner: str | None = None) -> Compiled:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 
@@ -16,18 +18,23 @@ LOOK, PATIENCE = 0.05, 2.0  # seconds: of one look for what arrives, and without
 
 
 class Stream:
-    """Numbered datagrams at an even pace from `source` to each of `targets`, received by host6's one socket."""
+    """Numbered datagrams at an even pace from each of host4's `sources` to each of `targets`, received by host6's one
+    socket. Each pair is a flow, with its place in `arrived` and `lost`: those of the first source come first.
+    """
 
-    def __init__(self, lab: Lab, targets: tuple[str, ...], rate: int) -> None:
+    def __init__(self, lab: Lab, targets: Sequence[str], rate: int, sources: Sequence[str] = ("",)) -> None:
         with lab.host6.entered():
             self._sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self._sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
         self._sink.bind(("::", 0))
         self._sink.settimeout(LOOK)
         with lab.host4.entered():
-            self._source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._port, self._targets, self._pause = self._sink.getsockname()[1], targets, 1 / rate
-        self.arrived: list[set[int]] = [set() for _ in targets]
+            self._sources = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in sources]
+        for sender, address in zip(self._sources, sources, strict=True):
+            sender.bind((address, 0))
+        self._port, self._pause = self._sink.getsockname()[1], 1 / rate
+        self._flows = list(product(self._sources, targets))
+        self.arrived: list[set[int]] = [set() for _ in self._flows]
         self.sent, self._stopped, self._complete = 0, threading.Event(), threading.Event()
         self.errors: list[str] = []
         self._sender = threading.Thread(target=self._send)
@@ -36,9 +43,9 @@ class Stream:
     def _send(self) -> None:
         due = time.monotonic()
         while not self._stopped.is_set():
-            for index, target in enumerate(self._targets):
+            for index, (sender, target) in enumerate(self._flows):
                 try:
-                    self._source.sendto(bytes((index,)) + self.sent.to_bytes(4, "big"), (target, self._port))
+                    sender.sendto(bytes((index,)) + self.sent.to_bytes(4, "big"), (target, self._port))
                 except OSError as error:
                     self.errors.append(f"{self.sent} to {target}: {error}")
             self.sent += 1
@@ -51,7 +58,7 @@ class Stream:
         `sent` is not the whole of it before `_complete`: the sender may be in the middle of its last.
         """
         quiet = 0
-        while not self._complete.is_set() or sum(map(len, self.arrived)) < self.sent * len(self._targets):
+        while not self._complete.is_set() or sum(map(len, self.arrived)) < self.sent * len(self._flows):
             try:
                 data = self._sink.recv(16)
             except TimeoutError:
@@ -73,13 +80,14 @@ class Stream:
         self._stopped.set()
         self._sender.join()
         self._complete.set()
-        self._source.close()
+        for sender in self._sources:
+            sender.close()
         self._receiver.join()
         self._sink.close()
 
     @property
     def lost(self) -> list[list[int]]:
-        """The numbers that have not arrived, target by target, once it has ended."""
+        """The numbers that have not arrived, flow by flow, once it has ended."""
         return [sorted(set(range(self.sent)) - numbers) for numbers in self.arrived]
 
 
