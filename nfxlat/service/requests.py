@@ -150,8 +150,10 @@ class Line:
             self._connection.settimeout(patience)
             _send(self._connection, {"ask": word, **more}, text)
             octets, descriptors, _, _ = socket.recv_fds(self._connection, _LARGEST, 1)
-        except OSError as error:
-            raise OperatorError(f"does not answer: {error.strerror or error}", where=where) from None
+        except TimeoutError:
+            raise OperatorError(f"does not answer within {patience:g} s", where=where) from None
+        except OSError:  # it has hung up
+            octets, descriptors = b"", []
         if not octets:
             raise OperatorError("does not answer", where=where, hint="run as root or as the translator's user")
         answer = _decoded(octets)
