@@ -162,6 +162,40 @@ def test_rules_at_fault_fail_as_the_checker_says(node: Lab, case: Case) -> None:
         assert case.works(node, True)
 
 
+ASKED = GOOD.replace(RULE4, f"ip frag-off & 0x3fff != 0 ip protocol icmp return\n\t\t{RULE4}")
+ASKED = ASKED.replace(RULE6, f"exthdr frag exists meta l4proto icmpv6 return\n\t\t{RULE6}")
+for _rule in (RULE4, RULE6):
+    _chain = "chain whole {{\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t\t{} reassembled\n\t}}\n"
+    ASKED = ASKED.replace(f"{_rule}\n\t}}\n", f"{_rule}\n\t}}\n\t{_chain.format(_rule)}")
+RAW = "prerouting priority raw"
+
+
+def large(lab: Lab, good: bool) -> bool:
+    return lab.host4.call(ping, HOST6_4, count=1, size=3000, timeout=PATIENCE if good else HASTE).ok
+
+
+WHOLE_AT_FAULT = [
+    Case("priority", RAW, "prerouting priority -420", large),
+    Case("priority", RAW, "prerouting priority filter", large),
+    Case("hook", RAW, "output priority raw", large),
+    Case("unreached", "\t\tip frag-off & 0x3fff != 0 ip protocol icmp return\n", "", large),
+]
+
+
+@pytest.mark.advice("priority", "hook", "unreached")
+@pytest.mark.parametrize("case", WHOLE_AT_FAULT, ids=lambda case: f"{case.codes}-{case.becomes[:26].strip()}")
+def test_whole_datagrams_asked_for_at_the_wrong_place_do_not_come(node: Lab, case: Case) -> None:
+    assert case.was in ASKED
+    bad = written(ASKED.replace(case.was, case.becomes))
+    assert {finding.code for finding in check(bad)} - {"output"} == {case.codes}
+    with loaded(node.translator, bad):
+        assert not case.works(node, False)
+    good = written(ASKED)
+    assert {finding.code for finding in check(good)} == {"output"}
+    with loaded(node.translator, good):
+        assert case.works(node, True)
+
+
 @dataclass(frozen=True)
 class Host:
     """A host with a fault: what is done to it and undone (nft: and ip: commands, or settings), and what then fails."""

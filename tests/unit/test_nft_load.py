@@ -23,20 +23,27 @@ def test_a_complaint_is_its_first_line_without_position(error: str, line: str) -
     assert "\n" not in load.complaint(error)
 
 
-def test_a_transaction_that_is_too_large_for_a_user_namespace_says_what_to_raise(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        ("Message too long\n", "net.core.wmem_default"),
+        ("No such file or directory\n\t\tmeta l4proto udp tproxy to :9\n\t\t^^^^^^\n", "CONFIG_NFT_TPROXY"),
+    ],
+)
+def test_a_complaint_that_does_not_speak_for_itself_gets_a_hint(
+    monkeypatch: pytest.MonkeyPatch, error: str, hint: str
 ) -> None:
     class Bindings:
         def set_dry_run(self, on: bool) -> None:
             pass
 
         def cmd(self, commands: str) -> tuple[int, str, str]:
-            return 1, "", "internal:0:0-0: Error: Could not process rule: Message too long\n"
+            return 1, "", f"internal:0:0-0: Error: Could not process rule: {error}"
 
     monkeypatch.setattr(load, "_bindings", Bindings)
-    with pytest.raises(OperatorError, match="Message too long") as caught:
+    with pytest.raises(OperatorError, match=error.partition("\n")[0]) as caught:
         load.run("add table ip t")
-    assert "net.core.wmem_default" in str(caught.value)
+    assert hint in str(caught.value)
 
 
 def test_missing_bindings_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,7 @@ def _fragments_taken(program: Program, statement: Statement, where: str) -> Iter
     words = " ".join(token.text for token in statement.matches)
     for other in program.statements:
         base, taken = other.rule.chain.base, " ".join(token.text for token in other.matches)
-        if base is None or base.hook != "prerouting" or other.direction != statement.direction:
+        if base is None or base.hook != "prerouting" or other.direction != statement.direction or other.reassembled:
             continue
         taken = taken.replace(FRAME, "").strip()
         by_destination = taken.startswith(f"{other.family} daddr ") and taken in words

@@ -17,6 +17,8 @@ from nfxlat.wire.netlink import NETLINK_NETFILTER
 
 TOO_LONG = "Message too long"  # EMSGSIZE, as libnftables tells it
 TOO_LARGE = "in a user namespace a transaction fits into net.core.wmem_default: raise that and wmem_max on the host"
+NO_TPROXY = "this kernel has no nft_tproxy (CONFIG_NFT_TPROXY), which `xlat ... reassembled` needs for defragmentation"
+HINTS = {TOO_LONG: TOO_LARGE, "tproxy to :9": NO_TPROXY}  # by what is in a complaint; it shows the rule it is about
 _INCLUDED_FROM = re.compile(r"^(In file included|\s+) from .*\n", re.MULTILINE)  # the included file itself comes next
 
 
@@ -61,7 +63,8 @@ def run(
             where = place(int(found[1]))
         elif place is not None and (found := re.match(r"(\S+:\d+:\d+)-\d+: ", error)):
             where = found[1]  # an included file
-        raise OperatorError(complaint(error), where=where, hint=TOO_LARGE if TOO_LONG in error else "")
+        hint = next((hint for words, hint in HINTS.items() if words in error), "")
+        raise OperatorError(complaint(error), where=where, hint=hint)
     return str(output)
 
 
