@@ -95,11 +95,14 @@ def inside(shared_bare_lab: Lab) -> Iterator[Namespace]:
         yield inside
 
 
-@pytest.fixture(scope="module")
-def lab(shared_bare_lab: Lab, inside: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture(scope="module", params=[(), ("--offload",)], ids=["queue", "offload"])
+def lab(
+    shared_bare_lab: Lab, inside: Namespace, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Lab]:
+    """With `offload` the kernel repeats the decisions about the web ports, and about nothing else."""
     with contextlib.ExitStack() as stack:
-        places = {'"eth0"': '"to-r4"'}
-        stack.enter_context(example(shared_bare_lab, tmp_path_factory.mktemp("rules"), "port-split", places))
+        folder, places = tmp_path_factory.mktemp("rules"), {'"eth0"': '"to-r4"'}
+        stack.enter_context(example(shared_bare_lab, folder, "port-split", places, *request.param))
         stack.enter_context(Greeter(shared_bare_lab.host6, HOST6, WEB))
         stack.enter_context(Greeter(shared_bare_lab.host6, HOST6, SECURE))
         stack.enter_context(Greeter(inside, INSIDE, OTHER))
@@ -144,6 +147,8 @@ def test_conntrack_knows_the_rest_alone(lab: Lab) -> None:
 
 def test_fragmentation_needed_reaches_who_sent_the_packet(lab: Lab, inside: Namespace) -> None:
     """The way to host4's narrow address takes less than both servers send."""
+    for namespace, family in ((lab.host6, "-6"), (inside, "-4")):
+        namespace.ip(f"{family} route flush cache")
     assert lab.host4.call(greeted, SHARED, WEB, (HOST4_NARROW, 0), bulk=True)[0] == HOST4_NARROW_6
     assert f"mtu {NARROW_MTU + 20}" in lab.host6.ip(f"-6 route get {HOST4_NARROW_6}")
     assert "mtu" not in inside.ip(f"route get {HOST4_NARROW}")
