@@ -123,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise
             log(f"nfxlat: {error}")
             return stays
+        log.name(service.domain)
         return _run(service, arguments.domain, log, out)
 
 
