@@ -51,7 +51,7 @@ function _shtab_nfxlat_using
 end
 
 set -g _shtab_nfxlat_commands bench conformance demo doctor domain 'domain add' 'domain show' 'domain del' 'domain pin' 'domain unpin' eam 'eam add' 'eam del' 'eam list' explain rules 'rules compile' 'rules load' 'rules unload' 'rules check' run stats top trace translate
-set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --spread --summary --textfile --translator4 --translator6 --tune --vrf --workers --write
+set -g _shtab_nfxlat_opts_with_value --busy-poll --case --clean --config --count --domain --driver --eam --gateway4 --gateway6 --hops --html --icmp-burst --icmp-rate --icmp-source --inject --interval --ipv4-side --ipv6-side --junit --mappings --model --models --offload-entries --only --pool4 --prefix6 --queue --rate --ready-fd --reason --role --rounds --seconds --section --size --snap --source --spread --summary --textfile --translator4 --translator6 --tune --vrf --workers --write
 
 complete -c nfxlat -e
 complete -c nfxlat -f
@@ -212,9 +212,11 @@ complete -c nfxlat -n '_shtab_nfxlat_using stats' -l check -d 'tell in a line ea
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l openmetrics -d 'as metrics for Prometheus, in the OpenMetrics format'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l textfile -xka "(__fish_complete_path (commandline -ct))" -d 'the same into FILE, whole or not at all, as the textfile collector of node_exporter reads it; -: stdout'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l offload -d 'list the pairs and flows that are translated at ingress: interface, addresses, what they become, packets, octets, age, state; needs CAP_SYS_ADMIN'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l mappings -x -d 'packets and octets of each EAM and of prefix6, or of those that overlap an address or prefix; counted only while this runs, unless the configuration says count-mappings = true'
+complete -c nfxlat -n '_shtab_nfxlat_using stats' -l seconds -x -d 'how long --mappings counts (default: 10)'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l json -d 'one JSON object per translator, each on its own line'
 complete -c nfxlat -n '_shtab_nfxlat_using stats' -l domain -x -d 'this domain only'
-complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a top -d 'Rates and totals, until Ctrl-C.'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a top -d 'Rates, what is lost, and the ten busiest pairs of addresses, until Ctrl-C.'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -l interval -x -d 'seconds between updates (default: 1)'
 complete -c nfxlat -n '_shtab_nfxlat_using top' -l count -x -d 'stop after N updates (default: run until Ctrl-C)'

@@ -123,7 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
                 raise
             log(f"nfxlat: {error}")
             return stays
-        log.name(service.domain)
+        for one in (log, out):
+            one.name(service.domain)
         return _run(service, arguments.domain, log, out)
 
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from nfxlat.cli import offload_table
+from nfxlat.cli import mappings, offload_table
 from nfxlat.cli.run import summary_lines
 from nfxlat.cli.screen import say
 from nfxlat.errors import OperatorError
@@ -42,6 +42,21 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="list the pairs and flows that are translated at ingress: interface, addresses, what they become, "
         "packets, octets, age, state; needs CAP_SYS_ADMIN",
     )
+    how.add_argument(
+        "--mappings",
+        nargs="?",
+        const="",
+        metavar="FILTER",
+        help="packets and octets of each EAM and of prefix6, or of those that overlap an address or prefix; counted "
+        "only while this runs, unless the configuration says count-mappings = true",
+    )
+    stats.add_argument(
+        "--seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="how long --mappings counts (default: 10)",
+    )
     stats.add_argument("--json", action="store_true", help="one JSON object per translator, each on its own line")
     stats.add_argument("--domain", metavar="NAME", help="this domain only")
     stats.set_defaults(run=run)
@@ -53,6 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise OperatorError("not with --openmetrics or --textfile", where="--json", hint="leave one of them out")
     if arguments.check:
         return _check(arguments)
+    if arguments.mappings is not None:
+        mappings.check(arguments)
+        return mappings.show(arguments, chosen(arguments.domain))
     if arguments.openmetrics:
         print(metrics.openmetrics([*health.look(arguments.domain)]), end="")
         return 0

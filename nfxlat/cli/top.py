@@ -1,35 +1,39 @@
-"""`nfxlat top`: the counters of running translators as they change."""
+"""`nfxlat top`: what moves now in running translators. Lines of at most 80 columns, on any terminal."""
 
 import argparse
+import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from nfxlat.cli import screen
-from nfxlat.cli.screen import cell, lively
+from nfxlat.cli.screen import lively
 from nfxlat.cli.stats import chosen
-from nfxlat.errors import OperatorError
-from nfxlat.service.answer import ENDED
+from nfxlat.errors import OperatorError, printable
+from nfxlat.service.accounts import by_action
+from nfxlat.service.counted import Asking
 from nfxlat.service.status import Running, ask
 from nfxlat.terms import DIRECTIONS
 
 SHORTEST, LONGEST = 0.1, 86400.0  # seconds
-TOTALS = {
-    "packets": "packets taken from the queues",
-    "injected": "packets injected",
-    "superframes": "superframes",
-    "fast": "translated by the fast path",
-    "errors_sent": "ICMP errors sent",
-}
+WIDTH = 80
+LOSSES = 12  # lines of what is lost, those that grow first
+
+Look = tuple[float, dict[str, Any]]  # when, and what it said
+Looks = dict[Running, Look]
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    top = commands.add_parser("top", help="show counters as they change", description="Rates and totals, until Ctrl-C.")
+    top = commands.add_parser(
+        "top",
+        help="show what moves now: rates, losses, busiest pairs",
+        description="Rates, what is lost, and the ten busiest pairs of addresses, until Ctrl-C.",
+    )
     top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between updates (default: 1)")
     top.add_argument(
         "--count", type=int, default=0, metavar="N", help="stop after N updates (default: run until Ctrl-C)"
@@ -43,75 +47,174 @@ def _top(arguments: argparse.Namespace) -> int:
         hint = f"an interval from {SHORTEST:g} to {LONGEST:g} s, a count from 0"
         raise OperatorError("invalid value", where="--interval, --count", hint=hint)
     console = screen.console()
-    if not lively(console):  # one table behind the other
-        for table in _tables(arguments):
-            console.print(table)
-            console.file.flush()
-        return 0
-    now = _look(arguments)
-    with Live(_table(now, now), console=console, auto_refresh=False, screen=True) as live:
-        for table in _tables(arguments):
-            live.update(table, refresh=True)
+    with contextlib.closing(_Counted()) as counted:
+        if not lively(console):  # one behind the other
+            for lines in _frames(arguments, counted):
+                console.print(_text(lines, console.width))
+                console.file.flush()
+            return 0
+        with Live(Text(""), console=console, auto_refresh=False, screen=True) as live:
+            for lines in _frames(arguments, counted):
+                live.update(_text(lines, console.width), refresh=True)
     return 0
 
 
-def _tables(arguments: argparse.Namespace) -> Iterator[Table]:
-    """One for each update."""
-    before, number = _look(arguments), 0
+def _text(lines: list[str], width: int) -> Text:
+    """No line is folded or cut: what does not fit goes on below."""
+    folded = [line[at : at + width] for line in map(printable, lines) for at in range(0, max(1, len(line)), width)]
+    return Text("\n".join([*folded, ""]), no_wrap=True)
+
+
+class _Counted:
+    """Has each translator count pairs while this runs; one that cannot has none to show."""
+
+    def __init__(self) -> None:
+        self._asking: dict[Running, Asking | None] = {}
+
+    def ask(self, one: Running) -> None:
+        if one not in self._asking:
+            self._asking[one] = None
+            with contextlib.suppress(OperatorError):
+                self._asking[one] = Asking(one)
+
+    def close(self) -> None:
+        for asking in self._asking.values():
+            if asking is not None:
+                asking.close()
+
+
+def _frames(arguments: argparse.Namespace, counted: _Counted) -> Iterator[list[str]]:
+    """The lines of each update."""
+    before, number = _look(arguments, counted), 0
     while not arguments.count or number < arguments.count:
         time.sleep(arguments.interval)
-        now = _look(arguments)
-        yield _table(before, now)
+        now = _look(arguments, counted)
+        yield [line for one, look in now.items() for line in (*_domain(one, before.get(one, look), look), "")]
         before, number = now, number + 1
 
 
-Looks = dict[Running, tuple[float, dict[str, Any]]]
+def _look(arguments: argparse.Namespace, counted: _Counted) -> Looks:
+    found: Looks = {}
+    for one in chosen(arguments.domain):
+        counted.ask(one)
+        found[one] = time.monotonic(), ask(one)
+    return found
 
 
-def _look(arguments: argparse.Namespace) -> Looks:
-    return {one: (time.monotonic(), ask(one)) for one in chosen(arguments.domain)}
+@dataclass(frozen=True, slots=True)
+class _Growing:
+    """A counter then and now."""
+
+    past: int
+    now: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """A second. One that was started anew has begun at 0."""
+        grown = self.now - self.past if self.now >= self.past else self.now
+        return grown / self.seconds if self.seconds > 0 else 0.0
 
 
-def _table(before: Looks, now: Looks) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("domain", "what"):
-        table.add_column(name, overflow="fold")
-    for name in ("per second", "total"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for one, (when, result) in now.items():
-        then, former = before.get(one, (when, result))
-        for index, (what, number, past) in enumerate(_rows(result, former)):
-            rate = (number - past) / (when - then) if when > then else 0.0
-            table.add_row(cell("" if index else one.domain), cell(what), f"{rate:,.0f}", f"{number:,}")
-    return table
+def _domain(one: Running, before: Look, now: Look) -> Iterator[str]:
+    (then, former), (when, told) = before, now
+    seconds = when - then
 
+    def growing(what: dict[str, int], past: dict[str, int], key: str) -> _Growing:
+        return _Growing(past.get(key, 0), what.get(key, 0), seconds)
 
-def _rows(result: dict[str, Any], former: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
-    """(what, the number now, the number then)."""
-    for key, title in TOTALS.items():
-        yield title, result["totals"][key], former["totals"][key]
-    if (offload := result.get("offload")) is not None:
-        yield from _offload(offload, former.get("offload") or offload)
-    for reason, row in result["reasons"].items():
-        for direction, number in row.items():
-            yield f"{direction} {reason}", number, former["reasons"].get(reason, {}).get(direction, 0)
-    for queue, losses in result["queues"].items():
-        past = former["queues"].get(queue, {})
-        for kind in ("full", "socket"):
-            if losses[kind]:
-                yield f"queue {queue}: dropped by the kernel ({kind})", losses[kind], past.get(kind, 0)
-        if "waiting" in losses:  # a TUN does not tell
-            yield f"queue {queue}: waiting", losses["waiting"], losses["waiting"]
-
-
-def _offload(now: dict[str, Any], then: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
-    for what in ("pairs", "flows"):
-        if now[what]:
-            yield f"{what} known at ingress", now[what], now[what]
-    for why in ("learnt", *ENDED):
-        if now[why]:
-            yield f"pairs and flows {why}", now[why], then[why]
+    moved, past = _moved(told), _moved(former)
+    yield (
+        f"{one.domain}  {told.get('model', '')} model, workers {told.get('workers', 0)} "
+        f"(restarted {told.get('workers_restarted', 0)}), up {_clock(told.get('seconds', 0))}"
+    )
+    yield f"{'':22}{'packets/s':>12}{'Mbit/s':>12}{'packets':>18}"
     for direction in DIRECTIONS:
-        for outcome, number in now[direction].items():
-            if number:
-                yield f"{direction} at ingress: {outcome}", number, then[direction][outcome]
+        packets = growing(moved, past, f"{direction} packets")
+        octets = growing(moved, past, f"{direction} octets")
+        bits = f"{octets.rate * 8e-6:,.1f}"
+        yield f"{direction + ' translated':22}{packets.rate:>12,.0f}{bits:>12}{packets.now:>18,}"
+    yield _shares(growing(moved, past, "offload"), growing(moved, past, "fast"), growing(moved, past, "all"), told)
+    yield from _lines("lost, dropped, answered", _losses(told), _losses(former), seconds)
+    yield from _busiest(told)
+
+
+def _moved(told: dict[str, Any]) -> dict[str, int]:
+    """What was translated, by direction, with what was at ingress."""
+    found = {"offload": 0, "fast": told["totals"]["fast"]}
+    translated = dict.fromkeys(DIRECTIONS, 0)
+    for direction, action, _, packets in by_action(told):
+        if action == "translated" and direction in translated:
+            translated[direction] += packets
+    for direction, label in zip(DIRECTIONS, ("octets4", "octets6"), strict=True):
+        octets, at_ingress = told["totals"].get(label, 0), (told.get("offload") or {}).get(direction)
+        if at_ingress:
+            octets += at_ingress["octets"]
+            translated[direction] += at_ingress["translated"]
+            found["offload"] += at_ingress["translated"]
+        found |= {f"{direction} packets": translated[direction], f"{direction} octets": octets}
+    return found | {"all": sum(translated.values())}
+
+
+def _shares(offload: _Growing, fast: _Growing, whole: _Growing, told: dict[str, Any]) -> str:
+    """Of the packets that move; of all so far where none does."""
+    rates = (offload.rate, fast.rate, whole.rate) if whole.rate else (offload.now, fast.now, whole.now)
+    at_ingress, by_fast_path = (100 * part / rates[2] if rates[2] else 0.0 for part in rates[:2])
+    offload_now = told.get("offload")
+    entries = f" ({offload_now['pairs'] + offload_now['flows']:,} entries)" if offload_now else ""
+    return f"at ingress {at_ingress:.0f} %{entries}, fast path {by_fast_path:.0f} %, core the rest"
+
+
+def _losses(told: dict[str, Any]) -> dict[str, int]:
+    """Everything but what was translated."""
+    found: dict[str, int] = {}
+    for direction, action, reason, packets in by_action(told):
+        if action != "translated":
+            key = f"{direction} {action}: {reason}"
+            found[key] = found.get(key, 0) + packets
+    for queue, row in told["queues"].items():
+        found |= {f"queue {queue}: lost ({kind})": row[kind] for kind in ("full", "socket") if row[kind]}
+        if row.get("waiting"):
+            found[f"queue {queue}: waiting"] = row["waiting"]
+    for direction in DIRECTIONS if told.get("offload") else ():
+        if held := told["offload"][direction]["held"]:
+            found[f"{direction} dropped at ingress"] = held
+    for key, what in (("unexpected", "no rule took it"), ("workers_restarted", "workers restarted")):
+        if told.get(key):
+            found[what] = told[key]
+    return found
+
+
+def _lines(title: str, now: dict[str, int], past: dict[str, int], seconds: float) -> Iterator[str]:
+    rows = {what: _Growing(past.get(what, 0), number, seconds) for what, number in now.items()}
+    if not rows:
+        yield f"{title}: none"
+        return
+    yield f"{title + ' (packets/s, so far)':46}"
+    most = sorted(rows.items(), key=lambda item: (-item[1].rate, -item[1].now))
+    for what, row in most[:LOSSES]:
+        yield f"  {what:44}{row.rate:>12,.0f}{row.now:>18,}"
+    if len(most) > LOSSES:
+        yield f"  and {len(most) - LOSSES} more, see nfxlat stats"
+
+
+def _busiest(told: dict[str, Any]) -> Iterator[str]:
+    counting = told.get("counting")
+    if not counting:
+        return
+    yield f"{'busiest pairs':46}{'packets/s':>12}{'Mbit/s':>12}"
+    for direction, source, destination, packets, octets in counting["busiest"]:
+        ends, bits = f"  {direction} {source} > {destination}", f"{octets * 8e-6:,.1f}"
+        if len(ends) > 46:
+            yield ends
+            ends = ""
+        yield f"{ends:46}{packets:>12,}{bits:>12}"
+    if not counting["busiest"]:
+        yield "  none in the last second"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{f'{days} d ' if days else ''}{hours}:{minutes:02}:{rest:02}"

@@ -333,6 +333,16 @@ _DECLARED: Final = (
         "Documentation/networking/vrf.rst of Linux",
         by_default="none: the main routing table",
     ),
+    Key(
+        "count-mappings",
+        "count_mappings",
+        kinds.BOOLEAN,
+        "Whether packets and octets of each EAM and of prefix6 are always counted, for nfxlat stats --mappings. "
+        "Otherwise they are counted while somebody asks, and cost nothing at other times. Each mapping that has "
+        "had a packet takes some 200 octets.",
+        True,
+        "a key of this project",
+    ),
 )
 
 KEYS: Final[dict[str, Key]] = {key.name: key for key in _DECLARED}

@@ -168,8 +168,8 @@ def summary(cells: list[Cells]) -> dict[str, dict[str, int] | dict[str, dict[str
 
 
 def totals(cells: list[Cells]) -> dict[str, int]:
-    """The sums over blocks, by label."""
-    return {total.label: sum(one.totals[total] for one in cells) for total in Total}
+    """The sums over blocks, by label, of what is counted of packets."""
+    return {total.label: sum(one.totals[total] for one in cells) for total in Total if total is not Total.CPU_NS}
 
 
 def _by_reason(rows: list[memoryview]) -> dict[str, dict[str, int]]:

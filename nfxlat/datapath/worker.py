@@ -35,6 +35,7 @@ from nfxlat.datapath.superframe import (
     stamp_of,
     transport,
 )
+from nfxlat.datapath.tally import Tally
 from nfxlat.datapath.teacher import ASKED, Teacher
 from nfxlat.datapath.trace import Traced, Tracing
 from nfxlat.outcome import Action, Outcome, Reason, dropped
@@ -104,6 +105,7 @@ class Worker:
         self._stamped: Collection[int] = frozenset()
         self._taken = Taken()
         self._seen: list[Outcome] | None = None
+        self._tally: Tally | None = None
         self.trace(None)
         self.stopped = False
 
@@ -120,6 +122,10 @@ class Worker:
         self._stamped = stamped
         if self._fast is not None:
             self._fast.trust_stamps(stamped)
+
+    def count(self, tally: Tally | None) -> None:
+        """From the next batch on, count what leaves by mapping; None: do not."""
+        self._tally = tally
 
     def trace(self, tracing: Tracing | None) -> None:
         """From the next batch on, show packets to those who trace; None: to nobody."""
@@ -181,6 +187,8 @@ class Worker:
                 index = run(buffer, base, records, index, taken)
                 originals += len(accepted) - others
                 if messages:
+                    if self._tally is not None:
+                        self._tally.took(buffer, base, messages, taken.parts)
                     main.put_all(messages, destinations, taken.parts)
                     fast_packets += len(destinations)
                     messages.clear()
@@ -371,6 +379,8 @@ class Worker:
         totals, what = self._counters.totals, cell(reason, direction)
         totals[_INJECTED] += len(packets)
         totals[_PARTS] += len(packets) - 1
+        if self._tally is not None:
+            self._tally.left(packets)
         for packet in packets:
             # Through the device, accept_local and rp_filter would drop a source of our own.
             raw = self._injectors.device and local_source(packet, self._local)

@@ -103,7 +103,7 @@ def _off(summary: Mapping[str, Any], went: Mapping[str, int], away: int) -> Iter
     totals = summary["totals"]
     if "parts" not in totals:  # an older translator
         return
-    hands = totals["in_hands"] + totals["in_killed_hands"]
+    hands = totals["in_hands"] + totals["in_killed_hands"] + summary.get("inherited", 0)
     if away > hands:
         yield f"{away - hands} packets had a verdict and were counted by no worker"
     early = away + taken(totals) - summary.get("taken_before", 0)  # asked before the kernel was

@@ -5,6 +5,8 @@
      "configuration": {"digest": text, "loaded": number, other keys: any JSON} (may be missing),
      "worker_cpu_seconds": [number], "supervisor_cpu_seconds": number (may be missing),
      "reloads": {text: number} (may be missing),
+     "counting": null or {"busiest": [[direction, source, destination, packets, octets]], other keys: any JSON}
+                 (may be missing),
      "offload": null or {"pairs", "flows", "learnt" and so on: n, "4to6" and "6to4": {outcome: n}, other keys: any JSON}
                 (may be missing),
      "totals": {label: n}, "reasons": {label: {direction: n}}, "rejected": the same (may be missing),
@@ -51,7 +53,8 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         configuration = _names(found["configuration"])
         _names({configuration.get("digest"): 0})
         _number(configuration.get("loaded"))
-    for optional in ("failures", "lost_lines", "taken_before"):
+    _counting(found.get("counting"))
+    for optional in ("workers", "failures", "lost_lines", "taken_before", "inherited"):
         _counter(found.get(optional, 0))
     _counter(found.get("workers_restarted"))
     if found.get("unexpected") is not None:
@@ -76,6 +79,18 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         for name, row in _names(rows).items():
             _counters(row, needed, name)
     return found
+
+
+def _counting(found: object) -> None:
+    if found is None:
+        return
+    for row in _list(_names(found).get("busiest")):
+        if len(_list(row)) != 5:
+            raise NotASummary("busiest")
+        direction, *ends, packets, octets = row
+        _names(dict.fromkeys((direction, *ends)) if all(isinstance(one, str) for one in row[:3]) else None)
+        _counter(packets)
+        _counter(octets)
 
 
 def _refuse(constant: str) -> None:

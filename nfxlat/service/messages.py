@@ -10,6 +10,11 @@
     f              generation (I), interfaces, I each      Teach      to a worker
     w              number (I), a filter, JSON              Trace      to a worker, with a descriptor
     u              number (I)                              Untrace    to a worker
+    c              0 or 1 (I)                              Count      to a worker
+    k              mapping (5s), 4 numbers (Q), each       Counted    from a worker
+    b              its number (I); octets of the addresses
+                   (B), both (32s), packets, octets (Q),
+                   each                                    Busiest    from a worker
     t              a line for the operator, UTF-8         Told       from a worker
     r              -                                       Ready      from a worker
     e              -                                       Retired    from a worker
@@ -22,10 +27,12 @@ is a bug. No I/O here; nfxlat.service.control has the socket.
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, get_args
 
 _COUNT = struct.Struct("!I")
 _PATH_MTU = struct.Struct("!8sH")
+_MAPPING = struct.Struct("!5s4Q")
+_BUSY = struct.Struct("!B32sQQ")
 
 
 class MessageError(Exception):
@@ -186,6 +193,55 @@ class Untrace:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Count by mapping from now on, or do not."""
+
+    on: bool
+    TAG: ClassVar[bytes] = b"c"
+
+    def encode(self) -> bytes:
+        return self.TAG + _COUNT.pack(self.on)
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(bool(_COUNT.unpack(body)[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted since the last time (nfxlat.datapath.tally): mapping, packets and octets from, and to it."""
+
+    rows: tuple[tuple[bytes, int, int, int, int], ...]
+    TAG: ClassVar[bytes] = b"k"
+
+    def encode(self) -> bytes:
+        return self.TAG + b"".join(_MAPPING.pack(*row) for row in self.rows)
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(tuple(_MAPPING.iter_unpack(body)))
+
+
+@dataclass(frozen=True, slots=True)
+class Busiest:
+    """The pairs of addresses that worker `number` had most octets of in the last second: both, packets, octets."""
+
+    number: int
+    pairs: tuple[tuple[bytes, int, int], ...]
+    TAG: ClassVar[bytes] = b"b"
+
+    def encode(self) -> bytes:
+        rows = (_BUSY.pack(len(pair), pair, packets, octets) for pair, packets, octets in self.pairs)
+        return self.TAG + _COUNT.pack(self.number) + b"".join(rows)
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        (number,) = _COUNT.unpack_from(body)
+        rows = _BUSY.iter_unpack(body[_COUNT.size :])
+        return cls(number, tuple((pair[:size], packets, octets) for size, pair, packets, octets in rows))
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A line for the operator, or several; a worker writes none itself, since that could keep it waiting."""
 
@@ -200,11 +256,25 @@ class Told:
         return cls(body.decode(errors="replace"))
 
 
-Message = Go | Stop | Ping | Ready | Retired | Pong | PathMtu | Node | Teach | Trace | Untrace | Told
+Message = (
+    Go
+    | Stop
+    | Ping
+    | Ready
+    | Retired
+    | Pong
+    | PathMtu
+    | Node
+    | Teach
+    | Trace
+    | Untrace
+    | Count
+    | Counted
+    | Busiest
+    | Told
+)
 
-_KINDS: dict[bytes, type[Message]] = {
-    kind.TAG: kind for kind in (Go, Stop, Ping, Ready, Retired, Pong, PathMtu, Node, Teach, Trace, Untrace, Told)
-}
+_KINDS: dict[bytes, type[Message]] = {kind.TAG: kind for kind in get_args(Message)}
 
 
 def decode(data: bytes) -> Message:

@@ -3,7 +3,7 @@
 make_table -> setup.up, or without it Stamp (the program at ingress gets the table) -> start -> watch
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -93,6 +93,12 @@ class Offloading:
     def summary(self, totals: Mapping[str, int]) -> dict[str, Any] | None:
         """`totals` are the workers'. Raises OSError."""
         return self._offload.summary(totals) if self._offload is not None else None
+
+    def entries(self) -> Iterator[tuple[bytes, bytes, int, int]]:
+        """Of each pair and flow: its key, addresses of the result (8 or 32 octets), packets, octets. Raises OSError."""
+        for key, pair in self.table.pairs() if self.table is not None else ():
+            short = pair.addresses[:8]
+            yield key, short if short.ljust(32, b"\0") == pair.addresses else pair.addresses, pair.packets, pair.octets
 
     @property
     def teach(self) -> Teach | None:

@@ -34,6 +34,13 @@ class TranslationPoint(Protocol):
     def attach(self, stack: ExitStack, device: DomainDevice | None, counters: Sequence[Counters]) -> list[Share]:
         """Open the rest, now that the host is ready; a share for each worker, who counts in `counters`."""
 
+    def begin(self) -> None:
+        """The workers are about to take packets: what was counted of queues that a predecessor has left is its own."""
+
+    @property
+    def inherited(self) -> int:
+        """Packets that a predecessor may have had in its hands when it ended, at most; the kernel has them waiting."""
+
     @property
     def queues(self) -> range:
         """The NFQUEUE queues that rules lead to."""

@@ -10,10 +10,11 @@ from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.inject import DeviceInjector, IpInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.queue_pair import QueuePair
+from nfxlat.datapath.source import SLOTS
 from nfxlat.datapath.worker import Injectors
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.stamp import Stamp
-from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.netlink.bound_queues import BoundQueue, bound_queues
 from nfxlat.queues import KINDS
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
@@ -33,6 +34,8 @@ class QueuePoint:
         self._vrf = options.domain.vrf
         self._source_kind, self._inject, self._role = options.source, options.inject, options.role
         self._sources: list[list[NetlinkQueue | CallbackQueue]] = []  # one list a worker
+        self._inherited = 0
+        self._before: dict[int, BoundQueue] = {}  # queues as a predecessor has left them
 
     @property
     def queues(self) -> range:
@@ -40,6 +43,7 @@ class QueuePoint:
 
     def bind(self, stack: ExitStack) -> None:
         self._sources.clear()
+        self._inherited = 0
         for worker in range(self._queues.workers):
             own: list[NetlinkQueue | CallbackQueue] = []
             self._sources.append(own)
@@ -57,9 +61,19 @@ class QueuePoint:
         else:  # with the ip injector nothing is larger than a segment
             superframes = self._inject == "device"
             form = QueuePair.form(tcp, plain, superframes=superframes)
-            pair = QueuePair(tcp, plain=plain, superframes=superframes, descriptor=self._store.take(form))
+            descriptor = self._store.take(form)
+            self._inherited += SLOTS * (descriptor is not None)
+            pair = QueuePair(tcp, plain=plain, superframes=superframes, descriptor=descriptor)
             self._store.keep(form, pair.fileno())
             yield pair
+
+    def begin(self) -> None:
+        if self._inherited:
+            self._before = {one.number: one for one in bound_queues()}
+
+    @property
+    def inherited(self) -> int:
+        return self._inherited
 
     def make_device(self, stack: ExitStack) -> DomainDevice | None:
         if self._inject == "ip" and self._role != "host":  # a host's originals die in it
@@ -102,13 +116,15 @@ class QueuePoint:
 
     def losses(self) -> dict[str, dict[str, int]]:
         """`full`: queue length, `socket`: receive buffer (nfnetlink_queue.c)."""
-        return {
-            str(one.number): {
-                "waiting": one.waiting,
-                "full": one.full,
-                "socket": one.socket,
-                "judged": one.judged,
-            }
-            for one in bound_queues()
-            if one.number in self.queues
-        }
+        nothing = BoundQueue(0, 0, 0, 0, 0)
+        found = {}
+        for one in bound_queues():
+            if one.number in self.queues:
+                before = self._before.get(one.number, nothing)
+                found[str(one.number)] = {
+                    "waiting": one.waiting,
+                    "full": one.full - before.full,
+                    "socket": one.socket - before.socket,
+                    "judged": (one.judged - before.judged) & 0xFFFFFFFF,
+                }
+        return found

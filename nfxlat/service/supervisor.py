@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from nfxlat.errors import OperatorError
 from nfxlat.service.control import Control
 from nfxlat.service.loop import HasDescriptor, Loop
-from nfxlat.service.messages import Go, Message, MessageError, Ping, Pong, Ready, Retired, Stop, Told
+from nfxlat.service.messages import Go, Message, MessageError, PathMtu, Ping, Pong, Ready, Retired, Stop, Told
 from nfxlat.terms import Report
 
 Main = Callable[[int, Control], None]  # a worker's life: its number, its end of the control socket
@@ -54,8 +54,8 @@ class _Child:
 class Supervisor:
     """`count` workers, each of which runs `main`; `restarts` counts those that had to be started again.
 
-    To be used while `loop` takes signals. What a worker says goes to `heard`, and to all others. `main` has to let go
-    of what it has inherited, the others' control sockets among it (nfxlat.service.inherited).
+    To be used while `loop` takes signals. What a worker says goes to `heard`, and path MTUs to all others. `main` has
+    to let go of what it has inherited, the others' control sockets among it (nfxlat.service.inherited).
     """
 
     def __init__(self, main: Main, count: int, *, loop: Loop, report: Report, heard: Callable[[Message], None]) -> None:
@@ -192,7 +192,7 @@ class Supervisor:
             self._report(message.text)
         elif not isinstance(message, Ready):
             self._heard(message)
-            for other in self._all():
+            for other in self._all() if isinstance(message, PathMtu) else ():
                 if other is not child:
                     self._send(other, message)
         return True

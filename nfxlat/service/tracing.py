@@ -3,7 +3,8 @@
     reader: connects, sends a filter --> "ok", or why not; then, from each worker by itself, a message a packet
 
 The name is the status socket's, of another type (SOCK_SEQPACKET). Only root and the translator's own user are heard.
-What goes to a reader never waits for it (nfxlat.datapath.trace). While one is connected, what it asks for is not
+Who asks for mappings connects here too (nfxlat.service.counting). What goes to a reader never waits for it
+(nfxlat.datapath.trace). While one is connected, what it asks for is not
 translated at ingress: what was taught is forgotten, and taught again but for that.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nfxlat.datapath.trace_filter import Filter, FilterError
+from nfxlat.service.counting import ASKING, Counting
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Message, Trace, Untrace
 from nfxlat.service.status import bound, peer
@@ -46,8 +48,10 @@ class Tracing:
         tell: Callable[[Message], None],
         *,
         begun: Callable[[], None],
+        counting: Counting,
         report: Report,
     ) -> None:
+        self._counting = counting
         self._domain, self._loop, self._tell, self._begun, self._report = domain, loop, tell, begun, report
         self._numbers = itertools.count(1)
         self._readers: list[_Reader] = []
@@ -70,6 +74,7 @@ class Tracing:
         self._listener.close()
         for reader in tuple(self._readers):
             self._end(reader)
+        self._counting.close()
 
     def _accept(self) -> None:
         try:
@@ -97,6 +102,12 @@ class Tracing:
             said = b""
         if not said or reader.trace is not None:
             self._end(reader)
+            return
+        if said.startswith(ASKING):  # it does not trace
+            self._readers.remove(reader)
+            self._loop.forget(reader.connection)
+            reader.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+            self._counting.serve(reader.connection, said)
             return
         try:
             wanted = Filter.decode(said)

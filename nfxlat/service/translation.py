@@ -36,12 +36,13 @@ from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.service import accounts, inherited, status
 from nfxlat.service.control import Control
+from nfxlat.service.counting import Counting
 from nfxlat.service.eam_changes import EamChanges
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_watches import HostWatches
 from nfxlat.service.log import Log
 from nfxlat.service.loop import Loop
-from nfxlat.service.messages import Message, MessageError, PathMtu
+from nfxlat.service.messages import Busiest, Counted, Message, MessageError, PathMtu
 from nfxlat.service.names import Names
 from nfxlat.service.node_watch import NodeWatch
 from nfxlat.service.notify import notify
@@ -124,11 +125,17 @@ class Service:
             tracing=self._who_traces,
             handlers={**self._succession.handlers, "eam": changes.answer},
         )
+        self._counting = Counting(options.domain, self._loop, self._supervisor.send, self._offloading.entries)
         self._reload = Reload(self._supervisor, report)
         self._summary_file = SummaryFile(options.summary_file, self._loop)
         self._reading = Reading(self._loop, self._reload.refused)
         self._started = time.monotonic()
         self._configuration = _configuration(options.domain)
+
+    @property
+    def domain(self) -> str:
+        """Its name."""
+        return self._options.domain.name
 
     def run(self) -> dict[str, Any]:
         """Translate until SIGTERM or SIGINT; the final summary."""
@@ -174,7 +181,7 @@ class Service:
     def _who_traces(self) -> Tracing:
         began = lambda: self._offloading.forget("trace")  # noqa: E731
         name, report = self._options.domain.name, self._report
-        return Tracing(name, self._loop, self._supervisor.send, begun=began, report=report)
+        return Tracing(name, self._loop, self._supervisor.send, begun=began, counting=self._counting, report=report)
 
     def _bind_queues(self, stack: ExitStack) -> None:
         with ExitStack() as some:
@@ -194,8 +201,11 @@ class Service:
     def _work(self) -> None:
         """From the first worker's start to the last one's end."""
         try:
-            former = self._predecessor
-            self._supervisor.start(None if former is None else lambda: former.retire(self._report))
+            if self._predecessor is None:
+                self._point.begin()
+                self._supervisor.start()
+            else:
+                self._supervisor.start(self._take_over)
             self._await_predecessor()
             self._fence.tried("telling that it is ready", self._ready, None)
             self._at_work = True
@@ -205,6 +215,12 @@ class Service:
             self._succession.close()
             self._reading.close()
             self._supervisor.stop()
+
+    def _take_over(self) -> None:
+        """The workers are ready, and wait for nothing else."""
+        assert self._predecessor is not None
+        self._predecessor.retire(self._report)
+        self._point.begin()
 
     def _await_predecessor(self) -> None:
         """Until it has ended, where there was one: its workers have retired."""
@@ -383,6 +399,7 @@ class Service:
         refused = self._reload(former, read, self._setup, use)
         if self._options.domain is not former:
             self._configuration = _configuration(self._options.domain)
+            self._counting.renew(self._options.domain)
         del former
         self._offloading.resume(self._options.domain, self._device)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
@@ -390,6 +407,9 @@ class Service:
 
     def _heard(self, message: Message) -> None:
         """What a worker says, for those that come after it."""
+        if isinstance(message, Counted | Busiest):
+            self._counting.heard(message)
+            return
         if not isinstance(message, PathMtu):
             raise MessageError(f"{message} from a worker")
         for pair, mtu in message.learnt:
@@ -414,6 +434,7 @@ class Service:
             teach=offloading.teach,
             traces=self._names.tracing.traces,
             number=number,
+            count=self._counting.on,
         ).run()
 
     def summary(self) -> dict[str, Any]:
@@ -444,6 +465,8 @@ class Service:
             **summary(self._snapshots()),  # behind what the kernel says, and ahead of it: it goes on meanwhile
             "queues": queues,
             "taken_before": before,
+            "inherited": self._point.inherited,
+            "counting": self._counting.summary(),
         }
         if self._unexpected is not None:
             result["unexpected"] = self._fence.tried("device", self._unexpected.packets, None)

@@ -74,6 +74,13 @@ class TunPoint:
         self._store.keep(name, descriptor)
         return descriptor, udp
 
+    def begin(self) -> None:
+        self._before = tun.passed(self._name)
+
+    @property
+    def inherited(self) -> int:
+        return 0
+
     def stamped(self, stamp: Stamp | None) -> frozenset[int]:
         """What a vnet header told goes to the worker as a stamp of this made-up interface."""
         return frozenset((INDEV,))

@@ -12,6 +12,7 @@ from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.pathmtu import News, PathMtus
 from nfxlat.datapath.ratelimit import ErrorLimits, TokenBucket
 from nfxlat.datapath.routecache import RouteCache
+from nfxlat.datapath.tally import Tally
 from nfxlat.datapath.teacher import Teacher
 from nfxlat.datapath.trace import Tracing
 from nfxlat.datapath.trace_filter import Filter
@@ -22,7 +23,11 @@ from nfxlat.host.mtu import route_to
 from nfxlat.netlink.backlogs import Backlogs, processor
 from nfxlat.netlink.bound_queues import Watch
 from nfxlat.service.control import Control
+from nfxlat.service.counting import OTHERWISE
 from nfxlat.service.messages import (
+    Busiest,
+    Count,
+    Counted,
     Go,
     Message,
     MessageError,
@@ -43,6 +48,7 @@ from nfxlat.terms import Report
 from nfxlat.xlat.node import OwnAddresses, translator_for
 from nfxlat.xlat.translator import Translator
 
+_ROWS = 1000  # of a message
 _EVENTS_PER_SECOND, _EVENTS_AT_ONCE = 1.0, 5
 
 
@@ -63,6 +69,7 @@ class WorkerProcess:
         teach: Teach | None = None,
         traces: Collection[Trace] = (),
         number: int = 0,
+        count: bool = False,
     ) -> None:
         self._domain, self._node, self._paths, self._control = options.domain, node, paths, control
         self._routes = RouteCache(lambda receiver: route_to(receiver, options.domain.vrf), time.monotonic)
@@ -114,6 +121,10 @@ class WorkerProcess:
         for trace in traces:
             self._tracing.add(trace.number, Filter.decode(trace.wanted), trace.descriptor)
         self._trace()
+        self._number, self._frame = number, share.injectors.main.frame.size
+        self._tally: Tally | None = None
+        self._uncounted: list[tuple[bytes, int, int, int, int]] = []  # what could not be said yet
+        self._count(count)
 
     def run(self) -> None:
         """Say that it is ready, wait to be told to go, and work until told to stop."""
@@ -124,6 +135,8 @@ class WorkerProcess:
                 return
         self._processor_time = 0
         self._worker.run(self._control.fileno(), lambda: self._obey(self._receive()))
+        self._count_processor_time()
+        self._say_counted()
 
     def _receive(self) -> Message:
         """What it is told next; to stop, where the supervisor is gone."""
@@ -133,11 +146,11 @@ class WorkerProcess:
         match message:
             case Stop():
                 self._worker.stopped = True
-                self._count_processor_time()
             case Ping():
                 self._say(Pong())
                 self._count_processor_time()
                 self._news.flush()
+                self._say_counted()
             case Node():
                 self._renew(message)
             case PathMtu(learnt):
@@ -154,6 +167,8 @@ class WorkerProcess:
             case Untrace(who):
                 self._tracing.remove(who)
                 self._trace()
+            case Count(on):
+                self._count(on)
             case _:
                 raise MessageError(f"{message} to a worker at work")
 
@@ -164,6 +179,27 @@ class WorkerProcess:
         former, self._processor_time = self._processor_time, time.process_time_ns()
         self._counters.totals[Total.CPU_NS] += self._processor_time - former
         self._counters.show(Total.CPU_NS)
+
+    def _count(self, on: bool) -> None:
+        self._tally, self._uncounted = Tally(self._mapping, self._frame) if on else None, []
+        self._worker.count(self._tally)
+
+    def _mapping(self, address: bytes) -> bytes:
+        return self._domain.eamt.place_of(address) or OTHERWISE
+
+    def _say_counted(self) -> None:
+        """What was counted since it was last said; what the supervisor is too busy for, the next time."""
+        if self._tally is None:
+            return
+        rows, busiest = self._tally.drain()
+        self._say(Busiest(self._number, tuple(busiest)))
+        self._uncounted += ((mapping, *numbers) for mapping, numbers in rows.items() if any(numbers))  # type: ignore[misc]
+        while self._uncounted:
+            try:
+                self._control.send(Counted(tuple(self._uncounted[:_ROWS])))
+            except OSError:
+                return
+            del self._uncounted[:_ROWS]
 
     def _learnt(self, pair: bytes, mtu: int) -> None:
         self._news.add(pair, mtu)

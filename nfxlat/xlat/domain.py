@@ -53,6 +53,7 @@ class Domain:
     traffic_class: str | int = "copy"  # nfxlat.xlat.traffic_class
     reverse_path: ReversePath = "kernel"  # of rules: RFC 3704 2.2, 2.4
     offload: bool = False  # of rules: their decisions may be repeated at ingress, in the kernel
+    count_mappings: bool = False  # always, not only while somebody asks
     vrf: str | None = None  # the VRF whose packets are translated; None: those of no VRF
 
     def __post_init__(self) -> None:

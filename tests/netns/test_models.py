@@ -239,6 +239,6 @@ def test_what_the_device_has_no_room_for_is_counted(
     wait_for(lambda: process.summary()["queues"]["siit0"]["full"] > 0, "a drop of the device")
     with lab.translator.entered():
         assert main(["top", "--interval", "0.1", "--count", "1"]) == 0
-    assert "queue siit0: dropped by the kernel (full)" in capsys.readouterr().out
+    assert "queue siit0: lost (full)" in capsys.readouterr().out
     process.stop()
     assert any(re.search(r"queue siit0: the kernel dropped \d+ \(full\)", line) for line in process.output())

@@ -14,6 +14,7 @@ import pytest
 from lossless import without_loss
 from manager import Manager
 
+from nfxlat.cli import main
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
@@ -61,6 +62,8 @@ def test_a_restart_under_load_loses_nothing_and_leaves_all_in_its_place(
 
         without_loss(lab, restarts)
         assert standing(node) == stood
+        with node.entered():  # counts of queues begin anew with who has them
+            assert main(["stats", "--check"]) == 0
         manager.make_way(process)
         write(tmp_path, NEW)
         process = manager.started()

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from scapy.layers.inet import IP, UDP
 from scapy.utils import wrpcap
+from told_summary import summary
 
 from nfxlat.cli import doctor, main, screen, stats, top
 from nfxlat.service.diagnosis import Diagnosis, State
@@ -121,28 +122,38 @@ def test_a_narrow_terminal_is_kept_to(tmp_path: Path, term: str) -> None:
     assert "…" not in said
 
 
-ANSWER = {
-    "totals": dict.fromkeys(top.TOTALS, 123_456_789),
-    "reasons": {"translated": {"4to6": 1_000_000}},
-    "queues": {"7": {"full": 1, "socket": 2}},
-}
+LONG = "2001:db8:1111:2222:3333:4444:5555:"
+BUSIEST = [["6to4", "198.51.100.2", "192.0.2.2", 123_456_789, 10**12], ["4to6", f"{LONG}1", f"{LONG}2", 1, 1]]
+ANSWER = summary(counting={"busiest": BUSIEST})
 
 
-@pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_top_shows_itself_on_dumb_and_narrow_terminals(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+@pytest.mark.parametrize(("term", "columns"), [("xterm", 80), ("xterm", 60), ("dumb", 80)])
+def test_top_shows_itself_on_dumb_and_narrow_terminals(
+    monkeypatch: pytest.MonkeyPatch, term: str, columns: int
+) -> None:
     out = io.StringIO()
     monkeypatch.setenv("TERM", term)
-    narrow = Console(file=out, force_terminal=True, width=60, height=50)
+    narrow = Console(file=out, force_terminal=True, width=columns, height=50)
     monkeypatch.setattr(screen, "console", lambda: narrow)
     monkeypatch.setattr(stats, "running", lambda: [Running("siit0", 1)])
     monkeypatch.setattr(top, "ask", lambda one: ANSWER)
     assert main(["top", "--interval", "0.1", "--count", "2"]) == 0
     said = out.getvalue()
-    assert said.count("123,456,789") >= 2 * len(top.TOTALS)
-    assert "1,000,000" in said
-    assert "…" not in said
     if term == "dumb":
         assert "\x1b" not in said
+        assert all(len(line) <= columns for line in said.splitlines()), said
+        assert said.count("6to4 198.51.100.2 > 192.0.2.2") == 2
+        assert "8,000,000.0" in said
+        assert "queue 7: lost (full)" in said
+        assert "4to6 rejected: packet_too_big" in said
+    assert "123,456,789" in said
+    assert "…" not in said
+
+
+def test_top_tells_rates_of_what_was_started_anew_from_0() -> None:
+    assert top._Growing(1000, 1500, 2.0).rate == 250
+    assert top._Growing(1000, 300, 2.0).rate == 150
+    assert top._Growing(1000, 1000, 0.0).rate == 0
 
 
 def test_lines_and_cells_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
