@@ -30,6 +30,7 @@ SO_NO_CHECK = 11
 NOBODY = 9  # a port that nobody listens at, so ICMP errors come back
 IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3
 BURST, FULL = 700, 6000  # datagrams; the second is more than a queue holds
+LATE = 10  # packets of others at most that may come so late that they are lost too
 WAYS = [
     (),
     ("--inject", "ip"),
@@ -132,13 +133,14 @@ def test_all_that_arrived_is_accounted_for(
         datagrams, before = Datagrams(lab, stack), backlog_drops()
         datagrams.burst(BURST)
         others(lab)
+        settled(process)
         with standing_still(process):
             datagrams.burst(FULL)
         whole = settled(process)
         assert whole.off == ()
         lost = sum(number for what, number in whole.went.items() if what.startswith(("lost", "dropped at")))
         by_machine = backlog_drops() - before
-        assert lost <= datagrams.lost() <= lost + by_machine, whole
+        assert lost - LATE <= datagrams.lost() <= lost + by_machine, whole
         assert whole.went["in hands or killed hands"] == 0
         assert whole.went["dropped"] >= 7
         offloads = "--offload" in arguments
@@ -164,7 +166,7 @@ def test_all_that_arrived_is_accounted_for(
         assert end.off == ()
         lost = sum(number for what, number in end.went.items() if what.startswith(("lost", "dropped at")))
         hands = end.went["in hands or killed hands"]  # some of them may have left
-        assert lost <= datagrams.lost() <= lost + hands + backlog_drops() - before, end
+        assert lost - LATE <= datagrams.lost() <= lost + hands + backlog_drops() - before, end
         told = process.summary()
         assert hands <= told["totals"]["in_killed_hands"] + told["totals"]["in_hands"]
         assert told["reloads"]["done"] == 1
