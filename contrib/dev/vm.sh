@@ -33,8 +33,9 @@ unpack() {
     dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards --no-wildcards-match-slash \
         --exclude='./usr/share' --exclude='./boot/[!v]*' \
         --exclude='*/kernel/sound' --exclude='*/kernel/fs/[!9fno]*' \
-        --exclude='*/kernel/drivers/[!cnv]*' --exclude='*/kernel/drivers/net/[!bvw]*/*' \
-        --exclude='*/kernel/drivers/net/w[!i]*/*' --exclude='*/kernel/drivers/net/wireless/*' || return 1
+        --exclude='*/kernel/drivers/[!cnv]*' --exclude='*/kernel/drivers/net/[!bpsvw]*/*' \
+        --exclude='*/kernel/drivers/net/p[!p]*/*' --exclude='*/kernel/drivers/net/w[!i]*/*' \
+        --exclude='*/kernel/drivers/net/wireless/*' || return 1
     [ -d "$2/usr/lib/modules" ] || return 0
     # since Debian 13: both names lead to them, whichever of the two kmod has been built for
     mv "$2/usr/lib" "$2/lib" && ln -s ../lib "$2/usr/lib"
