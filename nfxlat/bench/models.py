@@ -19,7 +19,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from nfxlat.bench import flowhash
 from nfxlat.bench.agent import Agent
@@ -136,6 +136,10 @@ class Model:
         """Why it does not work any more, in its own words; "" if it does."""
         return ""
 
+    def counted(self) -> dict[str, Any]:
+        """What it has counted beside the figures, fit for JSON. Raises OSError."""
+        return {}
+
     def _running(self) -> contextlib.AbstractContextManager[object]:
         """The translator at work in the lab."""
         raise NotImplementedError
@@ -187,6 +191,10 @@ class Offload(Hook):
     name = "offload"
     title = "hook model with --offload: known pairs are translated at ingress, in the kernel"
     arguments = ("--offload",)
+
+    def counted(self) -> dict[str, Any]:
+        """Hits and misses of the program at ingress, and pairs (`nfxlat stats`)."""
+        return {"offload": self.process.summary()["offload"]}
 
 
 class HookTwo(Hook):

@@ -77,7 +77,14 @@ class Report:
             "machine": self.machine,
             "versions": self.versions,
             "settings": self.settings,
-            "models": {name: {"title": TITLES[name], "facts": result.facts.get(name, [])} for name in result.models},
+            "models": {
+                name: {
+                    "title": TITLES[name],
+                    "facts": result.facts.get(name, []),
+                    "counted": result.counted.get(name, {}),
+                }
+                for name in result.models
+            },
             "figures": [dataclasses.asdict(figure) for figure in result.figures],
             "results": {
                 key: {model: _series(series) for model, series in row.items()} for key, row in result.series.items()

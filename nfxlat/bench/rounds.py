@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from nfxlat.bench.agent import Failed
 from nfxlat.bench.models import DEFAULT, MODELS, Model
@@ -64,12 +64,14 @@ class Series:
 
 @dataclass(slots=True)
 class Result:
-    """All that was measured: series by figure and model, in order; `troubles`: what failed, in words."""
+    """All that was measured: series by figure and model, in order; `counted`: what models have counted themselves;
+    `troubles`: what failed, in words."""
 
     figures: list[Figure]
     models: list[str]
     series: dict[str, dict[str, Series]]
     facts: dict[str, list[str]] = field(default_factory=dict)
+    counted: dict[str, dict[str, Any]] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     rounds: int = 0
     seconds: float = 0.0
@@ -108,6 +110,9 @@ def measure(options: Options, progress: Progress) -> Result:
                         _take(measurement, model, options.settings, number, result, progress)
             if result.complete:
                 result.rounds = number + 1
+        for model in models:
+            with contextlib.suppress(OSError):
+                result.counted[model.name] = model.counted()
     if not result.complete:
         result.troubles.append(f"time ran out after {options.limit:.0f} s: the last round is incomplete")
     result.seconds = time.monotonic() - started
