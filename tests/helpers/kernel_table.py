@@ -15,12 +15,20 @@ _LOOKUP, _UPDATE, _FD_BY_ID = 1, 2, 14
 _ELEMENT = struct.Struct("=I4xQQQ")
 
 
+def _told(path: Path) -> str:
+    """Of a descriptor that may be closed meanwhile."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 @contextmanager
 def opened(pid: int) -> Iterator["KernelTable"]:
     """Of the process."""
     (number,) = {
         int(text.split("map_id:")[1].split()[0])
-        for text in (path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+        for text in map(_told, Path(f"/proc/{pid}/fdinfo").iterdir())
         if "map_id:" in text and f"value_size:\t{table.PAIR.size}\n" in text
     }
     descriptor = bpf.call(_FD_BY_ID, struct.pack("=III", number, 0, 0))
