@@ -48,12 +48,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A router, transit in both directions. `own`: the node's own packets are asked about too."""
+    """A router, transit in both directions.
+
+    `own`: the node's own packets are asked about too; `offload`: a flow is asked about once the kernel translates it.
+    """
 
     name: str
     title: str
     arguments: tuple[str, ...] = ()
     own: bool = True
+    offload: bool = False
 
     def prepare(self, lab: Lab) -> None:
         """Before the translator starts."""
@@ -157,6 +161,7 @@ _HOST = ("--role", "host", "--prefix6", "2001:db8:64::/96", "--eam", f"{CLAT4}={
 CELLS = (
     Cell("router-device", "router, device injector"),
     Cell("router-ip", "router, ip injector", ("--inject", "ip")),
+    Cell("router-offload", "router, device injector, offload", ("--offload",), offload=True),
     Own("own-device", "router's own packets, device injector", own=False),
     Own("own-ip", "router's own packets, ip injector", ("--inject", "ip"), own=False),
     Cell("device", "device model", ("--model", "device")),

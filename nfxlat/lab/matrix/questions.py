@@ -36,14 +36,29 @@ def _interface(namespace: Namespace, running: Running) -> str:
     return "to-r4" if namespace is running.lab.host4 else "to-r6"
 
 
-def _sent(running: Running, flow: Flow, hops: int = 64) -> list[Seen]:
+def _sent(running: Running, flow: Flow) -> list[Seen]:
     """Send a marked packet along the flow; where it has been seen when it has arrived."""
     mark = packets.token()
     running.observer.drain()
     with Capture(flow.receiver, _interface(flow.receiver, running)) as capture:
-        flow.sender.call(send_packet, packets.datagram(flow.source, flow.target, mark, hops), flow.target)
+        flow.sender.call(send_packet, packets.datagram(flow.source, flow.target, mark), flow.target)
         capture.wait(lambda packet: mark in packet, PATIENCE)
     return [seen for seen in running.observer.drain() if mark in seen.packet]
+
+
+def _usual(running: Running, flow: Flow) -> list[Seen]:
+    """`_sent`, of a packet that is treated as most of the flow are: with offload the kernel translates it.
+
+    Whatever changes rules makes the flow be learnt anew.
+    """
+    way: list[Seen] = []
+
+    def is_usual() -> bool:
+        way[:] = _sent(running, flow)
+        return not running.cell.offload or way[0].family == flow.families[1]
+
+    wait_for(is_usual, f"a packet that the kernel translates in {running.cell.name}", PATIENCE)
+    return way
 
 
 def _each(ask: Callable[[Running, Flow], str]) -> Callable[[Running], Answer]:
@@ -77,12 +92,12 @@ def _hooks(way: Sequence[Seen]) -> str:
 
 def hooks(running: Running, flow: Flow) -> str:
     """The hooks that see the packet, in order; * for one whose chains behind nfxlat's do not."""
-    return _hooks(_sent(running, flow))
+    return _hooks(_usual(running, flow))
 
 
 def traversals(running: Running, flow: Flow) -> str:
     """How often the packet enters the stack, and which of these passes end early."""
-    passes = _passes(_sent(running, flow))
+    passes = _passes(_usual(running, flow))
     ends = [(_family(one[-1].family), one[-1].late and one[-1].hook in ("input", "postrouting")) for one in passes]
     short = [family for family, whole in ends if not whole]
     return ", ".join([str(len(passes)), *(f"{family} in part" for family in short)])
@@ -98,12 +113,12 @@ def _takers(way: Sequence[Seen]) -> str:
 
 def hop_decrement(running: Running, flow: Flow) -> str:
     """How much is taken off TTL or Hop Limit, and by whom."""
-    return _takers(_sent(running, flow))
+    return _takers(_usual(running, flow))
 
 
 def input_interface(running: Running, flow: Flow) -> str:
     """The input interface in forward or input of the new family."""
-    way = _sent(running, flow)
+    way = _usual(running, flow)
     names = [seen.indev for seen in way if seen.family == flow.families[1] and seen.hook in ("forward", "input")]
     return names[0] if names else "none (output)"
 
@@ -118,10 +133,13 @@ def mark_and_priority(running: Running, flow: Flow) -> str:
         f"chain {hook} {{ type filter hook {hook} priority -600; {which} {give}; }}" for hook, which in fresh.items()
     ]
     with _table(running.lab.translator, "marks", chains):
-        way = _sent(running, flow)
+        way = _usual(running, flow)
+    last = way[-1]
+    if way[0].family != flow.families[0]:
+        assert (last.mark, last.note) == (0, "udp"), way
+        return "no rule there sees it"
     assert way[0].mark == MARK, way
     assert way[0].note == "priority", way
-    last = way[-1]
     mark = "mark kept" if last.mark == MARK else f"mark {last.mark:#x}" if last.mark else "mark 0"
     return f"{mark}, priority {'kept' if last.note == 'priority' else 'reset'}"
 
@@ -154,6 +172,8 @@ def _told(error: bytes) -> str:
 def _complaint(running: Running, flow: Flow, packet: bytes, mark: bytes) -> str:
     """Send what cannot pass. Who says so, in which family, and what its sender hears; or "arrives"."""
     observer, lab = running.observer, running.lab
+    if running.cell.offload:
+        _usual(running, flow)
     observer.drain()
     reports: list[Seen] = []
     own = flow.sender is lab.translator
@@ -237,7 +257,7 @@ def conntrack_state(running: Running) -> Answer:
     conntrack.flush(running.lab.translator)
     with _table(running.lab.translator, "tracking", _TRACKING):
         for direction, flow in running.flows.items():
-            states = [seen for seen in _sent(running, flow) if seen.note.startswith("ct-")]
+            states = [seen for seen in _usual(running, flow) if seen.note.startswith("ct-")]
             said = dict.fromkeys(f"{_family(seen.family)} {seen.note.removeprefix('ct-')}" for seen in states)
             answer[direction] = ", ".join(said)
     return answer
@@ -247,7 +267,7 @@ def conntrack_entries(running: Running) -> Answer:
     """What it holds after a packet in each direction."""
     with _table(running.lab.translator, "tracking", _TRACKING):
         for flow in running.flows.values():
-            _sent(running, flow)
+            _usual(running, flow)
         return ", ".join(conntrack.entries(running.lab.translator)) or "nothing"
 
 
@@ -270,8 +290,23 @@ def absent(running: Running) -> Answer:
     """The translator is killed: where a packet ends, and what its sender hears."""
     if running.process is None:
         return "does not apply"
+    if running.cell.offload:
+        for flow in running.flows.values():
+            _usual(running, flow)
     running.process.kill()
-    return _each(_without)(running)
+    return _each(_closed if running.cell.offload else _without)(running)
+
+
+def _closed(running: Running, flow: Flow) -> str:
+    """`_without`, once the program at ingress has ended: with its link, or when it misses the supervisor."""
+    answers: list[str] = []
+
+    def is_closed() -> bool:
+        answers.append(_without(running, flow))
+        return not answers[-1].startswith("leaves by")
+
+    wait_for(is_closed, f"an end of {running.cell.name}", PATIENCE)
+    return answers[-1] if len(answers) == 1 else f"crosses for 10 s at most, then {answers[-1]}"
 
 
 def _without(running: Running, flow: Flow) -> str:

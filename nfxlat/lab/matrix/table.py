@@ -37,8 +37,13 @@ _ADDRESSES = {
     "192.0.0.1": "the host's address",
 }
 # where a page is narrow: by columns
-_ESSENCE = (("hook, device inj.", "router-device"), ("hook, ip inj.", "router-ip"), ("device model", "device"))
-_LABEL, _WIDTH = 13, 18
+_ESSENCE = (
+    ("hook, device", "router-device"),
+    ("hook, offload", "router-offload"),
+    ("hook, ip", "router-ip"),
+    ("device model", "device"),
+)
+_LABEL, _WIDTH = 12, 14
 
 
 def record_of(cells: Cells) -> Record:
@@ -144,7 +149,7 @@ def page(directory: Path) -> str:
 
 
 def essence(directory: Path) -> str:
-    """Three columns of the newest record in plain text, at most 76 columns wide."""
+    """Four columns of the newest record in plain text, at most 76 columns wide."""
     cells = read(directory, names(directory)[0])
     rows: list[Sequence[str]] = [["", *(title for title, _ in _ESSENCE)]]
     rows += [
