@@ -81,7 +81,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
     queues, owner = _queues(arguments, found), ruleset.owner_of(str(arguments.file))
     _sound(found)
-    notes = plan_notes(plans(found, queues_of(found, queues), facts).values())
+    notes = plan_notes(plans(found, queues_of(found, queues), facts).values(), found.offloaded())
     text = compile_rules(found, explain=arguments.explain, queues=queues, owner=owner, notes=notes).text
     if sys.stdout.isatty():  # else it is for nft, to the character
         for line in text.splitlines():
@@ -134,7 +134,8 @@ def _load(arguments: argparse.Namespace) -> int:
         there = (family, name) in compiled.tables
         say(f"table {family} {name} {'loaded' if there else 'emptied: its hooks stay, without rules, until unload'}")
     for name, queues in queues_of(found, first).items():
-        run = f"nfxlat run --config {arguments.config or 'FILE'} --domain {name} {run_options(queues)}"
+        options = run_options(queues, name in found.offloaded())
+        run = f"nfxlat run --config {arguments.config or 'FILE'} --domain {name} {options}"
         say(f"domain {name}: queues {queues.first} to {queues.last} ({how}); {run}")
     return 0
 

@@ -60,7 +60,7 @@ def translating(lab: Lab, program: Program, configuration: Path) -> Iterator[Map
 def explained(program: Program, owner: str | None = None) -> Compiled:
     """As `nfxlat rules compile` prints it, for a host of which nothing is known."""
     found = plans(program, queues_of(program, Queues()), lambda domain, role, ends: NOTHING_KNOWN)
-    return compile_rules(program, owner=owner, notes=plan_notes(found.values()))
+    return compile_rules(program, owner=owner, notes=plan_notes(found.values(), program.offloaded()))
 
 
 def prepare(namespace: Namespace, program: Program) -> list[str]:

@@ -39,10 +39,12 @@ from nfxlat.service import probes
 from nfxlat.service.confinement import confinement, forwarding_remedy
 from nfxlat.service.diagnosis import Diagnosis, State
 from nfxlat.service.fitness import fitness
+from nfxlat.service.offload import passed_over
 from nfxlat.wire.nfqueue import COPY_RANGE
 
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an NFQUEUE message of 64 KB
+OWN_CHAINS = "move what has to see them into a forward chain"
 BIG = f"what is longer than NFQUEUE hands over ({COPY_RANGE} octets) is cut into segments by the kernel first: slower"
 
 
@@ -104,6 +106,19 @@ def _kernel() -> Iterator[Diagnosis]:
         found = "UDP cannot be stamped" if kernel.udp_l4 else "the vnet header lacks UDP_L4"
         remedy = "CAP_PERFMON, CONFIG_DEBUG_INFO_BTF" if kernel.udp_l4 else "Linux 6.2 or later"
         yield Diagnosis("UDP superframes", State.NOTE, found, "UDP moves one datagram at a time: slower", remedy)
+    yield _offload(kernel)
+
+
+def _offload(kernel: probes.Kernel) -> Diagnosis:
+    if not kernel.offload:
+        remedy = "CAP_BPF, no lockdown, a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF"
+        meaning = "--offload translates nothing in the kernel, and all goes through the queue: slower"
+        return Diagnosis("offload", State.NOTE, kernel.offload_lack, meaning, remedy)
+    if kernel.offload == "TCP":
+        remedy = "CAP_PERFMON, CONFIG_DEBUG_INFO_BTF"
+        return Diagnosis("offload", State.NOTE, "works for TCP", "UDP goes through the queue: slower", remedy)
+    meaning = "a router can translate known pairs in the kernel: nfxlat run --offload, or offload = true of a domain"
+    return Diagnosis("offload", State.OK, f"works for {kernel.offload}", meaning)
 
 
 def _rules(kernel: probes.Kernel) -> Iterator[Diagnosis]:
@@ -190,6 +205,9 @@ def _neighbours() -> Iterator[Diagnosis]:
         found = f"shows rules what {', '.join(bridges)} passes on"
         yield Diagnosis("br_netfilter", State.NOTE, found, input_checks.BRIDGED, input_checks.LEAVE_BRIDGED)
     yield from _vrfs(_vrfs_of_domains())
+    if ahead := passed_over():
+        meaning = "they see no packets of pairs that are known, where a domain has offload"
+        yield Diagnosis("chains ahead of offload", State.NOTE, ", ".join(map(str, ahead)), meaning, OWN_CHAINS)
     if flowtables := _flowtables():
         judged = Others.FLOWTABLE.at("ruleset")
         found = f"flowtable {', '.join(flowtables)}"

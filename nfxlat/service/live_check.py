@@ -12,8 +12,10 @@ from nfxlat.host.found import look
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.unchecked import unchecked
+from nfxlat.nft.kernel.base_chains import ahead_of
 from nfxlat.nft.language.compile import queues_of
 from nfxlat.nft.language.inputs import Inputs
+from nfxlat.nft.language.needs import FIRST
 from nfxlat.nft.language.program import Program
 from nfxlat.plan import sysctls
 from nfxlat.plan.compare import Found, Wanted, lacking_sysctls, unended
@@ -34,9 +36,19 @@ def check_live(program: Program) -> list[Finding]:
         found += _terminal_routes(meant, there, rivals(meant, all_meant))
         found += _forwarding(meant, there)
         found += unchecked(program, meant.domain, _inputs(meant))
+    found += _passed_over(program)
     found += judged(all_meant)
     found += judged_rules(all_meant, all_tables=True)
     return list(dict.fromkeys(found))  # several domains, one forwarding
+
+
+def _passed_over(program: Program) -> Iterator[Finding]:
+    """Chains that are loaded, and not the program's, which packets of its statements with `offload` pass by."""
+    allowed = [statement for statement in program.statements if statement.repeated.by]
+    for chain in ahead_of(FIRST) if allowed else ():
+        if (chain.family, chain.table) not in program.source.tables:
+            names = ", ".join(dict.fromkeys(statement.operand.text for statement in allowed))
+            yield Host.PASSED_OVER.at(f"chain {chain.family} {chain.table} {chain.name}", chain=chain, names=names)
 
 
 def _inputs(meant: Plan) -> Inputs:

@@ -1,6 +1,6 @@
 """A plan as one does it by hand: what `nfxlat rules compile` says beside the rules, and `load` leaves to others."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -39,14 +39,15 @@ def _led_by_another(program: Program, domain: Domain) -> bool:
     return domain.name not in named and bool(named & program.domains.keys())
 
 
-def plan_notes(found: Iterable[Plan]) -> dict[str, list[str]]:
-    """The lines for each domain, by name; what several have is told once."""
+def plan_notes(found: Iterable[Plan], offloaded: Collection[str] = ()) -> dict[str, list[str]]:
+    """The lines for each domain, by name; what several have is told once. `offloaded`: see `run_options`."""
     told: set[Place] = set()
     notes = {}
     for one in found:
         routes = [route for route in one.routes if route.place not in told]
         told.update(route.place for route in routes)
-        notes[one.name] = _notes(one, [_command(one, route) for route in routes])
+        options = run_options(one.rules.queues, one.name in offloaded)
+        notes[one.name] = _notes(one, [_command(one, route) for route in routes], options)
     return notes
 
 
@@ -55,14 +56,15 @@ def _command(one: Plan, route: Route) -> str:
     return f"{route.command} vrf {one.device.vrf}" if one.device.vrf and route.table == MAIN else route.command
 
 
-def run_options(queues: Queues) -> str:
-    """What `nfxlat run` needs to read these queues."""
-    return f"--queue {queues.first}" + (f" --workers {queues.workers}" if queues.workers > 1 else "")
+def run_options(queues: Queues, offloaded: bool) -> str:
+    """What `nfxlat run` needs to read these queues; `offloaded`: rules say offload, and the domain does not."""
+    workers = f" --workers {queues.workers}" if queues.workers > 1 else ""
+    return f"--queue {queues.first}{workers}{' --offload' if offloaded else ''}"
 
 
-def _notes(one: Plan, routes: list[str]) -> list[str]:
+def _notes(one: Plan, routes: list[str], options: str) -> list[str]:
     role, device = one.rules.role, one.device.name
-    run = f"nfxlat run --config FILE --domain {one.name} {run_options(one.rules.queues)}"
+    run = f"nfxlat run --config FILE --domain {one.name} {options}"
     lines = [f"domain {one.name}, as {role}:", *_indented(_brief(one.domain))]
     lines += ["translator, which creates the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
     if one.addresses:

@@ -12,11 +12,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.errors import OperatorError
+from nfxlat.host.ingress import Table
 from nfxlat.host.scratch import in_scratch
 from nfxlat.host.stamp import How, Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.nft.kernel import compat, load
 
+ENTRIES = 64  # of a map that is made to be tried
 QUEUE = 0  # of the scratch namespace: nobody else's
 
 
@@ -32,6 +34,8 @@ class Kernel:
     udp_l4: bool
     stamp: How | None
     stamp_udp: bool
+    offload: str  # what can be translated at ingress: "TCP", "TCP and UDP", "" for nothing
+    offload_lack: str  # why nothing
 
 
 # what rules/ are made of, each with a rule that needs it
@@ -64,6 +68,7 @@ def _kernel() -> Kernel:
             rule_path = "compat"
     veth = _refusal(_veth)
     stamp, stamp_udp = (None, False) if veth else _stamp()
+    offload, offload_lack = ("", veth) if veth else _offload()
     return Kernel(
         queue=_refusal(lambda: NetlinkQueue(QUEUE, superframes=True).close()),
         tables=tables,
@@ -73,6 +78,8 @@ def _kernel() -> Kernel:
         udp_l4=takes_udp_superframes(),
         stamp=stamp,
         stamp_udp=stamp_udp,
+        offload=offload,
+        offload_lack=offload_lack,
     )
 
 
@@ -96,3 +103,17 @@ def _veth() -> None:
 def _stamp() -> tuple[How | None, bool]:
     with closing(Stamp("probe2", lambda line: None, udp=True)) as found:
         return found.how, found.udp
+
+
+def _offload() -> tuple[str, str]:
+    """With its maps, on an interface: loaded, judged by the verifier, and attached."""
+    told: list[str] = []
+    try:
+        with closing(Table(ENTRIES)) as table, closing(Stamp("probe2", told.append, udp=True, table=table)) as found:
+            if found.how is not None and found.offloads:
+                return found.offloads, ""
+    except OperatorError as error:
+        return "", error.what
+    except OSError as error:
+        return "", f"the kernel refuses BPF maps ({os.strerror(error.errno or 0)})"
+    return "", next((line.partition(": ")[2] for line in told if line.startswith("no ")), "refused")

@@ -18,7 +18,9 @@ from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
 from nfxlat.lab.topology import DOMAIN, HOST4, HOST6, HOST6_4, HOST6_EAM4, Lab
 from nfxlat.nft.check.judge import check
-from nfxlat.nft.language.program import program
+from nfxlat.nft.language.program import Program, program
+from nfxlat.service import doctor
+from nfxlat.service.live_check import check_live
 
 ALLOWED, BESIDE = 5000, 5001  # ports
 RULES = """
@@ -34,14 +36,19 @@ RULES = """
         }}
     }}
 """
+OFFLOADED = "ip daddr @siit0_to xlat to siit0 offload"
 BACK = "ip6 daddr 2001:db8:64::/96 xlat from siit0 offload"
+
+
+def rules(lab: Lab, to: str, back: str = BACK, priority: int = -450) -> Program:
+    (domain,) = config.parse(DOMAIN, "lab").domains
+    return program(RULES.format(to=to, back=back, priority=priority), str(lab.directory / "rules.nft"), (domain,))
 
 
 @contextmanager
 def translating(lab: Lab, to: str, back: str = BACK, *, codes: str = "", priority: int = -450) -> Iterator[Node]:
     """With these rules at work, in which the checker finds `codes`."""
-    (domain,) = config.parse(DOMAIN, "lab").domains
-    found = program(RULES.format(to=to, back=back, priority=priority), str(lab.directory / "rules.nft"), (domain,))
+    found = rules(lab, to, back, priority)
     assert {finding.code for finding in check(found)} - {"output", "priority"} == set(codes.split())
     process = TranslatorProcess(lab.translator, lab.directory, "--offload", setup=False)
     with loaded(lab.translator, found), process:
@@ -111,9 +118,7 @@ def test_one_pair_is_offloaded_whatever_the_ports_and_its_neighbour_is_not(share
 
 def test_without_offload_such_rules_translate_as_ever(shared_bare_lab: Lab) -> None:
     lab = shared_bare_lab
-    (domain,) = config.parse(DOMAIN, "lab").domains
-    to = "ip daddr @siit0_to xlat to siit0 offload"
-    found = program(RULES.format(to=to, back=BACK, priority=-450), str(lab.directory / "rules.nft"), (domain,))
+    found = rules(lab, OFFLOADED)
     process = TranslatorProcess(lab.translator, lab.directory, setup=False)
     with loaded(lab.translator, found), process, closing(Flow(lab)) as flow:
         prepare(lab.translator, found)
@@ -158,8 +163,8 @@ def test_a_counter_misses_what_is_offloaded(shared_bare_lab: Lab) -> None:
         assert counted(lab) == before
 
 
-def counted(lab: Lab) -> int:
-    listed = json.loads(lab.translator.run(["nft", "--json", "list", "chain", "ip", "t", "c"]).stdout)
+def counted(lab: Lab, *chain: str) -> int:
+    listed = json.loads(lab.translator.run(["nft", "--json", "list", "chain", *(chain or ("ip", "t", "c"))]).stdout)
     rules = [one["rule"]["expr"] for one in listed["nftables"] if "rule" in one]
     return sum(part["counter"]["packets"] for expressions in rules for part in expressions if "counter" in part)
 
@@ -173,3 +178,27 @@ def test_behind_the_stamp_nothing_is_offloaded(shared_bare_lab: Lab) -> None:
             flow.exchange()
         assert node.counted("translated", "6to4") > 0
         assert node.counted("translated", "4to6") == 0
+
+
+@pytest.mark.advice("passed-over")
+def test_a_chain_of_others_that_comes_first_is_named_and_does_not_see_what_is_offloaded(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    other = "table inet early { chain pre { type filter hook prerouting priority -500; counter; }; }"
+    lab.translator.run(["nft", *f"add {other}".split()])
+    try:
+        with translating(lab, OFFLOADED) as node, closing(Flow(lab)) as flow:
+            told = "inet early pre (prerouting, priority -500)"
+            assert f"offload: these chains see no packets of known pairs: {told}" in node.process.output()
+            (named,) = (
+                one for one in lab.translator.call(check_live, rules(lab, OFFLOADED)) if one.code == "passed-over"
+            )
+            assert named.what == f"{told} sees packets before the rules of siit0, which say offload"
+            findings = lab.translator.call(lambda: list(doctor._neighbours()))
+            assert [one.found for one in findings if one.what == "chains ahead of offload"] == [told]
+            node.learn(flow)
+            before = counted(lab, "inet", "early", "pre")
+            for _ in range(20):
+                flow.exchange()
+            assert counted(lab, "inet", "early", "pre") - before == 40  # what comes in by siit0, translated
+    finally:
+        lab.translator.run(["nft", "delete", "table", "inet", "early"])

@@ -23,6 +23,8 @@ SOUND = Kernel(
     udp_l4=True,
     stamp="tcx",
     stamp_udp=True,
+    offload="TCP and UDP",
+    offload_lack="",
 )
 
 
@@ -50,6 +52,8 @@ def test_a_sound_kernel_has_nothing_to_be_said_against_it(monkeypatch: pytest.Mo
         ({"stamp": None, "stamp_udp": False}, "stamp of gso_size", State.NOTE, "CAP_BPF"),
         ({"udp_l4": False}, "UDP superframes", State.NOTE, "Linux 6.2"),
         ({"stamp_udp": False}, "UDP superframes", State.NOTE, "CAP_PERFMON"),
+        ({"offload": "TCP"}, "offload", State.NOTE, "CAP_PERFMON"),
+        ({"offload": "", "offload_lack": "Operation not permitted"}, "offload", State.NOTE, "CAP_BPF"),
     ],
 )
 def test_each_lack_is_told_with_its_remedy(

@@ -1,10 +1,12 @@
 """`xlat ... offload`: what a decision hangs on, so that it can be repeated by pair, by flow, or not at all."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
 from nfxlat.judgement import Finding, Severity
+from nfxlat.lab.rules import explained
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
@@ -256,6 +258,15 @@ def test_each_way_has_its_chain_and_all_the_same_queues() -> None:
     assert "dport 80 jump xlat_to_siit0_flow\n" in table
     assert table.count("chain xlat_to_siit0_plain {") == table.count("chain xlat_to_siit0_tcp {") == 1
     assert table.count("meta priority set meta priority | 0x10000000") == 1
+
+
+def test_what_is_to_be_run_beside_it_is_told_unless_the_domain_says_so() -> None:
+    found = read(STATEMENT)
+    assert found.offloaded() == {"siit0"}
+    assert "--queue 7 --offload\n" in explained(found).text
+    told = program(found.source.text, "x.nft", (replace(SIIT0, offload=True),))
+    assert told.offloaded() == set()
+    assert "--queue 7\n" in explained(told).text
 
 
 def test_a_mapping_and_a_comment_may_stand_beside_it() -> None:

@@ -61,6 +61,10 @@ class Program:
         """Names of the hooks from which a domain's packets of one direction are taken."""
         return frozenset().union(*(statement.hooks for statement in self.of(domain, direction)))
 
+    def offloaded(self) -> frozenset[str]:
+        """The domains whose statements say `offload`, and whose configuration does not."""
+        return frozenset(d.name for statement, d in self.uses() if statement.offload is not None and not d.offload)
+
     def role(self, domain: Domain) -> Role:
         """What the node is to the packets of a domain."""
         return self.roles[domain.name]

@@ -206,6 +206,13 @@ class Host(Judgement):
         "packets for another gateway behind that bridge are translated here",
         "ahead of it: {rule}",
     )
+    PASSED_OVER = (
+        "passed-over",
+        WARNING,
+        "{chain} sees packets before the rules of {names}, which say offload",
+        "packets of pairs and flows that are known pass it by: it does not count, limit or drop them",
+        "do that in a forward chain, or leave offload out",
+    )
     INPUT_VRF = (
         "input-vrf",
         WARNING,
