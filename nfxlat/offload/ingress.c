@@ -183,12 +183,18 @@ INLINE int is_udp_superframe(struct __sk_buff *skb)
 	return (type & ~GSO_DODGY) == GSO_UDP_L4;
 }
 
-/* A stamp that is there already is a former interface's, or forged: a container may write what it likes. */
+/* A stamp that is there already is another domain's program's, a former interface's, or forged: it is written anew, and
+ * keeps no packet from its pair. A copy that asks the rules stays one. */
+INLINE int is_free(const struct __sk_buff *skb)
+{
+	return !skb->priority || ((skb->priority & MAGIC_MASK) == MAGIC && skb->priority != ASKING);
+}
+
 INLINE void write_stamp(struct __sk_buff *skb, int always)
 {
 	__u32 size = skb->gso_size, fit = 0;
 
-	if (skb->pkt_type != 0 || !is_ip(skb) || (skb->priority && (skb->priority & MAGIC_MASK) != MAGIC))
+	if (skb->pkt_type != 0 || !is_ip(skb) || !is_free(skb))
 		return;
 	if (NUMBER(fit_udp) == 1 && (!size || is_udp_superframe(skb)))
 		fit = FIT_UDP;
@@ -463,7 +469,7 @@ INLINE int translate(struct __sk_buff *skb)
 	__u64 now;
 	int own_partial = 1, unfit = 0, diverts = 0, portless = 0, verdict = GOES_ON;
 
-	if (skb->pkt_type != 0 || skb->vlan_present || skb->mark || skb->priority || !is_ip(skb))
+	if (skb->pkt_type != 0 || skb->vlan_present || skb->mark || !is_free(skb) || !is_ip(skb))
 		return GOES_ON;
 	from6 = skb->protocol == swap16(ETH_P_IPV6);
 	data = (void *)(long)skb->data;
@@ -592,6 +598,7 @@ INLINE int translate(struct __sk_buff *skb)
 		verdict = GOES_ON;
 		goto diverts;
 	}
+	skb->priority = 0;
 	pair->packets++;
 	pair->octets += packet.size;
 	own->of[from6][TRANSLATED]++;

@@ -296,12 +296,22 @@ def test_a_flow_s_waiting_is_its_own(node: Node) -> None:
     assert flow.tcp_queued not in (0, ACTIVE)
 
 
-@pytest.mark.parametrize("priority", [MAGIC, MAGIC | REPEAT_FLOW, MAGIC | REPEAT_PAIR | 1000, ASKING])
+@pytest.mark.parametrize("priority", [MAGIC, MAGIC | REPEAT_FLOW, MAGIC | REPEAT_PAIR | 1000])
 def test_a_stamp_that_was_there_is_written_anew(node: Node, priority: int) -> None:
     """What a container writes allows nothing."""
     frame = Ether(dst="00:00:00:00:00:00") / IP(src=A4, dst=B4, flags="DF") / TCP_PACKET
     result = node.runner.run(bytes(frame), ifindex=LOOPBACK, priority=priority)
     assert (result.verdict, result.priority) == (GOES_ON, MAGIC | FIT)
+
+
+def test_behind_the_program_of_another_domain_it_is_at_work_all_the_same(node: Node) -> None:
+    """That has stamped what it does not know; a copy that asks is nobody's to translate."""
+    node.teach(tcp_queued=ACTIVE)
+    frame = bytes(Ether(dst="00:00:00:00:00:00") / IP(src=A4, dst=B4, flags="DF") / TCP_PACKET)
+    result = node.runner.run(frame, ifindex=LOOPBACK, priority=MAGIC | FIT)
+    assert (result.verdict, result.priority) == (REDIRECT, 0)
+    result = node.runner.run(frame, ifindex=LOOPBACK, priority=ASKING)
+    assert (result.verdict, result.priority) == (GOES_ON, ASKING)
 
 
 def test_pairs_can_be_listed_and_removed(node: Node) -> None:
