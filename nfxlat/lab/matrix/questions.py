@@ -128,6 +128,8 @@ def mark_and_priority(running: Running, flow: Flow) -> str:
     give = (
         f"meta nfproto ipv{flow.families[0]} udp dport {packets.PORT} meta mark set {MARK} meta priority set {PRIORITY}"
     )
+    if running.cell.offload:  # a stamp that is overwritten teaches nothing
+        give = give.partition(" meta priority set")[0]
     fresh = {"prerouting": 'iifname != "siit0"', "output": ""}
     chains = [
         f"chain {hook} {{ type filter hook {hook} priority -600; {which} {give}; }}" for hook, which in fresh.items()
