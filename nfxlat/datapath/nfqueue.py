@@ -188,7 +188,7 @@ class NetlinkQueue:
 
     def _remember(self, layout: Layout) -> None:
         for known in self._layouts:
-            if known.form == layout.form:
+            if (known.form, known.priority) == (layout.form, layout.priority):  # a mark in its place looks alike
                 if len(known.kinds) >= KINDS:
                     known.kinds.clear()
                 known.kinds.update(layout.kinds)

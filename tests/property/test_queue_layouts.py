@@ -98,6 +98,7 @@ def read(waiting: list[Message], layouts: int, kinds: int = nfqueue.KINDS) -> Re
         return list(queue.receive()), queue._ids  # once more, now that all are known
 
 
+MARKED = [(nl.NFQA_IFINDEX_INDEV, b"\0\0\0\5"), (nl.NFQA_MARK, b"\0\0\0\1"), (nl.NFQA_SKB_INFO, b"\0\0\0\3")]
 SUPERFRAME = [(nl.NFQA_IFINDEX_INDEV, b"\0\0\0\5"), (nl.NFQA_PRIORITY, b"nf\5\xa8"), (nl.NFQA_SKB_INFO, b"\0\0\0\3")]
 
 
@@ -118,6 +119,8 @@ def told(octets: bytes) -> tuple[int, ...]:
 
 @given(batches())
 @example([(message(SUPERFRAME, 7, 0, b"x"), 0), (message(SUPERFRAME, 8, 0, b"yz"), 0)])
+@example([(message(MARKED, 7, 0, b"x"), 0), (message(SUPERFRAME, 8, 0, b"yz"), 0)])  # as long, in the same places
+@example([(message(SUPERFRAME, 7, 0, b"x"), 0), (message(MARKED, 8, 0, b"yz"), 0)])
 def test_a_known_shape_changes_nothing(waiting: list[Message]) -> None:
     records, ids = read(waiting, nfqueue.LAYOUTS)
     assert (records, ids) == read(waiting, 0) == read(waiting, nfqueue.LAYOUTS, 1)
