@@ -1,4 +1,4 @@
-"""`nfxlat` with a bug in its supervisor: SIGUSR2 ends its loop by an exception that no fence catches.
+"""`nfxlat` with a bug in its supervisor: SIGWINCH ends its loop by an exception that no fence catches.
 
 python3 run_with_bug.py run ...
 """
@@ -18,7 +18,7 @@ def raise_a_bug() -> None:
 
 def loop_with_bug(_: Failed) -> Loop:
     loop = Loop()
-    loop.on_signal(signal.SIGUSR2, raise_a_bug)
+    loop.on_signal(signal.SIGWINCH, raise_a_bug)
     return loop
 
 

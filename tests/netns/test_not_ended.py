@@ -85,11 +85,11 @@ def test_a_bug_of_the_supervisor_ends_it_closed_and_the_next_start_takes_over(
     lab = bare_lab
     before = state_of(lab)
     process = TranslatorProcess(lab.translator, lab.directory, *run_arguments)
-    process.command[1:3] = [str(Path(run_with_bug.__file__))]
+    process.command[1:4] = [str(Path(run_with_bug.__file__))]
     with process:
         assert lab.host4.call(ping, HOST6_EAM4).ok
         assert process._process is not None
-        os.kill(process.pid, signal.SIGUSR2)
+        os.kill(process.pid, signal.SIGWINCH)
         assert process._process.wait(10) == 1  # what the unit restarts; 2 it does not
         assert any("a bug of the supervisor" in line for line in process.output())
         assert_nothing_leaves(lab)
