@@ -147,7 +147,7 @@ def test_what_comes_in_by_an_interface_that_forwards_nothing_is_not_translated(
             own = lab.translator.mac("to-r4").hex(":")
             tap.send(bytes(Ether(dst=own) / packet(4, HOST4, "number-0")))
         assert words(lab, 6) == ["number-0"]  # of IPv6 the node's own switch decides
-        assert process.summary()["totals"]["packets"] == taken + 1
+        wait_for(lambda: process.summary()["totals"]["packets"] == taken + 1, "it to be counted")
     assert words(lab, 4) == ["number-0"]
 
 

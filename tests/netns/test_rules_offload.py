@@ -83,7 +83,7 @@ def test_one_port_is_offloaded_and_its_neighbour_by_another_rule_is_not(shared_b
         translated = node.counted("translated")
         for _ in range(20):
             beside.exchange()
-        assert queued(node) == before + 40
+        wait_for(lambda: queued(node) == before + 40, "all of them to be counted")
         assert node.counted("translated") == translated
         assert node.process.summary()["totals"]["taught"] == 2
         stats = [sys.executable, "-m", "nfxlat", "stats", "--offload"]
@@ -113,7 +113,7 @@ def test_one_pair_is_offloaded_whatever_the_ports_and_its_neighbour_is_not(share
         for _ in range(5):
             other.exchange()
             beside.exchange()
-        assert queued(node) == before + 10
+        wait_for(lambda: queued(node) == before + 10, "all of them to be counted")
 
 
 def test_without_offload_such_rules_translate_as_ever(shared_bare_lab: Lab) -> None:
@@ -124,7 +124,7 @@ def test_without_offload_such_rules_translate_as_ever(shared_bare_lab: Lab) -> N
         prepare(lab.translator, found)
         for _ in range(5):
             flow.exchange()
-        assert process.summary()["totals"]["packets"] == 10
+        wait_for(lambda: process.summary()["totals"]["packets"] == 10, "all of them to be counted")
 
 
 def test_it_says_where_no_rule_allows_it(shared_bare_lab: Lab) -> None:
@@ -174,9 +174,12 @@ def test_behind_the_stamp_nothing_is_offloaded(shared_bare_lab: Lab) -> None:
     lab = shared_bare_lab
     rule = "ip daddr @siit0_to xlat to siit0 offload"
     with translating(lab, rule, codes="offload", priority=-440) as node, closing(Flow(lab)) as flow:
-        for _ in range(20):
+
+        def crossed() -> bool:
             flow.exchange()
-        assert node.counted("translated", "6to4") > 0
+            return node.counted("translated", "6to4") > 20
+
+        wait_for(crossed, "datagrams that cross 6to4 in the kernel")
         assert node.counted("translated", "4to6") == 0
 
 

@@ -65,7 +65,7 @@ def test_the_unit_starts_a_command_that_there_is() -> None:
         arguments = shlex.split(command.replace("%i", "siit0").replace("$NFXLAT_OPTIONS", given))
         parsed = parser().parse_args(arguments[1:])
         assert (parsed.domain, parsed.setup, parsed.queue) == ("siit0", True, 7)
-    assert len(options) == 2
+    assert len(options) == 3
     assert "Type=notify\n" in unit
 
 
