@@ -70,22 +70,41 @@ prepare_environment() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
-# TAYGA, for nfxlat bench to be compared with: unpacked, not installed, since the package starts a daemon and sets up NAT.
+# unpack PACKAGE FOLDER [FILE]: unpacked, not installed; with its version.
+unpack() {
+    command -v apt-get >/dev/null || return
+    folder=$(mktemp -d)
+    if (
+        cd "$folder" || exit
+        download="apt-get -q -o APT::Sandbox::User=root download $1"
+        $download || { apt-get -q update && $download; } || exit
+        mkdir -p "$2"
+        # shellcheck disable=SC2086
+        dpkg-deb --fsys-tarfile ./*.deb | tar -x -C "$2" ${3:-} && dpkg-deb -f ./*.deb Version >"$2/version"
+    ) >/dev/null 2>&1; then status=0; else status=1; fi
+    rm -rf "$folder"
+    return $status
+}
+
+# TAYGA, for nfxlat bench to be compared with: its package starts a daemon and sets up NAT.
 prepare_tayga() {
     [ -x "$VENV/tayga/usr/sbin/tayga" ] || command -v tayga >/dev/null && return
-    command -v apt-get >/dev/null || return 0
-    folder=$(mktemp -d)
-    if (cd "$folder" && apt-get -q -o APT::Sandbox::User=root download tayga && dpkg -x tayga_*.deb "$VENV/tayga") >/dev/null 2>&1; then
-        dpkg-deb -f "$folder"/tayga_*.deb Version >"$VENV/tayga/version"
+    unpack tayga "$VENV/tayga" || say "TAYGA is not available: nfxlat bench leaves it out"
+}
+
+# promtool, for contrib/prometheus to be tested with: its package starts a daemon that listens.
+prepare_promtool() {
+    [ -x "$VENV/bin/promtool" ] || command -v promtool >/dev/null && return
+    if unpack prometheus "$VENV/promtool" ./usr/bin/promtool; then
+        ln -sf ../promtool/usr/bin/promtool "$VENV/bin/promtool"
     else
-        say "TAYGA is not available: nfxlat bench leaves it out"
+        say "promtool is not available: the tests of contrib/prometheus will fail"
     fi
-    rm -rf "$folder"
 }
 
 prepare() {
     [ "$(id -u)" = 0 ] || die "run as root: namespaces, nftables rules and packet queues need it"
     prepare_packages
     prepare_environment "${1:-}"
-    case ${1:-} in *test*) prepare_tayga ;; esac
+    case ${1:-} in *test*) prepare_tayga && prepare_promtool ;; esac
 }
