@@ -5,6 +5,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from nfxlat.cli.translators import none_runs, several_run
 from nfxlat.errors import OperatorError
 from nfxlat.service import eam_file
 from nfxlat.service.requests import Line, lines
@@ -97,7 +98,5 @@ def _line(domain: str | None) -> Line:
     for line in found:
         line.close()
     if not found:
-        what = f"no translator is running for {domain}" if domain else "no translator is running"
-        raise OperatorError(what, where="this network namespace", hint="run as root, in the translator's namespace")
-    names = ", ".join(dict.fromkeys(line.one.domain for line in found))
-    raise OperatorError("more than one translator is running", hint=f"choose one with --domain: {names}")
+        raise none_runs(domain, "run as root, in the translator's namespace")
+    raise several_run(line.one for line in found)

@@ -7,10 +7,11 @@ from pathlib import Path
 from nfxlat.cli import mappings, offload_table
 from nfxlat.cli.run import summary_lines
 from nfxlat.cli.screen import say
+from nfxlat.cli.translators import chosen
 from nfxlat.errors import OperatorError
 from nfxlat.service import health, metrics, summary_file
 from nfxlat.service.health import Health
-from nfxlat.service.status import Running, ask, running
+from nfxlat.service.status import ask
 
 SHOWN = 10  # missing things
 
@@ -86,17 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             say(*summary_lines(result))
     return 0
-
-
-def chosen(domain: str | None) -> list[Running]:
-    """Translators of this namespace, or of one domain. Raises OperatorError where there is none."""
-    found = [one for one in running() if domain in (None, one.domain)]
-    if not found:
-        what = f"no translator is running for {domain}" if domain else "no translator is running"
-        raise OperatorError(
-            what, where="this network namespace", hint="start one with nfxlat run, or use ip netns exec"
-        )
-    return found
 
 
 def _write(path: Path, text: str) -> None:

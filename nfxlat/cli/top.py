@@ -12,7 +12,7 @@ from rich.text import Text
 
 from nfxlat.cli import screen
 from nfxlat.cli.screen import lively
-from nfxlat.cli.stats import chosen
+from nfxlat.cli.translators import chosen
 from nfxlat.errors import OperatorError, printable
 from nfxlat.service.accounts import by_action
 from nfxlat.service.counted import Asking

@@ -15,13 +15,14 @@ from typing import BinaryIO
 
 from nfxlat import ipaddresses
 from nfxlat.cli.screen import say
+from nfxlat.cli.translators import chosen, several_run
 from nfxlat.datapath.trace_filter import ICMP, LARGEST_RATE, LARGEST_SNAP, TCP, UDP, Filter
 from nfxlat.errors import OperatorError, printable
 from nfxlat.offline.pcapng_writer import Writer
 from nfxlat.offline.summary import brief
 from nfxlat.offline.translation import DIRECTION_OF_VERSION
 from nfxlat.outcome import Action, Reason
-from nfxlat.service.status import Running, running
+from nfxlat.service.status import Running
 from nfxlat.service.traced import NotShown, Shown, begin, shown
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMP}
@@ -141,14 +142,9 @@ def _trace(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(domain: str | None) -> Running:
-    found = [one for one in running(socket.SOCK_SEQPACKET) if domain in (None, one.domain)]
-    if not found:
-        what = f"no translator is running for {domain}" if domain else "no translator is running"
-        hint = "start one with nfxlat run, or use ip netns exec"
-        raise OperatorError(what, where="this network namespace", hint=hint)
+    found = chosen(domain, socket.SOCK_SEQPACKET)
     if len(found) > 1:
-        names = ", ".join(one.domain for one in found)
-        raise OperatorError(f"several translators run: {names}", where="--domain", hint="choose one")
+        raise several_run(found)
     return found[0]
 
 
