@@ -40,7 +40,7 @@ NOT_REPEATED: Final = Repeated("")
 
 def repeated(source: Source, rule: Rule, family: str, bases: Sequence[Chain]) -> Repeated:
     """How a statement of `rule` that takes packets of `family` (ip, ip6), reached from `bases`, can be repeated."""
-    way = _way(source, rule)
+    way = [rule, *source.callers(rule.chain)]
     on_the_way = {id(one) for one in way}
     by: Repeat = "pair"
     faults: list[Fault] = []
@@ -62,16 +62,6 @@ def repeated(source: Source, rule: Rule, family: str, bases: Sequence[Chain]) ->
 def _faults(found: Reading, *, ends: bool) -> list[Fault]:
     """`ends`: all that the rule matches ends there."""
     return [fault for fault in found.faults if not (ends and fault.sees)]
-
-
-def _way(source: Source, rule: Rule) -> list[Rule]:
-    """The rule, and all that lead to its chain."""
-    way = [rule]
-    for one in way:  # grows
-        for other in source.rules:
-            if other.chain.table is one.chain.table and one.chain.name in other.targets and other not in way:
-                way.append(other)
-    return way
 
 
 def _aside(source: Source, way: Sequence[Rule], bases: Sequence[Chain]) -> Iterator[Rule]:
