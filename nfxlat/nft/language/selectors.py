@@ -32,8 +32,9 @@ FLOW: Final = frozenset(
     )
 )
 _PROTOCOL: Final = (("ip", "protocol"), ("ip6", "nexthdr"), ("meta", "l4proto"))
-_TAKEN: Final = ("tcp", "udp", "6", "17")  # protocols that the program takes
-_NEVER: Final = ("icmp", "icmpv6", "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp", "arp", "gre")
+_TAKEN: Final = ("6", "17")  # protocols that the program takes: TCP, UDP
+_ICMP: Final = ("icmp", "icmpv6", "ipv6-icmp")
+_NEVER: Final = (*_ICMP, "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp", "arp", "gre")
 _OTHER: Final = {"ip": ("ip6", "ipv6"), "ip6": ("ip", "ipv4")}  # the other family: of headers, of nfproto
 VERDICTS: Final = ("accept", "drop", "reject", "return", "continue", "queue", "jump", "goto", "xlat")
 _OFFSET: Final = ("ip", "frag-off", "&")
@@ -87,6 +88,12 @@ def read(source: Source, rule: Rule, family: str) -> Reading:
     found = Reading(never=rule.chain.table.family == _OTHER[family][0], verdict=_verdict(rule.tokens))
     _Reader(source, rule, family, found).read()
     return found
+
+
+def _is_other(protocol: str) -> bool:
+    """Whether it is one that the program never takes, beyond doubt: other names, and ranges, may be of TCP or UDP."""
+    number = protocol.isdecimal() and protocol[0] != "0"  # else it may be octal
+    return protocol in _NEVER or (number and protocol not in _TAKEN)
 
 
 def _verdict(tokens: Sequence[Token]) -> str:
@@ -234,7 +241,7 @@ class _Reader:
         while self._text() in (".", "-"):
             self._at += 2
         if equal:
-            self._found.never |= protocol and text not in _TAKEN and text[:1] not in ("@", "$")
+            self._found.never |= protocol and _is_other(text)
             self._found.never |= text in _OTHER[self._family]
         return True
 
@@ -251,7 +258,7 @@ class _Reader:
                 break
             words.append(text)
         names = [word for word in words if word not in ("{", ",")]
-        self._found.never |= protocols and all(name not in _TAKEN and name[0] != "$" for name in names)
+        self._found.never |= protocols and all(map(_is_other, names))
         return True
 
     def _set(self, name: str) -> bool:
