@@ -177,6 +177,13 @@ def test_what_the_program_cannot_repeat_is_refused(match: str, what: str) -> Non
         assert found[0].instead
 
 
+@pytest.mark.parametrize(
+    "half", ["ip frag-off &", "ip frag-off & 0x3fff", "exthdr frag", "ip saddr .", "meta", "fib daddr ."]
+)
+def test_a_rule_that_is_half_written_is_refused(half: str) -> None:
+    assert offload(read(f"{half}\n\t\t{STATEMENT}"))
+
+
 def test_a_set_of_this_file_may_change_with_the_rules() -> None:
     before = "\tset hosts { type ipv4_addr; elements = { 192.0.2.1 }; }\n\tmap m { type ipv4_addr : verdict; }"
     for match in ("ip saddr @hosts", "ip saddr vmap @m", "ip daddr @siit0_to"):

@@ -38,6 +38,12 @@ _NEVER: Final = (*_ICMP, "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp",
 _OTHER: Final = {"ip": ("ip6", "ipv6"), "ip6": ("ip", "ipv4")}  # the other family: of headers, of nfproto
 VERDICTS: Final = ("accept", "drop", "reject", "return", "continue", "queue", "jump", "goto", "xlat")
 _OFFSET: Final = ("ip", "frag-off", "&")
+_FRAGMENTS: Final[dict[tuple[str, ...], bool]] = {  # whether fragments alone match
+    ("exthdr", "frag", "exists"): True,
+    ("exthdr", "frag", "missing"): False,
+    **{(*_OFFSET, mask, sign, "0"): sign == "!=" for mask in ("0x3fff", "0x1fff") for sign in ("==", "!=")},
+}
+_HEADERS: Final = ("tcp", "udp", "th", "ip", "ip6", "ether", "meta")  # a field of them follows
 _OPERATORS: Final = ("==", "!=", "<", ">", "<=", ">=", "eq", "ne", "lt", "gt", "le", "ge")
 
 _STATE: Final = "it changes from packet to packet, and the first decision would be repeated"
@@ -124,9 +130,9 @@ class _Reader:
         at = self._at + further
         return self._texts[at] if at < len(self._texts) else ""
 
-    def _fault(self, what: str, why: str = "", remedy: str = LEAVE_OUT, *, sees: bool = False) -> bool:
+    def _fault(self, what: str, why: str, remedy: str = LEAVE_OUT, *, sees: bool = False) -> bool:
         at = self._tokens[min(self._at, len(self._tokens) - 1)]
-        self._found.faults.append(Fault(at, what, why or WHY.get(what.split()[-1], _NATURE), remedy, sees))
+        self._found.faults.append(Fault(at, what, why, remedy, sees))
         return False
 
     def _is_of_others(self) -> bool:
@@ -178,32 +184,23 @@ class _Reader:
                 self._found.never |= key[0] == _OTHER[self._family][0]
                 self._at += len(key)
             else:
-                known = words[0] in WHY and words[1] and words[0] in ("tcp", "udp", "th", "ip", "ip6", "ether", "meta")
-                what = " ".join(words) if known or words[0] == "meta" else words[0]
-                return self._unknown(what)
+                return self._unknown()
             if self._text() != ".":
                 return self._value(protocol)
             self._at += 1
 
     def _fragments(self) -> bool | None:
         """Whether it matches fragments alone, which the program never takes; None: it is about something else."""
-        words = tuple(self._texts[self._at :][:6])
-        if words[:2] == ("exthdr", "frag") and words[2:3] in (("exists",), ("missing",)):
-            self._at += 3
-            return words[2] == "exists"
-        if (
-            words[:3] == _OFFSET
-            and words[3] in ("0x3fff", "0x1fff")
-            and words[4] in ("==", "!=")
-            and words[5:] == ("0",)
-        ):
-            self._at += 6
-            return words[4] == "!="
+        for words, alone in _FRAGMENTS.items():
+            if tuple(self._texts[self._at : self._at + len(words)]) == words:
+                self._at += len(words)
+                return alone
         return None
 
-    def _unknown(self, what: str) -> bool:
-        first, last = what.split()[0], what.split()[-1]
-        why = WHY.get(last if first == "meta" else first, _NATURE)
+    def _unknown(self) -> bool:
+        first, second = self._text(), self._text(1)
+        what = f"{first} {second}".strip() if first in _HEADERS else first or self._texts[-1]
+        why = WHY.get(second if first == "meta" else first, _NATURE)
         return self._fault(what, why, BEHIND if why is _SEES else LEAVE_OUT)
 
     def _fib(self) -> bool:
@@ -216,7 +213,7 @@ class _Reader:
         result = self._text()
         if result != "type" or not set(keys) <= {"saddr", "daddr", "iif"}:
             self._at = start
-            return self._fault("fib", f"{_ROUTE}" if result != "type" else _NATURE)
+            return self._fault("fib", _ROUTE if result != "type" else _NATURE)
         self._at += 1
         return True
 
