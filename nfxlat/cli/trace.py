@@ -151,7 +151,7 @@ def _chosen(domain: str | None) -> Running:
 def _show(connection: socket.socket, tell: Tell, count: int, seconds: float | None) -> str:
     """Tell what is shown; why it ended."""
     told = missed = 0
-    why = "the translator has ended"
+    why, began = "the translator has ended", time.monotonic()
     with _interruptible():
         try:
             for one in shown(connection, seconds):
@@ -162,7 +162,8 @@ def _show(connection: socket.socket, tell: Tell, count: int, seconds: float | No
                     why = "--count is reached"
                     break
             else:
-                why = "--seconds are over" if seconds is not None else why
+                if seconds is not None and time.monotonic() - began >= seconds:
+                    why = "--seconds are over"
         except KeyboardInterrupt:
             why = "stopped"
         except NotShown:

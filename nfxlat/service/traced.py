@@ -107,13 +107,13 @@ def begin(one: Running, wanted: Filter) -> socket.socket:
 
 
 def shown(connection: socket.socket, seconds: float | None = None) -> Iterator[Shown]:
-    """What is shown, until the translator ends, or for so long. Raises NotShown."""
+    """What is shown, until the translator ends, or for so long, however much still waits. Raises NotShown."""
     deadline = None if seconds is None else time.monotonic() + seconds
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        if not poll.poll(left):
+        if left == 0 or not poll.poll(left):
             return
         try:
             octets = connection.recv(_LARGEST)

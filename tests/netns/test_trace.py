@@ -198,7 +198,7 @@ def test_where_nothing_runs_that_is_said(capsys: pytest.CaptureFixture[str]) -> 
 def test_it_goes_on_with_the_next_worker_and_ends_with_the_translator(
     lab: Lab, process: TranslatorProcess, tmp_path: Path
 ) -> None:
-    with tracer(lab, process, "--json") as one:
+    with tracer(lab, process, "--json", "--seconds", "600") as one:
         (worker,) = process.workers()
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: process.workers() not in ([], [worker]), "another worker")

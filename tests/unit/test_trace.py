@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv6Network
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nfxlat.datapath.trace_filter import Filter
 from nfxlat.offline.capture import opened
 from nfxlat.offline.pcapng_writer import Writer
 from nfxlat.outcome import Action, Outcome, Reason, dropped
+from nfxlat.service import traced as reading
 from nfxlat.service.traced import NotShown, Shown
 from nfxlat.wire.nfqueue import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import MAGIC
@@ -102,6 +104,15 @@ def shown(ends: tuple[socket.socket, socket.socket], kind: Kind, *outcomes: Outc
     octets = ends[0].recv(1 << 18)
     tracing.remove(1)
     return Shown.of(octets)
+
+
+def test_the_time_is_over_although_more_waits(ends: tuple[socket.socket, socket.socket]) -> None:
+    tracing = traced(ends[1], Filter(), Clock())
+    for _ in range(3):
+        tracing.show(PACKET, RECORD, (TRANSLATED,), fast=True)
+    assert len(list(islice(reading.shown(ends[0], 600), 2))) == 2
+    assert list(reading.shown(ends[0], 1e-9)) == []
+    tracing.remove(1)
 
 
 def test_a_drop_says_why(ends: tuple[socket.socket, socket.socket]) -> None:
