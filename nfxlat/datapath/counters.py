@@ -68,7 +68,8 @@ class Total(IntEnum):
 
 _CELLS = len(Direction) * len(REASONS)
 _SIZE = 2 * _CELLS + len(Total)
-_HANDS_AT = (2 * _CELLS + Total.IN_HANDS) * 8
+_IN_HANDS = Total.IN_HANDS  # looked up once: that takes longer than counting
+_HANDS_AT = (2 * _CELLS + _IN_HANDS) * 8
 _LOOKS = 100
 
 PART, ERROR = -1, -2
@@ -113,7 +114,7 @@ class Counters(Cells):
 
     def hold(self, packets: int) -> None:
         """So many are in hands from now on; shown at once."""
-        self.totals[Total.IN_HANDS] = self._shown.totals[Total.IN_HANDS] = packets
+        self.totals[_IN_HANDS] = self._shown.totals[_IN_HANDS] = packets
 
     def show(self, total: Total) -> None:
         """This one, ahead of the others."""

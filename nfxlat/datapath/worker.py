@@ -47,6 +47,7 @@ _EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
 # Looking an enumeration's member up takes longer than counting.
 _BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
 _ORIGINALS, _REQUEUED, _CUT, _PARTS = Total.ORIGINALS, Total.REQUEUED, Total.CUT, Total.PARTS
+_IN_HANDS = Total.IN_HANDS
 _SEGMENTS, _OCTETS4, _OCTETS6 = Total.SEGMENTS, Total.OCTETS4, Total.OCTETS6
 _TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
 _TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
@@ -245,7 +246,7 @@ class Worker:
         self._counters.settle()
         if self.teacher is not None:
             self.teacher.concluded()
-        totals[Total.IN_HANDS] = source.pending()
+        totals[_IN_HANDS] = source.pending()
         self._counters.publish()
         return count
 
