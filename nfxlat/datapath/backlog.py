@@ -6,21 +6,12 @@ kernel translates go through another processor's, and would overtake it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+
+from nfxlat.netlink.backlogs import Backlog
 
 PASSES = 8  # so often at most a packet goes through it on this node: behind the domain device there may be other veths
 PAUSE = 50e-6  # seconds between looks
 LOOKS = 400  # no more than these are waited for
-
-
-class Backlog(Protocol):
-    """Of `nfxlat.netlink.backlogs.Backlog`."""
-
-    @property
-    def taken(self) -> int: ...
-
-    @property
-    def waiting(self) -> int: ...
 
 
 def leave(backlogs: Callable[[], Mapping[int, Backlog]], processor: int, sleep: Callable[[float], None]) -> None:

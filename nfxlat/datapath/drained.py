@@ -9,21 +9,7 @@ in the queues of all workers.
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-
-class Seen(Protocol):
-    """Of `nfxlat.netlink.bound_queues.Seen`."""
-
-    @property
-    def waiting(self) -> int: ...
-
-    @property
-    def full(self) -> int: ...
-
-    @property
-    def socket(self) -> int: ...
-
-    @property
-    def last(self) -> int: ...
+from nfxlat.netlink.bound_queues import Seen
 
 
 class State(Protocol):

@@ -23,9 +23,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from nfxlat.datapath.counters import Counters, Total
-from nfxlat.datapath.drained import Drained, Seen
+from nfxlat.datapath.drained import Drained
 from nfxlat.datapath.flows import Flow, flow_of
 from nfxlat.datapath.source import Kind, Record
+from nfxlat.netlink.bound_queues import Seen
 from nfxlat.offload import table
 from nfxlat.wire.nfqueue import PREROUTING
 from nfxlat.wire.stamp import ASKING, REPEAT, REPEAT_FLOW
