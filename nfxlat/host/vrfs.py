@@ -69,11 +69,6 @@ def inside(name: str | None) -> dict[int, Interface]:
     return {index: link for index, link in links.items() if of(link) == (name or None)}
 
 
-def members(name: str) -> list[str]:
-    """Names of the VRF's members."""
-    return sorted(link.name for link in inside(name).values() if link.kind != KIND)
-
-
 def of_device(link: Any) -> str:
     """Name of the VRF that the interface of the RTM_NEWLINK message `link` is a member of; "" without one."""
     master = link.get_attr("IFLA_MASTER")

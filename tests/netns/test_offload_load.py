@@ -27,7 +27,6 @@ from nfxlat.offload import table
 GIB = 1 << 30
 OWN4 = "198.51.100.60"  # an IPv6 address of the translator, as IPv4 sees it: what the program never takes
 FLOOD = 2e6  # datagrams a second that no sender reaches
-_numbers = itertools.count()
 
 pytestmark = pytest.mark.parametrize("run_arguments", [OFFLOAD], scope="module")
 
