@@ -51,12 +51,12 @@ class V4to6:
         header_length = (version_ihl & 15) * 4
         if not ipv4.HEADER_LENGTH <= header_length <= total_length <= len(packet):
             return dropped(Reason.TRUNCATED)
-        if reassembled and not word & ipv4.FRAGMENTED:
-            packet, word = ipv4.without_df(packet), word & ~ipv4.DF
         if total_length < len(packet):  # the padding of a short Ethernet frame
             packet = packet[:total_length]
         if int.from_bytes(packet[:header_length], "big") % 0xFFFF:  # RFC 791 3.1: the sum of a header is 0xffff
             return dropped(Reason.HEADER_CHECKSUM)
+        if reassembled and word & (ipv4.DF | ipv4.FRAGMENTED) == ipv4.DF:
+            packet, word = ipv4.without_df(packet), word & ~ipv4.DF
         payload = packet[header_length:]
         if protocol == icmp.PROTOCOL4 and not word & ipv4.FRAGMENTED and payload and payload[0] in _ERRORS:
             return self._icmp_errors.translate(packet, header_length, payload, hops, mtu6, mtu_back)

@@ -66,6 +66,7 @@ class V6to4:
             chain = ipv6.walk(packet, end)
             protocol, start = chain.protocol, chain.offset
         word = chain.fragment if chain else None  # of the Fragment Header
+        reassembled = reassembled and not word
         payload = packet[start:]
         if (
             protocol == icmp.PROTOCOL6

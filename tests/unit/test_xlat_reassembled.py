@@ -15,6 +15,10 @@ from nfxlat.xlat.eamt import Eamt
 from nfxlat.xlat.fragmentation4 import identification, identification_of_whole
 
 DATA = bytes(range(256)) * 12
+A6, B6, PB = "2001:db8:a::7", "2001:db8:b::8", P + "c633:6408"
+EAMT = Eamt(
+    [(IPv4Network("198.51.100.7"), IPv6Network(A6)), (IPv4Network("198.51.100.8"), IPv6Network(B6))],
+)
 
 
 def joined(pieces: list[IP] | list[IPv6]) -> bytes:
@@ -44,9 +48,21 @@ def test_ipv4_with_df_that_is_told_an_error_is_quoted_as_sound() -> None:
     assert int.from_bytes(quoted[:20], "big") % 0xFFFF == 0
 
 
-def test_a_fragment_that_was_not_put_together_keeps_df() -> None:
-    packet = ipv4(Raw(b"\1" * 1448), proto=17, flags="DF+MF", frag=0)
-    assert translator().translate(packet, reassembled=True) == translator().translate(packet)
+def test_a_fragment_that_was_not_put_together_is_none() -> None:
+    """Of what is not tracked, say, the kernel does not put fragments together."""
+    piece = IPv6ExtHdrFragment(nh=17, offset=181, m=1, id=7) / Raw(b"\1" * 1448)
+    for packet, translate in (
+        (ipv4(Raw(b"\1" * 1448), proto=17, flags="DF+MF", frag=0), translator().translate),
+        (ipv6(piece), partial(translator().translate, next_hop_mtu=1400)),
+        (ipv6(piece, src=A6, dst=PB), packets.translator(eamt=EAMT).translate),
+    ):
+        assert translate(packet, reassembled=True) == translate(packet)
+
+
+def test_a_header_that_is_damaged_is_not_mended() -> None:
+    packet = bytearray(ipv4(UDP() / Raw(DATA), flags="DF"))
+    packet[10] ^= 1
+    assert summary(translator().translate(bytes(packet), reassembled=True)) == (Action.DROPPED, Reason.HEADER_CHECKSUM)
 
 
 @pytest.mark.parametrize("mtu", [65535, 1400, 576])
@@ -73,12 +89,6 @@ def test_its_identification_tells_datagrams_apart_that_begin_alike() -> None:
     assert identification(17, one) == identification(17, other)
     assert identification_of_whole(one) != identification_of_whole(other)
     assert 1 <= identification_of_whole(b"") <= 65521
-
-
-A6, B6, PB = "2001:db8:a::7", "2001:db8:b::8", P + "c633:6408"
-EAMT = Eamt(
-    [(IPv4Network("198.51.100.7"), IPv6Network(A6)), (IPv4Network("198.51.100.8"), IPv6Network(B6))],
-)
 
 
 @pytest.mark.parametrize("mode", ["intrinsic", "simple"])
