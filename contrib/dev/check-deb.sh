@@ -17,9 +17,8 @@ case ${1:-} in
 esac
 [ "$(id -u)" = 0 ] || die "run as root: it makes chroots"
 PATH=$PATH:/usr/sbin:/sbin
-# shellcheck disable=SC2046,SC2086
-set -- $(missing_packages $NEEDED)
-[ $# = 0 ] || install_packages "$@" || die "these packages are needed and cannot be installed: $*"
+# shellcheck disable=SC2086
+need "contrib/deb --check" $NEEDED
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/nfxlat-deb.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -52,8 +51,7 @@ debootstrap --variant=minbase "$suite" "$work/build" "$MIRROR" >"$work/log" 2>&1
 cp -a "$work/build" "$work/home"
 
 say "building"
-mkdir "$work/build/nfxlat"
-tar -C "$ROOT" -c --exclude='./.[!.]*' --exclude='__pycache__' --exclude=./dist . | tar -C "$work/build/nfxlat" -x
+copy_source "$work/build/nfxlat"
 inside "$work/build" apt-get update
 inside "$work/build" apt-get install -y --no-install-recommends lintian
 inside "$work/build" /nfxlat/contrib/deb

@@ -10,9 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 
-mkdir "$work/nfxlat"
-tar -C "$ROOT" -c --exclude='./.[!.]*' --exclude='__pycache__' --exclude='*.egg-info' --exclude=./dist --exclude=./build . |
-    tar -C "$work/nfxlat" -x
+copy_source "$work/nfxlat"
 "$PYTHON" -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet --disable-pip-version-check build twine
 "$work/tools/bin/python" -m build --outdir "$work/dist" "$work/nfxlat" >"$work/log" 2>&1 || {

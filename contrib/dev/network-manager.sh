@@ -16,9 +16,8 @@ unpack_manager() {
     trap 'rm -rf "$part"' EXIT
     trap 'exit 130' INT TERM HUP
     mkdir "$part/root"
-    # as root: the folder is closed to apt's own user
     # shellcheck disable=SC2086
-    (cd "$part" && apt-get download -q -o APT::Sandbox::User=root $lacking) >/dev/null 2>&1 || return 1
+    download_packages "$part" $lacking || return 1
     for package in "$part"/*.deb; do
         dpkg-deb -x "$package" "$part/root" || return 1
     done

@@ -34,6 +34,27 @@ install_packages() {
     return 1
 }
 
+# need WHAT PACKAGE...   install what is missing for WHAT, or end
+need() {
+    purpose=$1
+    shift
+    # shellcheck disable=SC2046
+    set -- $(missing_packages "$@")
+    [ $# = 0 ] || install_packages "$@" || die "$purpose: these packages are needed, and cannot be installed: $*"
+}
+
+# download_packages FOLDER PACKAGE...   into it; as root, since the folder may be closed to apt's own user
+download_packages() (
+    cd "$1" && shift && apt-get download -q -o APT::Sandbox::User=root "$@" >/dev/null 2>&1
+)
+
+# copy_source FOLDER   make it, and copy this checkout there, without what was made in it
+copy_source() {
+    mkdir "$1"
+    tar -C "$ROOT" -c --exclude='./.[!.]*' --exclude='__pycache__' --exclude='*.egg-info' --exclude=./dist --exclude=./build . |
+        tar -C "$1" -x
+}
+
 prepare_packages() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         [ -x "$PYTHON" ] || die "$PYTHON is missing, and this is no Debian: install Python 3.11 or later"
@@ -41,11 +62,8 @@ prepare_packages() {
             die "this is no Debian: install the equivalents of $NEEDED"
         return
     fi
-    # shellcheck disable=SC2046,SC2086
-    set -- $(missing_packages $NEEDED)
-    if [ $# -gt 0 ]; then
-        install_packages "$@" || die "these packages are needed and cannot be installed: $*"
-    fi
+    # shellcheck disable=SC2086
+    need nfxlat $NEEDED
     # shellcheck disable=SC2046,SC2086
     set -- $(missing_packages $BUILD)
     if [ $# -gt 0 ]; then
@@ -76,8 +94,7 @@ unpack() {
     folder=$(mktemp -d)
     if (
         cd "$folder" || exit
-        download="apt-get -q -o APT::Sandbox::User=root download $1"
-        $download || { apt-get -q update && $download; } || exit
+        download_packages . "$1" || { apt-get -q update && download_packages . "$1"; } || exit
         mkdir -p "$2"
         # shellcheck disable=SC2086
         dpkg-deb --fsys-tarfile ./*.deb | tar -x -C "$2" ${3:-} && dpkg-deb -f ./*.deb Version >"$2/version"

@@ -29,7 +29,7 @@ newest_cached() {
 }
 
 # Image and modules, without most drivers: 90 MB instead of 400.
-unpack() {
+unpack_kernel() {
     dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards --no-wildcards-match-slash \
         --exclude='./usr/share' --exclude='./boot/[!v]*' \
         --exclude='*/kernel/sound' --exclude='*/kernel/fs/[!9fno]*' \
@@ -47,9 +47,8 @@ download() {
     part=$(mktemp -d "$CACHE/part.XXXXXX")
     trap 'rm -rf "$part"' EXIT
     trap 'exit 130' INT TERM HUP
-    # as root: the folder is closed to apt's own user
-    (cd "$part" && apt-get download -q -o APT::Sandbox::User=root "${1%%_*}=${1#*_}") >/dev/null 2>&1 || return 1
-    unpack "$part"/*.deb "$part" || return 1
+    download_packages "$part" "${1%%_*}=${1#*_}" || return 1
+    unpack_kernel "$part"/*.deb "$part" || return 1
     rm "$part"/*.deb
     release=$(basename "$part"/lib/modules/*)
     depmod -b "$part" "$release" || return 1
@@ -63,11 +62,8 @@ download() {
 
 prepare_vm() {
     [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || die "the tests in a virtual machine need Debian on amd64"
-    # shellcheck disable=SC2046,SC2086
-    set -- $(missing_packages $NEEDED_VM)
-    if [ $# -gt 0 ]; then
-        install_packages "$@" || die "the tests in a virtual machine need these packages, which cannot be installed: $*"
-    fi
+    # shellcheck disable=SC2086
+    need "tests in a virtual machine" $NEEDED_VM
     wanted=$(newest)
     if [ -z "$wanted" ]; then
         [ -n "$(newest_cached)" ] && return # apt has no lists, nor perhaps a network: what is here will do

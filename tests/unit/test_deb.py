@@ -15,8 +15,8 @@ DEBIAN = ROOT / "contrib/debian"
 SCRIPTS = [
     *DEBIAN.glob("nfxlat.p*[tm]"),
     ROOT / "contrib/deb",
-    *(ROOT / "contrib/dev").glob("check-*.sh"),
-    ROOT / "contrib/dev/site",
+    *(path for path in (ROOT / "contrib/dev").glob("*.sh") if path.name != "prepare.sh"),  # which they source
+    *(ROOT / name for name in ("contrib/demo", "contrib/test", "contrib/dev/site", "contrib/dev/soak")),
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
