@@ -14,17 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nfxlat import config
-from nfxlat.judgement import Severity
 from nfxlat.lab.capture import Capture
 from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error, path_mtu
 from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.rules import in_lab, translating
+from nfxlat.lab.rules import example, in_lab
 from nfxlat.lab.topology import HOST4, HOST6, HOST6_4, HOST6_NARROW_4, NARROW_MTU, ROUTER4, ROUTER6, Lab
-from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
-from nfxlat.service.live_check import check_live
 
 CLIENTS = [f"192.0.2.{n}" for n in range(128, 228)]
 ADDRESSES = {"192.168.0.0/24": "192.0.2.0/24"}  # of rules/xlat, in the lab
@@ -83,12 +80,7 @@ def running(name: str, servers: Sequence[str] = ()) -> Iterator[tuple[Lab, Mappi
     with Lab() as lab:
         build(lab)
         lab.host6.ip_batch([f"address add {plat.server(one)}/128 dev to-r6" for plat in PLATS for one in servers])
-        toml = lab.directory / f"{name}.toml"
-        toml.write_text(in_lab(RULES / "xlat" / toml.name, ADDRESSES))
-        found = rules(name)
-        with translating(lab, found, toml) as processes:
-            judged = [*check(found), *lab.translator.call(check_live, found)]
-            assert [finding for finding in judged if finding.severity is not Severity.NOTE] == []
+        with example(lab, name, ADDRESSES) as processes:
             yield lab, processes
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nfxlat import config
-from nfxlat.judgement import Severity
+from nfxlat.judgement import Finding, Severity
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import Lab
@@ -41,8 +41,11 @@ def loaded(namespace: Namespace, program: Program) -> Iterator[Compiled]:
 
 
 @contextlib.contextmanager
-def translating(lab: Lab, program: Program, configuration: Path) -> Iterator[Mapping[str, TranslatorProcess]]:
-    """The program's rules at work in the lab: loaded, the host prepared, and a process for each domain, by name."""
+def translating(
+    lab: Lab, program: Program, configuration: Path, *arguments: str
+) -> Iterator[Mapping[str, TranslatorProcess]]:
+    """The program's rules at work in the lab: loaded, the host prepared, and for each domain a process with these
+    arguments, by name."""
     processes = {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(loaded(lab.translator, program))
@@ -50,7 +53,7 @@ def translating(lab: Lab, program: Program, configuration: Path) -> Iterator[Map
             directory = lab.directory / name
             directory.mkdir(exist_ok=True)
             role = () if program.role(program.domains[name]) == "router" else ("--role", "host")
-            options = ("--config", str(configuration), "--domain", name, *role)
+            options = ("--config", str(configuration), "--domain", name, *role, *arguments)
             process = TranslatorProcess(lab.translator, directory, *options, queue=queues.first, setup=False)
             processes[name] = stack.enter_context(process)
         prepare(lab.translator, program)
@@ -81,27 +84,29 @@ def in_lab(file: Path, addresses: Mapping[str, str]) -> str:
     return text
 
 
+def complaints(namespace: Namespace, program: Program) -> list[Finding]:
+    """What the checker has against the program's rules, and against the namespace as it is; notes are not."""
+    judged = [*check(program), *namespace.call(check_live, program)]
+    return [finding for finding in judged if finding.severity is not Severity.NOTE]
+
+
 @contextlib.contextmanager
 def example(
-    lab: Lab, directory: Path, name: str, places: Mapping[str, str], *arguments: str
-) -> Iterator[TranslatorProcess]:
-    """rules/xlat/`name` at work in the lab's translator, with `nfxlat run` (and `arguments`) beside it.
+    lab: Lab, name: str, places: Mapping[str, str], *arguments: str
+) -> Iterator[Mapping[str, TranslatorProcess]]:
+    """rules/xlat/`name` at work in the lab, as `translating` has it.
 
     `places`: what its rules and its configuration say, and what they are to say here. AssertionError where the checker
     has a complaint about rules or host.
     """
-    text, configuration = (in_lab(RULES / "xlat" / f"{name}.{ending}", places) for ending in ("nft", "toml"))
-    toml = directory / f"{name}.toml"
-    toml.write_text(configuration, encoding="utf-8")
-    found = program(text, str(directory / f"{name}.nft"), config.load(toml).domains)
-    process = TranslatorProcess(lab.translator, lab.directory, "--config", str(toml), *arguments, setup=False)
-    with loaded(lab.translator, found), process:
-        prepare(lab.translator, found)
-        judged = [*check(found), *lab.translator.call(check_live, found)]
-        complaints = [finding.line() for finding in judged if finding.severity is not Severity.NOTE]
-        if complaints:
-            raise AssertionError("\n".join(complaints))
-        yield process
+    toml = lab.directory / f"{name}.toml"
+    toml.write_text(in_lab(RULES / "xlat" / toml.name, places), encoding="utf-8")
+    text = in_lab(RULES / "xlat" / f"{name}.nft", places)
+    found = program(text, f"/lab/{name}.nft", config.load(toml).domains)
+    with translating(lab, found, toml, *arguments) as processes:
+        if judged := complaints(lab.translator, found):
+            raise AssertionError("\n".join(finding.line() for finding in judged))
+        yield processes
 
 
 FLOWS = """\

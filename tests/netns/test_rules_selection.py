@@ -47,9 +47,9 @@ PAYLOAD = b"from behind one address"
 
 
 @pytest.fixture
-def shared(bare_lab: Lab, tmp_path: Path) -> Iterator[Lab]:
+def shared(bare_lab: Lab) -> Iterator[Lab]:
     """host6 on the Internet as the translator's own address, 192.0.2.18."""
-    with example(bare_lab, tmp_path, "masquerade", {'"eth0"': '"to-r4"'}, "--role", "host"):
+    with example(bare_lab, "masquerade", {'"eth0"': '"to-r4"'}):
         yield bare_lab
 
 
@@ -159,10 +159,10 @@ def cgroup() -> Iterator[Path | None]:
 
 
 @pytest.fixture(scope="module")
-def users(shared_bare_lab: Lab, cgroup: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def users(shared_bare_lab: Lab, cgroup: Path | None) -> Iterator[Lab]:
     name = cgroup.relative_to("/sys/fs/cgroup") if cgroup else ""
     places = {CGROUP: f'ip daddr $pool4 socket cgroupv2 level 1 "{name}"'} if cgroup else {}
-    with example(shared_bare_lab, tmp_path_factory.mktemp("users"), "users", places):
+    with example(shared_bare_lab, "users", places):
         yield shared_bare_lab
 
 

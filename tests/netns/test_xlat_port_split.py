@@ -96,13 +96,10 @@ def inside(shared_bare_lab: Lab) -> Iterator[Namespace]:
 
 
 @pytest.fixture(scope="module", params=[(), ("--offload",)], ids=["queue", "offload"])
-def lab(
-    shared_bare_lab: Lab, inside: Namespace, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Lab]:
+def lab(shared_bare_lab: Lab, inside: Namespace, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """With `offload` the kernel repeats the decisions about the web ports, and about nothing else."""
     with contextlib.ExitStack() as stack:
-        folder, places = tmp_path_factory.mktemp("rules"), {'"eth0"': '"to-r4"'}
-        stack.enter_context(example(shared_bare_lab, folder, "port-split", places, *request.param))
+        stack.enter_context(example(shared_bare_lab, "port-split", {'"eth0"': '"to-r4"'}, *request.param))
         stack.enter_context(Greeter(shared_bare_lab.host6, HOST6, WEB))
         stack.enter_context(Greeter(shared_bare_lab.host6, HOST6, SECURE))
         stack.enter_context(Greeter(inside, INSIDE, OTHER))

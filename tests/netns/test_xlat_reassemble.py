@@ -38,9 +38,9 @@ LARGE = 3000
 
 
 @pytest.fixture(scope="module")
-def process(shared_bare_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TranslatorProcess]:
-    with example(shared_bare_lab, tmp_path_factory.mktemp("rules"), "reassemble", {}) as process:
-        yield process
+def process(shared_bare_lab: Lab) -> Iterator[TranslatorProcess]:
+    with example(shared_bare_lab, "reassemble", {}) as processes:
+        yield processes["siit0"]
 
 
 @pytest.fixture

@@ -12,16 +12,13 @@ from collections.abc import Iterator
 import pytest
 
 from nfxlat import config
-from nfxlat.judgement import Severity
 from nfxlat.lab.datagram import UdpEcho, exchange, icmp_error, path_mtu
 from nfxlat.lab.netns import Namespace, link
 from nfxlat.lab.probe import ping, traceroute
-from nfxlat.lab.rules import in_lab, translating
+from nfxlat.lab.rules import complaints, in_lab, translating
 from nfxlat.lab.topology import HOST4, HOST4_NARROW, HOST6, NARROW_MTU, Lab
-from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES
-from nfxlat.service.live_check import check_live
 
 XLAT = RULES / "xlat"
 SERVICE4 = "198.51.100.2"  # HOST6, to either
@@ -61,9 +58,7 @@ def tenants() -> Iterator[Tenants]:
         with translating(lab, found, toml):
             lab.translator.ip_batch(TABLES.splitlines())
             lab.translator.sysctl("net.ipv4.fwmark_reflect", 1)
-            judged = [*check(found), *lab.translator.call(check_live, found)]
-            findings = {finding.code for finding in judged if finding.severity is not Severity.NOTE}
-            assert findings <= {"fwmark-reflect"}
+            assert {finding.code for finding in complaints(lab.translator, found)} <= {"fwmark-reflect"}
             yield lab, blue
 
 
