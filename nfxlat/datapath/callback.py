@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from nfxlat.datapath.mmsg import address_of
-from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.source import HEADROOM, SLOTS, Kind, Record
 from nfxlat.errors import OperatorError
 from nfxlat.wire import nfqueue
 
 PAYLOAD_LIMIT = 4016
 _SLOT_SIZE = 4224
-_SLOTS = 64
 
 
 class CallbackQueue:
@@ -34,7 +33,7 @@ class CallbackQueue:
             ) from error
         self.queue = queue
         self.plain: int | None = None
-        self.buffer = bytearray(_SLOTS * _SLOT_SIZE)
+        self.buffer = bytearray(SLOTS * _SLOT_SIZE)
         self.base = address_of(self.buffer)
         self._packets: list[Any] = []
         self._clears = True  # in each worker's process anew
@@ -68,7 +67,7 @@ class CallbackQueue:
             self._binding.run(block=False)
             self._clear_before()
         records: list[Record] = []
-        for slot, packet in enumerate(self._packets[:_SLOTS]):
+        for slot, packet in enumerate(self._packets[:SLOTS]):
             payload = packet.get_payload()
             start, length = slot * _SLOT_SIZE + HEADROOM, len(payload)
             self.buffer[start : start + length] = payload

@@ -23,7 +23,7 @@ from nfxlat.datapath.counters import PART
 from nfxlat.datapath.frame import TUN
 from nfxlat.datapath.inject import BY_FAST_PATH, Failed, reason_of
 from nfxlat.datapath.mmsg import address_of
-from nfxlat.datapath.source import HEADROOM, Kind, Record
+from nfxlat.datapath.source import HEADROOM, SLOTS, Kind, Record
 from nfxlat.datapath.superframe import finish_checksum
 from nfxlat.wire import ipv4, ipv6, stamp, vnet
 from nfxlat.wire.nfqueue import FORWARD, SKB_CSUMNOTREADY, SKB_GSO
@@ -38,7 +38,7 @@ _WHOLE, _UNFINISHED = Kind(FORWARD, INDEV), Kind(FORWARD, INDEV, SKB_CSUMNOTREAD
 class TunSource:
     """One queue as a packet source."""
 
-    def __init__(self, descriptor: int, *, queue: int = 0, slots: int = 64) -> None:
+    def __init__(self, descriptor: int, *, queue: int = 0, slots: int = SLOTS) -> None:
         self.queue = queue
         self.plain: int | None = None
         self._descriptor = descriptor
