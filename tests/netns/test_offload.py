@@ -305,11 +305,20 @@ def test_chains_that_are_passed_over_are_named(bare_lab: Lab) -> None:
 
 
 def test_transit_that_is_not_translated_stays_as_it_is(bare_lab: Lab) -> None:
-    """Plain IPv4 through the translator, beside pairs that are known."""
+    """Plain IPv4 through the translator, of what would be known if it were translated, beside a pair that is."""
     with (
         TranslatorProcess(bare_lab.translator, bare_lab.directory, *OFFLOAD) as process,
         bare_lab.plain_ipv4(),
+        closing(Flow(bare_lab)) as flow,
+        closing(Flow(bare_lab, target=PLAIN_HOST6, receiver=PLAIN_HOST6)) as plain,
     ):
-        assert bare_lab.host4.call(ping, "198.18.1.2").ok
-        assert process.summary()["offload"]["4to6"]["translated"] == 0
+        node = Node(process)
+        node.learn(flow)
+        before = node.outcomes("4to6")
+        for _ in range(20):
+            plain.exchange()
+        after = node.outcomes("4to6")
+        assert after["translated"] == before["translated"]
+        assert after["missed"] - before["missed"] >= 40  # there and back, both IPv4
+        assert process.summary()["offload"]["pairs"] == 2
         assert bare_lab.host6.call(ping, HOST4_6).ok
