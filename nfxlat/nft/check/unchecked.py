@@ -46,16 +46,15 @@ def _on_interfaces(
 
 
 def _on_policies(statement: Statement, inputs: Inputs, asked: Sequence[str], where: str) -> Iterator[Finding]:
-    version = 4 if TAKES[statement.direction] == "ip" else 6
     if "ipsec" in asked:
         return
     for way, policies in inputs.policies:
-        refusing = [one for one in policies if one.verdict != "pass" and one.source.version == version]
+        refusing = [one for one in policies if one.verdict != "pass" and one.family == TAKES[statement.direction]]
         if refusing:
             facts = {"way": way, "source": refusing[0].source, "destination": refusing[0].destination}
-            yield Host.INPUT_IPSEC.at(where, **facts, rule=_rule(TAKES[statement.direction], refusing[0]))
+            yield Host.INPUT_IPSEC.at(where, **facts, rule=_rule(refusing[0]))
 
 
-def _rule(ip: str, policy: Policy) -> str:
+def _rule(policy: Policy) -> str:
     ends = " meta ipsec missing" if policy.verdict == "ipsec" else ""
-    return f"{ip} saddr {policy.source} {ip} daddr {policy.destination}{policy.upper}{ends} counter drop"
+    return f"{policy.selector}{ends} counter drop"

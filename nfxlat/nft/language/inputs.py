@@ -24,6 +24,7 @@ from typing import Literal
 from nfxlat.nft.language.emit import Chain, Rule
 from nfxlat.nft.language.sets import set_name
 from nfxlat.nft.language.statement import TAKES
+from nfxlat.terms import Family
 from nfxlat.xlat.domain import Domain
 
 Mode = Literal["off", "strict", "loose"]
@@ -40,6 +41,15 @@ class Policy:
     destination: IPv4Network | IPv6Network
     verdict: Literal["pass", "ipsec", "drop"]
     upper: str = ""
+
+    @property
+    def family(self) -> Family:
+        return "ip" if self.source.version == 4 else "ip6"
+
+    @property
+    def selector(self) -> str:
+        """What it is about, as matches of nft."""
+        return f"{self.family} saddr {self.source} {self.family} daddr {self.destination}{self.upper}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +127,18 @@ def _names(interfaces: Sequence[str]) -> str:
     return f"{{ {', '.join(quoted)} }}"
 
 
-def own_match(ip: str, side: str, inputs: Inputs) -> str:
-    """Matches what has an address of this node in the VRF as `side` (saddr, daddr); "" where there is none. The fib
-    tells by the main table alone which are local (nft_fib_ipv4.c)."""
+def own_match(ip: str, side: str, inputs: Inputs, operator: Literal["", "!= "] = "") -> str:
+    """Matches what has an address of this node in the VRF as `side` (saddr, daddr), or with an operator what has not;
+    "" where there is none. The fib tells by the main table alone which are local (nft_fib_ipv4.c)."""
     wanted = [address for address in inputs.own if (":" in address) == (ip == "ip6")]
-    return f"{ip} {side} {{ {', '.join(wanted)} }}" if wanted else ""
+    return f"{ip} {side} {operator}{{ {', '.join(wanted)} }}" if wanted else ""
 
 
 def _untranslated(domain: Domain, ip: str, spared: frozenset[str], inputs: Inputs) -> str:
     """Matches that let off what is not going to be translated."""
     local = " fib daddr type != local"
     if domain.vrf:
-        local = f" {own_match(ip, 'daddr', inputs)}".replace("daddr {", "daddr != {").rstrip()
+        local = f" {own_match(ip, 'daddr', inputs, '!= ')}".rstrip()
     matches = "" if "local" in spared else local
     if ip == "ip6" and "native" not in spared:
         matches += f" ip6 daddr != @{set_name(domain.name, 'native')}"
@@ -157,9 +167,9 @@ def _policy_chains(ip: str, guard: str, inputs: Inputs, untranslated: str) -> li
         rules: list[Rule] = []
         kept = 0  # rules up to the last that refuses something
         for policy in policies:
-            if policy.source.version != (4 if ip == "ip" else 6):
+            if policy.family != ip:
                 continue
-            selector = f"{ip} saddr {policy.source} {ip} daddr {policy.destination}{policy.upper}"
+            selector = policy.selector
             verdict = {"pass": "return", "ipsec": f"goto {secured}", "drop": "counter drop"}[policy.verdict]
             if policy.verdict == "drop":
                 selector += untranslated
