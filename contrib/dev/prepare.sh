@@ -73,6 +73,11 @@ prepare_packages() {
 
 prepare_environment() {
     extras=$1
+    if [ -L "$VENV" ]; then # another checkout's: it stays as it is, and only the code is from here
+        PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}
+        export PYTHONPATH
+        return
+    fi
     stamp=$VENV/nfxlat-$extras.stamp
     wanted="$("$PYTHON" -V) $(cksum <"$ROOT/pyproject.toml")"
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return

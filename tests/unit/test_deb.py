@@ -95,3 +95,14 @@ def test_the_index_is_told_what_it_asks_for() -> None:
     assert any(line.startswith("License :: ") for line in PROJECT["classifiers"])
     assert (ROOT / "LICENSE").read_text().split()[:3] == ["GNU", "GENERAL", "PUBLIC"]
     assert (ROOT / PROJECT["readme"]).is_file()
+
+
+def test_the_environment_of_another_checkout_stays_as_it_is(tmp_path: Path) -> None:
+    """Where .venv is a link: what is installed there, editable, is not led to this checkout."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / ".venv").symlink_to("theirs")
+    script = 'ROOT=$1 VENV=$2/.venv PYTHONPATH=; . "$1/contrib/dev/prepare.sh"; prepare_environment ""; env'
+    command = ["sh", "-euc", script, "sh", str(ROOT), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert f"PYTHONPATH={ROOT}" in done.stdout.splitlines()
+    assert list((tmp_path / "theirs").iterdir()) == []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 
-from nfxlat.lab.netns import Namespace, end_processes
+from nfxlat.lab.netns import PYTHON, Namespace, end_processes
 from nfxlat.lab.soak.accounts import Row
 
+NFXLAT = (*PYTHON, "-m", "nfxlat")
 EVERY = 3.0  # seconds between two scrapes
 FLOODED = ("udp", "port", "9", "--rate", "20")  # what is traced is not offloaded: the overload stays in the queues
 DROPPED = ("--dropped", "--rate", "20")
@@ -27,12 +27,9 @@ class Watchers:
         self._scraper = threading.Thread(target=self._scrape)
         self.scrapes, self.failures = 0, list[str]()
 
-    def _nfxlat(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "nfxlat", *words]
-
     def _scrape(self) -> None:
         while not self._stopped.wait(EVERY):
-            done = self._namespace.run(self._nfxlat("stats", "--textfile", str(self._file)), check=False)
+            done = self._namespace.run([*NFXLAT, "stats", "--textfile", str(self._file)], check=False)
             text = self._file.read_text() if self._file.exists() else ""
             self.scrapes += 1
             if done.returncode or "nfxlat_packets_total" not in text:
@@ -50,7 +47,7 @@ class Watchers:
     def __enter__(self) -> Watchers:
         for path, words in zip(self._traces, (FLOODED, DROPPED), strict=True):
             with path.open("w") as out:
-                command = self._nfxlat("trace", *words, "--count", "0", "--json")
+                command = [*NFXLAT, "trace", *words, "--count", "0", "--json"]
                 self._processes.append(self._namespace.popen(command, stdout=out, stderr=subprocess.DEVNULL))
         self._scraper.start()
         return self
