@@ -5,10 +5,9 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from nfxlat.cli.translators import none_runs, several_run
+from nfxlat.cli.translators import only_line
 from nfxlat.errors import OperatorError
 from nfxlat.service import eam_file
-from nfxlat.service.requests import Line, lines
 
 LARGEST = 1 << 28  # octets of a list: some eight million mappings
 
@@ -48,7 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    with _line(arguments.domain) as line:
+    with only_line(arguments.domain) as line:
         _, text = line.ask("eam", do="list")
     sys.stdout.write(text)
     return 0
@@ -57,7 +56,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _change(arguments: argparse.Namespace) -> int:
     do, (text, source) = arguments.do, _given(arguments.words)
     with ExitStack() as stack:
-        line = stack.enter_context(_line(arguments.domain))
+        line = stack.enter_context(only_line(arguments.domain))
         saved = ""
         if arguments.save:
             answer, _ = line.ask("eam", do="where")
@@ -89,14 +88,3 @@ def _given(words: list[str]) -> tuple[str, str]:
         raise OperatorError("expected pairs of an IPv4 and an IPv6 prefix", where=" ".join(words), hint=hint)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return "".join(f"{v4} {v6}\n" for v4, v6 in pairs), "the arguments"
-
-
-def _line(domain: str | None) -> Line:
-    found = lines(domain)
-    if len(found) == 1:
-        return found[0]
-    for line in found:
-        line.close()
-    if not found:
-        raise none_runs(domain, "run as root, in the translator's namespace")
-    raise several_run(line.one for line in found)

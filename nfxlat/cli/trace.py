@@ -15,15 +15,14 @@ from typing import BinaryIO
 
 from nfxlat import ipaddresses
 from nfxlat.cli.screen import say
-from nfxlat.cli.translators import chosen, several_run
+from nfxlat.cli.translators import only_line
 from nfxlat.datapath.trace_filter import ICMP, LARGEST_RATE, LARGEST_SNAP, TCP, UDP, Filter
 from nfxlat.errors import OperatorError, printable
 from nfxlat.offline.pcapng_writer import Writer
 from nfxlat.offline.summary import brief
 from nfxlat.offline.translation import DIRECTION_OF_VERSION
 from nfxlat.outcome import Action, Reason
-from nfxlat.service.status import Running
-from nfxlat.service.traced import NotShown, Shown, begin, shown
+from nfxlat.service.traced import NotShown, Shown, shown
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMP}
 _LOST = (Action.DROPPED, Action.REJECTED)
@@ -134,18 +133,12 @@ def _trace(arguments: argparse.Namespace) -> int:
     )
     with contextlib.ExitStack() as stack:
         tell, ready = _teller(arguments, stack)
-        connection = stack.enter_context(begin(_chosen(arguments.domain), wanted))
+        line = stack.enter_context(only_line(arguments.domain))
+        line.ask("trace", wanted=wanted.encode().decode())
         ready()
-        ended = _show(connection, tell, arguments.count, arguments.seconds)
+        ended = _show(line.connection, tell, arguments.count, arguments.seconds)
     print(f"nfxlat: {ended}", file=sys.stderr)
     return 0
-
-
-def _chosen(domain: str | None) -> Running:
-    found = chosen(domain, socket.SOCK_SEQPACKET)
-    if len(found) > 1:
-        raise several_run(found)
-    return found[0]
 
 
 def _show(connection: socket.socket, tell: Tell, count: int, seconds: float | None) -> str:

@@ -1,16 +1,14 @@
-"""What a translator says of its mappings (nfxlat.service.counting) to who asks. It was read, so it is not believed."""
+"""What a translator says of its mappings (nfxlat.service.mapping_readers). It was read, so it is not believed."""
 
 import contextlib
 import json
-import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nfxlat import ipaddresses
-from nfxlat.errors import OperatorError
-from nfxlat.service.counting import ASKING
-from nfxlat.service.status import Running, connected, silent
+from nfxlat.service.mapping_readers import NOW
+from nfxlat.service.requests import line_to
+from nfxlat.service.status import Running, silent
 
 _LARGEST = 1 << 18
 _PATIENCE = 20.0  # seconds that a translator has to answer
@@ -34,18 +32,9 @@ class Asking:
 
     def __init__(self, one: Running, wanted: str = "") -> None:
         """`wanted`: an address or a prefix. Raises OperatorError."""
-        self._one = one
+        self._line = line_to(one)
         try:
-            self._connection = connected(replace(one, kind=int(socket.SOCK_SEQPACKET)))
-        except (OSError, ValueError):
-            raise silent(one) from None
-        try:
-            self._connection.settimeout(_PATIENCE)
-            self._connection.send(ASKING + wanted.encode())
-            answer = self._message()
-            if not isinstance(answer, dict) or answer.get("ok") is not True:
-                why = answer.get("why") if isinstance(answer, dict) else None
-                raise OperatorError(str(why), where=f"domain {one.domain} (pid {one.pid})")
+            answer, _ = self._line.ask("mappings", filter=wanted, patience=_PATIENCE)
             self.always, self.seconds = answer.get("always") is True, _number(answer.get("seconds"))
         except ValueError:
             self.close()
@@ -57,19 +46,19 @@ class Asking:
     def rows(self) -> Iterator[Counted]:
         """All that was counted so far, in no order. Raises OperatorError."""
         with contextlib.suppress(OSError):
-            self._connection.send(b"now")
+            self._line.connection.send(NOW)
         while rows := self._message():
             for row in rows if isinstance(rows, list) else ():
                 yield self._row(row)
 
     def close(self) -> None:
-        self._connection.close()
+        self._line.close()
 
     def _message(self) -> Any:
         try:
-            return json.loads(self._connection.recv(_LARGEST))
+            return json.loads(self._line.connection.recv(_LARGEST))
         except (OSError, ValueError, RecursionError):
-            raise silent(self._one) from None
+            raise silent(self._line.one) from None
 
     def _row(self, row: Any) -> Counted:
         try:
@@ -79,7 +68,7 @@ class Asking:
                     ipaddresses.network(text)
             return Counted(v4, v6, *(int(_number(number)) for number in numbers))
         except (ValueError, TypeError):
-            raise silent(self._one) from None
+            raise silent(self._line.one) from None
 
 
 def _number(value: object) -> float:

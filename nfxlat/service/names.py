@@ -1,4 +1,4 @@
-"""Under which names a translator is asked: for its counters, to trace, for changes; all of this very process, so that a
+"""Under which names a translator is asked: for its counters, and for all else; both of this very process, so that a
 forked one has others.
 """
 
@@ -9,12 +9,11 @@ from typing import Any
 from nfxlat.service.loop import Loop
 from nfxlat.service.requests import Handler, Requests
 from nfxlat.service.status import StatusSocket
-from nfxlat.service.tracing import Tracing
 from nfxlat.terms import Report
 
 
 class Names:
-    """`summary`: what is told; `tracing` makes the listening end of who traces; `handlers`: of requests."""
+    """`summary`: what is told; `handlers`: of requests; `closed`: called when all who asked have been hung up on."""
 
     def __init__(
         self,
@@ -23,28 +22,20 @@ class Names:
         report: Report,
         *,
         summary: Callable[[], dict[str, Any]],
-        tracing: Callable[[], Tracing],
         handlers: Mapping[str, Handler],
+        closed: Callable[[], None],
     ) -> None:
         self._domain, self._loop, self._report = domain, loop, report
-        self._summary, self._make_tracing, self._handlers = summary, tracing, handlers
+        self._summary, self._handlers, self._closed = summary, handlers, closed
         self._status, self._others = ExitStack(), ExitStack()
-        self._tracing: Tracing | None = None
-
-    @property
-    def tracing(self) -> Tracing:
-        """Who traces; for workers that come."""
-        assert self._tracing is not None
-        return self._tracing
 
     def listen(self) -> None:
         """From now on, and no more under those of a parent."""
         self.close()
         self.show()
         requests = Requests(self._domain, self._handlers, self._loop, self._report)
+        self._others.callback(self._closed)
         self._others.callback(requests.close)
-        self._tracing = self._make_tracing()
-        self._others.callback(self._tracing.close)
 
     def show(self) -> None:
         """Tell counters, and so that a translator of the domain is here."""

@@ -1,4 +1,5 @@
-"""What root may ask of a running translator beside its counters: mappings at run time, and to make way for a successor.
+"""What root may ask of a running translator beside its counters: to show packets, to count by mapping, to change
+mappings, to make way for a successor.
 
 It listens on @nfxlat/DOMAIN/PID/control (unix(7), SOCK_SEQPACKET; behind "control" a number that cannot be foreseen,
 where somebody has taken that name). One message is one request or answer: a JSON object, a file in memory beside it
@@ -7,16 +8,16 @@ where somebody has taken that name). One message is one request or answer: a JSO
     {"protocol": 1, "ask": word, ...}   -->
                                        <--   {"protocol": 1, "ok": true, ...}, or {"protocol": 1, "error": line}
 
+Behind an answer, messages of another kind may follow on the same connection, as long as it stands.
+
 Who asks is what the kernel says (SO_PEERCRED): root, or the translator's own user; and who is asked is believed as for
 counters (nfxlat.service.status). Another protocol is refused by both sides, never half understood.
 """
 
 import contextlib
-import errno
 import json
 import os
 import re
-import secrets
 import socket
 import stat
 from collections.abc import Callable, Mapping
@@ -42,12 +43,16 @@ _LINE = re.compile(
 
 class Asker:
     """One who has connected. `pid`: as the kernel tells. `text`: the file beside its request, "" without one;
-    `answer_text`: to be sent beside the answer. `on_end`: called when it has gone."""
+    `answer_text`: to be sent beside the answer. `on_answered`: called when the answer is out; `on_word`: takes what it
+    says from then on; `on_end`: called when it has gone. `end` hangs up."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, end: Callable[["Asker"], None]) -> None:
         self.connection = connection
+        self.end: Callable[[], None] = lambda: end(self)
         self.pid = status.peer(connection)[0]
         self.text = self.answer_text = ""
+        self.on_answered: Callable[[], None] = lambda: None
+        self.on_word: Callable[[bytes], None] | None = None
         self.on_end: Callable[[], None] = lambda: None
 
 
@@ -61,35 +66,25 @@ class Requests:
     def __init__(self, domain: str, handlers: Mapping[str, Handler], loop: Loop, report: Report) -> None:
         self._handlers, self._loop, self._report = handlers, loop, report
         self._askers: list[Asker] = []
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        try:
-            self._listener.bind(Running(domain, os.getpid(), "/control").address)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            self._listener.bind(Running(domain, os.getpid(), f"/control-{secrets.token_hex(8)}").address)
-        self._listener.listen(MOST)
+        self._listener, _ = status.bound(domain, socket.SOCK_SEQPACKET, "control")
         loop.on_readable(self._listener, self._accept)
 
     def close(self) -> None:
         """Those who have asked read the end; nobody is told."""
         self._loop.forget(self._listener)
         self._listener.close()
-        for asker in self._askers:
-            self._loop.forget(asker.connection)
-            asker.connection.close()
-        self._askers.clear()
+        while self._askers:
+            self._hang_up(self._askers[-1])
 
     def _accept(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        connection = status.accepted(self._listener)
+        if connection is None:
             return
-        connection.setblocking(False)
-        if status.peer(connection)[1] not in (0, os.geteuid()) or len(self._askers) >= MOST:
+        if len(self._askers) >= MOST:
             connection.close()
             return
-        asker = Asker(connection)
+        connection.setblocking(False)
+        asker = Asker(connection, self._end)
         self._askers.append(asker)
         self._loop.on_readable(connection, lambda: self._hear(asker))
 
@@ -102,6 +97,9 @@ class Requests:
             octets, descriptors = b"", []
         if not octets:
             self._end(asker)
+            return
+        if asker.on_word is not None:
+            asker.on_word(octets)
             return
         asker.answer_text = ""
         try:
@@ -118,6 +116,9 @@ class Requests:
             _send(asker.connection, answer, asker.answer_text)
         except OSError:  # it has gone, or does not read
             self._end(asker)
+            return
+        answered, asker.on_answered = asker.on_answered, lambda: None
+        answered()
 
     def _answered(self, asker: Asker, octets: bytes) -> Answer:
         request = _decoded(octets)
@@ -127,11 +128,17 @@ class Requests:
         return handler(asker, request)
 
     def _end(self, asker: Asker) -> None:
+        """Hang up, or notice that it has."""
         if asker in self._askers:
-            self._askers.remove(asker)
-            self._loop.forget(asker.connection)
-            asker.connection.close()
+            self._hang_up(asker)
             asker.on_end()
+
+    def _hang_up(self, asker: Asker) -> None:
+        self._askers.remove(asker)
+        self._loop.forget(asker.connection)
+        with contextlib.suppress(OSError):
+            asker.connection.shutdown(socket.SHUT_RDWR)  # workers may hold it still
+        asker.connection.close()
 
 
 class Line:
@@ -139,30 +146,30 @@ class Line:
 
     def __init__(self, one: Running) -> None:
         self.one = one
-        self._connection = status.connected(one)
-        self.pid = status.peer(self._connection)[0]  # as we count processes
+        self.connection = status.connected(one, socket.SOCK_SEQPACKET)
+        self.pid = status.peer(self.connection)[0]  # as we count processes
 
     def ask(self, word: str, text: str = "", *, patience: float = PATIENCE, **more: Any) -> tuple[dict[str, Any], str]:
         """Its answer, within so many seconds, and the text beside it. Raises OperatorError: what it refuses, or that it
         does not answer."""
         where = f"domain {self.one.domain} (pid {self.one.pid})"
         try:
-            self._connection.settimeout(patience)
-            _send(self._connection, {"ask": word, **more}, text)
-            octets, descriptors, _, _ = socket.recv_fds(self._connection, _LARGEST, 1)
+            self.connection.settimeout(patience)
+            _send(self.connection, {"ask": word, **more}, text)
+            octets, descriptors, _, _ = socket.recv_fds(self.connection, _LARGEST, 1)
         except TimeoutError:
             raise OperatorError(f"does not answer within {patience:g} s", where=where) from None
         except OSError:  # it has hung up
             octets, descriptors = b"", []
         if not octets:
-            raise OperatorError("does not answer", where=where, hint="run as root or as the translator's user")
+            raise status.silent(self.one)
         answer = _decoded(octets)
         if "error" in answer:
             raise OperatorError(str(answer["error"]))
         return answer, _text_of(descriptors)
 
     def close(self) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def __enter__(self) -> "Line":
         return self
@@ -174,13 +181,25 @@ class Line:
 def lines(domain: str | None = None) -> list[Line]:
     """To each translator of this network namespace, or of one domain, that may be asked."""
     rows = Path("/proc/thread-self/net/unix").read_bytes().decode("ascii", "replace").split("\n")
-    kind = int(socket.SOCK_SEQPACKET)
-    names = {Running(name[1], int(name[2]), name[3], kind) for name in map(_LINE.fullmatch, rows) if name}
+    names = {Running(name[1], int(name[2]), name[3]) for name in map(_LINE.fullmatch, rows) if name}
     found = []
     for one in sorted(names, key=lambda one: (one.domain, one.pid, one.suffix)):
         if domain in (None, one.domain):
             with contextlib.suppress(OSError, ValueError):
                 found.append(Line(one))
+    return found
+
+
+def line_to(one: Running) -> Line:
+    """To that translator. Raises OperatorError where it does not answer."""
+    found = None
+    for line in lines(one.domain):
+        if found is None and line.one.pid == one.pid:
+            found = line
+        else:
+            line.close()
+    if found is None:
+        raise status.silent(one)
     return found
 
 

@@ -22,6 +22,7 @@ from nfxlat.host.device import DomainDevice
 from nfxlat.host.facts import facts
 from nfxlat.host.ingress import Table
 from nfxlat.host.links import index_of
+from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.language.sets import Contents
 from nfxlat.plan.plan import Plan, check, plan
@@ -29,6 +30,7 @@ from nfxlat.queues import Queues
 from nfxlat.service import own_rules, status
 from nfxlat.service.fence import described
 from nfxlat.service.host_judgement import judged, judged_rules
+from nfxlat.service.options import Options
 from nfxlat.service.own_rules import OwnRules
 from nfxlat.service.standing import Standing
 from nfxlat.terms import Model, Report, Role
@@ -72,6 +74,23 @@ class Setup:
         self._standing = Standing(domain.name, self.rules, report, keep_sysctls=keep_sysctls, held=held)
         self._given: Plan | None = None  # what stood when it was let go
         self._stays = False  # what stands, where a step of `up` fails: for a predecessor that goes on with it
+
+    @classmethod
+    def of(cls, options: Options, report: Report, *, offload: Table | None, held: int) -> "Setup":
+        """As `nfxlat run` was told."""
+        superframes = options.inject == "device" and options.source == "netlink"
+        return cls(
+            options.domain,
+            queues=options.queues,
+            role=options.role,
+            model=options.model,
+            report=report,
+            superframes=superframes,
+            udp_superframes=superframes and takes_udp_superframes(),
+            offload=offload,
+            keep_sysctls=options.keep_sysctls,
+            held=held,
+        )
 
     def planned(self, domain: Domain) -> Plan:
         """The plan of `domain` on this host as it is now. Raises OperatorError, also where the host is unfit for it."""

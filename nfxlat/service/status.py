@@ -37,39 +37,49 @@ _LARGEST = 1 << 20  # octets of an answer
 NS_GET_USERNS, NS_GET_OWNER_UID = 0xB701, 0xB704  # linux/nsfs.h
 _PEER = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 _LINE = re.compile(
-    r"[0-9a-f]+:(?: [0-9A-F]+){3} ([0-9A-F]{4}) [0-9A-F]+ +[0-9]+ "  # type, as a number
-    r"@nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
+    r"[0-9a-f]+:(?: [0-9A-F]+){5} +[0-9]+ @nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A translator of `domain` on the calling thread's network namespace. `pid` as it knows itself; `kind`: the type of
-    its socket, SOCK_STREAM for its counters, SOCK_SEQPACKET for who traces."""
+    """A translator of `domain` on the calling thread's network namespace. `pid` as it knows itself."""
 
     domain: str
     pid: int
     suffix: str = ""
-    kind: int = int(socket.SOCK_STREAM)
 
     @property
     def address(self) -> str:
         return f"\0nfxlat/{self.domain}/{self.pid}{self.suffix}"
 
 
-def bound(domain: str, kind: int) -> tuple[socket.socket, Running]:
-    """A socket of this type that listens under this process's name, or where that is taken, under one that cannot be
-    foreseen."""
-    listener, own = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK), Running(domain, os.getpid(), kind=kind)
+def bound(domain: str, kind: int, word: str = "") -> tuple[socket.socket, Running]:
+    """A socket of this type that listens under this process's name, with `word` behind it, or where that is taken,
+    under one that cannot be foreseen."""
+    listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
+    own = Running(domain, os.getpid(), f"/{word}" if word else "")
     try:
         listener.bind(own.address)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        own = Running(domain, own.pid, f"/{secrets.token_hex(8)}", kind)
+        own = Running(domain, own.pid, f"{own.suffix}-{secrets.token_hex(8)}" if word else f"/{secrets.token_hex(8)}")
         listener.bind(own.address)
     listener.listen(_BACKLOG)
     return listener, own
+
+
+def accepted(listener: socket.socket) -> socket.socket | None:
+    """Who waits, if it may be told: root, or our own user. Raises OSError where no descriptor is left for that."""
+    try:
+        connection, _ = listener.accept()
+    except (BlockingIOError, ConnectionAbortedError):  # has gone again
+        return None
+    if peer(connection)[1] in (0, os.geteuid()):
+        return connection
+    connection.close()
+    return None
 
 
 class StatusSocket:
@@ -86,24 +96,19 @@ class StatusSocket:
 
     def answer(self) -> None:
         """Tell the first who waits. Raises OSError where no descriptor is left for that."""
-        try:
-            connection, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # has gone again
-            return
-        with connection, contextlib.suppress(OSError):  # does not read: its own loss
-            connection.settimeout(_OWN_TIMEOUT)
-            if peer(connection)[1] in (0, os.geteuid()):
+        if (connection := accepted(self._listener)) is not None:
+            with connection, contextlib.suppress(OSError):  # does not read: its own loss
+                connection.settimeout(_OWN_TIMEOUT)
                 connection.sendall(json.dumps(self._summary()).encode())
 
     def close(self) -> None:
         self._listener.close()
 
 
-def running(kind: int = socket.SOCK_STREAM) -> list[Running]:
+def running() -> list[Running]:
     """All translators on this namespace, by name; names that others have taken are left out."""
     lines = Path("/proc/thread-self/net/unix").read_bytes().decode("ascii", "replace").split("\n")
-    names = [name for name in map(_LINE.fullmatch, lines) if name and int(name[1], 16) == kind]
-    found = {Running(name[2], int(name[3]), name[4] or "", int(kind)) for name in names}
+    found = {Running(name[1], int(name[2]), name[3] or "") for name in map(_LINE.fullmatch, lines) if name}
     return [one for one in sorted(found, key=lambda one: (one.domain, one.pid, one.suffix)) if _pid(one) is not None]
 
 
@@ -146,18 +151,18 @@ def silent(one: Running) -> OperatorError:
     return OperatorError("does not answer", where=where, hint=hint)
 
 
-def connected(one: Running) -> socket.socket:
+def connected(one: Running, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """To it, and to nobody else. Raises OSError, ValueError where another process has its name."""
-    connection = _connected(one)
+    connection = _connected(one, kind)
     if not _believed(one, connection):
         connection.close()
         raise ValueError("another process has its name")
     return connection
 
 
-def _connected(one: Running) -> socket.socket:
+def _connected(one: Running, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """Raises OSError at once where nobody listens, or too many wait already."""
-    connection = socket.socket(socket.AF_UNIX, one.kind)
+    connection = socket.socket(socket.AF_UNIX, kind)
     try:
         connection.setblocking(False)
         connection.connect(one.address)

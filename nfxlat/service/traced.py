@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nfxlat.datapath.trace import HOOKS
-from nfxlat.datapath.trace_filter import Filter
-from nfxlat.errors import OperatorError
 from nfxlat.outcome import Action, Reason
-from nfxlat.service.status import Running, connected, silent
 
 _LARGEST = 1 << 18
-_PATIENCE = 5.0  # seconds that a translator has to answer
 _MOST = (1 << 64) - 1
 
 
@@ -90,24 +86,9 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
-def begin(one: Running, wanted: Filter) -> socket.socket:
-    """A connection on which packets are shown. Raises OperatorError."""
-    try:
-        connection = connected(one)
-        connection.settimeout(_PATIENCE)
-        connection.send(wanted.encode())
-        answer = json.loads(connection.recv(_LARGEST))
-        ok, why = answer["ok"], str(answer.get("why"))
-    except (OSError, ValueError, TypeError, KeyError):
-        raise silent(one) from None
-    if ok is not True:
-        connection.close()
-        raise OperatorError(why, where=f"domain {one.domain} (pid {one.pid})")
-    return connection
-
-
 def shown(connection: socket.socket, seconds: float | None = None) -> Iterator[Shown]:
-    """What is shown, until the translator ends, or for so long, however much still waits. Raises NotShown."""
+    """What is shown behind the request "trace" (nfxlat.service.tracing), until the translator ends, or for so long,
+    however much still waits. Raises NotShown."""
     deadline = None if seconds is None else time.monotonic() + seconds
     poll = select.poll()
     poll.register(connection, select.POLLIN)

@@ -11,11 +11,8 @@ down goes to its end. What a handler raises is told and counted (nfxlat.service.
 the same, device, routes and rules stay: closed, and the next start takes them over.
 """
 
-import contextlib
 import gc
 import json
-import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -28,28 +25,26 @@ from nfxlat.config.digest import digest
 from nfxlat.datapath.counters import Cells, Counters, Total, summary, totals
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.errors import OperatorError
-from nfxlat.host import capabilities, vrfs
+from nfxlat.host import vrfs
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
-from nfxlat.service import accounts, inherited, status
+from nfxlat.service import accounts, inherited, readiness, rights, status
 from nfxlat.service.control import Control
-from nfxlat.service.counting import Counting
 from nfxlat.service.eam_changes import EamChanges
 from nfxlat.service.fence import Fence
 from nfxlat.service.host_watches import HostWatches
-from nfxlat.service.log import Log
 from nfxlat.service.loop import Loop
 from nfxlat.service.messages import Busiest, Counted, Message, MessageError, PathMtu
 from nfxlat.service.names import Names
 from nfxlat.service.node_watch import NodeWatch
-from nfxlat.service.notify import notify
 from nfxlat.service.offloading import Offloading
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share, TranslationPoint
 from nfxlat.service.queue_point import QueuePoint
+from nfxlat.service.readers import Readers
 from nfxlat.service.reading import Reading
 from nfxlat.service.reload import Reload
 from nfxlat.service.setup import Setup
@@ -57,16 +52,11 @@ from nfxlat.service.store import Store
 from nfxlat.service.succession import Predecessor, Succession
 from nfxlat.service.summary_file import SummaryFile
 from nfxlat.service.supervisor import Supervisor
-from nfxlat.service.tracing import Tracing
 from nfxlat.service.tun_point import TunPoint, kept_as
 from nfxlat.service.unexpected import Unexpected
 from nfxlat.service.worker_process import WorkerProcess
 from nfxlat.terms import Report
 from nfxlat.xlat.domain import Domain
-
-WORKER = ("CAP_NET_ADMIN", "CAP_NET_RAW")  # verdicts; marks and sources of raw sockets
-FILES = ("CAP_DAC_OVERRIDE",)  # the configuration may be another user's
-ENTERS = ("CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON")  # the far end of the domain device, and the stamp
 
 
 class Service:
@@ -116,16 +106,23 @@ class Service:
         self._watches = HostWatches(
             self._loop, report, offloading=self._offloading, planned=self._planned, remade=self._device_remade
         )
+        self._readers = Readers(
+            options.domain,
+            self._loop,
+            self._supervisor.send,
+            entries=self._offloading.entries,
+            traced=lambda: self._offloading.forget("trace"),
+            report=report,
+        )
         changes = EamChanges(lambda: self._options.domain, self._use, options.configuration, report)
         self._names = Names(
             options.domain.name,
             self._loop,
             report,
             summary=self.summary,
-            tracing=self._who_traces,
-            handlers={**self._succession.handlers, "eam": changes.answer},
+            handlers={**self._succession.handlers, **self._readers.handlers, "eam": changes.answer},
+            closed=self._readers.forget,
         )
-        self._counting = Counting(options.domain, self._loop, self._supervisor.send, self._offloading.entries)
         self._reload = Reload(self._supervisor, report)
         self._summary_file = SummaryFile(options.summary_file, self._loop)
         self._reading = Reading(self._loop, self._reload.refused)
@@ -139,8 +136,8 @@ class Service:
 
     def run(self) -> dict[str, Any]:
         """Translate until SIGTERM or SIGINT; the final summary."""
-        capabilities.require("CAP_NET_ADMIN", "CAP_NET_RAW", what="nfxlat run")
-        _raise_descriptor_limit()
+        rights.require()
+        rights.raise_descriptor_limit()
         self._predecessor = Predecessor.of(self._options.domain.name)
         with self._loop.signals_taken(to_the_end=True), self._fence.unraisable(), ExitStack() as stack:
             try:
@@ -178,11 +175,6 @@ class Service:
         self._names.listen()
         stack.callback(self._names.close)
 
-    def _who_traces(self) -> Tracing:
-        began = lambda: self._offloading.forget("trace")  # noqa: E731
-        name, report = self._options.domain.name, self._report
-        return Tracing(name, self._loop, self._supervisor.send, begun=began, counting=self._counting, report=report)
-
     def _bind_queues(self, stack: ExitStack) -> None:
         with ExitStack() as some:
             self._point.bind(some)
@@ -207,9 +199,10 @@ class Service:
             else:
                 self._supervisor.start(self._take_over)
             self._await_predecessor()
-            self._fence.tried("telling that it is ready", self._ready, None)
+            self._fence.tried("telling that it is ready", lambda: readiness.tell(self._options, self._report), None)
             self._at_work = True
-            self._fence.tried("giving up rights", self._give_up_rights, None)
+            far = self._device is not None
+            self._fence.tried("giving up rights", lambda: rights.keep_as_supervisor(far=far), None)
             self._loop.run()
         finally:
             self._succession.close()
@@ -323,19 +316,8 @@ class Service:
         options = self._options
         table = self._offloading.make_table(options, stack)
         if options.setup:
-            superframes = options.inject == "device" and options.source == "netlink"
-            setup = Setup(
-                options.domain,
-                queues=options.queues,
-                role=options.role,
-                model=options.model,
-                report=self._report,
-                superframes=superframes,
-                udp_superframes=superframes and takes_udp_superframes(),
-                offload=table,
-                keep_sysctls=options.keep_sysctls,
-                held=self._store.waiting(kept_as(options.domain.name)),
-            )
+            held = self._store.waiting(kept_as(options.domain.name))
+            setup = Setup.of(options, self._report, offload=table, held=held)
             predecessor = self._predecessor
             setup.up(None if predecessor is None else lambda: predecessor.let_go(self.paths))
             stack.callback(setup.down)
@@ -350,26 +332,6 @@ class Service:
                 self._own_stamp = Stamp(options.domain.name, self._report, udp=udp, table=table)
                 stack.callback(self._own_stamp.close)
         self._offloading.start(self._stamp, options.domain, self._device, self._setup)
-
-    def _ready(self) -> None:
-        options = self._options
-        inject = "" if options.model == "device" else f", inject {options.inject}"
-        self._report(f"ready: translating for {options.domain.name}, {options.model} model{inject}")
-        if notify("READY=1") is False:
-            self._report("the service manager cannot be told that it is ready (NOTIFY_SOCKET)")
-        descriptor = options.ready_descriptor
-        if descriptor is not None:
-            with contextlib.closing(Log(descriptor)) as line:
-                line("ready")
-            if descriptor not in inherited.STANDARD:  # the log and the summary go on there
-                os.close(descriptor)
-            if line.lost:
-                self._report(f"--ready-fd {descriptor}: nobody reads it")
-
-    def _give_up_rights(self) -> None:
-        """What is left is what a reload, a repair and the take-down need."""
-        far = ENTERS if self._device is not None else ()
-        capabilities.keep_only(*WORKER, *FILES, *far)
 
     def _read_again(self) -> None:
         """SIGHUP."""
@@ -399,7 +361,7 @@ class Service:
         refused = self._reload(former, read, self._setup, use)
         if self._options.domain is not former:
             self._configuration = _configuration(self._options.domain)
-            self._counting.renew(self._options.domain)
+            self._readers.counting.renew(self._options.domain)
         del former
         self._offloading.resume(self._options.domain, self._device)
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
@@ -408,7 +370,7 @@ class Service:
     def _heard(self, message: Message) -> None:
         """What a worker says, for those that come after it."""
         if isinstance(message, Counted | Busiest):
-            self._counting.heard(message)
+            self._readers.counting.heard(message)
             return
         if not isinstance(message, PathMtu):
             raise MessageError(f"{message} from a worker")
@@ -419,10 +381,9 @@ class Service:
         """A worker's life, in its own process."""
         assert self._node is not None
         share, offloading = self._shares[number], self._offloading
-        capabilities.keep_only(*WORKER)
-        inherited.hold_only(
-            share.descriptors | offloading.descriptors | self._names.tracing.descriptors | {control.fileno()}
-        )
+        rights.keep_as_worker()
+        wanted = share.descriptors | offloading.descriptors | self._readers.tracing.descriptors
+        inherited.hold_only(wanted | {control.fileno()})
         WorkerProcess(
             self._options,
             share,
@@ -432,9 +393,9 @@ class Service:
             control=control,
             table=offloading.table,
             teach=offloading.teach,
-            traces=self._names.tracing.traces,
+            traces=self._readers.tracing.traces,
             number=number,
-            count=self._counting.on,
+            count=self._readers.counting.on,
         ).run()
 
     def summary(self) -> dict[str, Any]:
@@ -466,7 +427,7 @@ class Service:
             "queues": queues,
             "taken_before": before,
             "inherited": self._point.inherited,
-            "counting": self._counting.summary(),
+            "counting": self._readers.counting.summary(),
         }
         if self._unexpected is not None:
             result["unexpected"] = self._fence.tried("device", self._unexpected.packets, None)
@@ -485,10 +446,3 @@ class Service:
 def _configuration(domain: Domain) -> dict[str, Any]:
     """What is loaded now."""
     return {"digest": digest(domain), "loaded": round(time.time(), 3), "eams": len(domain.eamt)}
-
-
-def _raise_descriptor_limit() -> None:
-    """As far as it may be: each interface and each worker takes some."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # what is refused is told when one is lacking
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

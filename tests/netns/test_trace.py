@@ -19,13 +19,15 @@ from typing import Any
 import pytest
 
 from nfxlat.cli import main
+from nfxlat.cli.translators import only_line
+from nfxlat.datapath.trace_filter import Filter
+from nfxlat.errors import OperatorError
 from nfxlat.lab.datagram import UdpEcho, exchange
 from nfxlat.lab.netns import Namespace, end_processes, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, Lab
 from nfxlat.offline.capture import opened
-from nfxlat.service import status
 from nfxlat.service.tracing import READERS
 
 TRACE = [sys.executable, "-m", "nfxlat", "trace"]
@@ -156,15 +158,14 @@ def test_who_is_one_too_many_is_told(shared_lab: Lab, shared_process: Translator
     assert f"{READERS} others trace already (pid " in refused.stderr
 
 
-def test_who_says_nothing_or_nonsense_is_hung_up_on(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
-    with shared_lab.translator.entered():
-        (found,) = status.running(socket.SOCK_SEQPACKET)
-        with status.connected(found) as silent, status.connected(found) as wrong:
-            wrong.send(b"nonsense")
-            assert json.loads(wrong.recv(4096))["ok"] is False
-            for one in (wrong, silent):
-                one.settimeout(30)
-                assert one.recv(4096) == b""
+def test_a_filter_that_is_none_is_refused(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
+    with shared_lab.translator.entered(), only_line("siit0") as line:
+        for wanted in ("nonsense", 5, None):
+            with pytest.raises(OperatorError, match="this is no filter"):
+                line.ask("trace", wanted=wanted)
+        line.ask("trace", wanted=Filter().encode().decode())
+        with pytest.raises(OperatorError, match="traces already"):
+            line.ask("trace", wanted=Filter().encode().decode())
     assert shared_lab.host4.call(ping, HOST6_4, count=1).ok
 
 

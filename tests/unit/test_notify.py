@@ -12,9 +12,9 @@ import pytest
 
 from nfxlat.cli import parser
 from nfxlat.service import notify as module
+from nfxlat.service import readiness
 from nfxlat.service.notify import notify
 from nfxlat.service.options import Options
-from nfxlat.service.translation import Service
 from nfxlat.xlat.domain import Domain
 
 ROOT = Path(__file__).parent.parent.parent
@@ -77,8 +77,7 @@ def test_a_ready_descriptor_that_lines_go_to_stays_open(
     closed, close = [], os.close
     with monkeypatch.context() as patch:
         patch.setattr(os, "close", lambda number: closed.append(number) if number < 3 else close(number))
-        Service(
-            Options(Domain(prefix6=IPv6Network("2001:db8:64::/96")), ready_descriptor=descriptor), lambda line: None
-        )._ready()
+        domain = Domain(prefix6=IPv6Network("2001:db8:64::/96"))
+        readiness.tell(Options(domain, ready_descriptor=descriptor), lambda line: None)
     assert closed == []
     assert capfd.readouterr()[descriptor - 1] == "ready\n"

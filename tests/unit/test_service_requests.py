@@ -86,8 +86,8 @@ def test_what_is_refused_is_one_line_and_what_fails_is_told_too(bench: Bench) ->
 @pytest.mark.parametrize("octets", [b"{", b"[]", b'{"ask": "echo"}', b'{"protocol": 2, "ask": "echo", "say": "x"}'])
 def test_another_protocol_is_refused_and_never_half_understood(bench: Bench, octets: bytes) -> None:
     with line() as asked:
-        asked._connection.send(octets)
-        answer = json.loads(asked._connection.recv(1 << 12))
+        asked.connection.send(octets)
+        answer = json.loads(asked.connection.recv(1 << 12))
         assert answer["protocol"] == requests.PROTOCOL
         assert answer.keys() == {"protocol", "error"}
         assert not bench.ended.is_set()
@@ -96,7 +96,7 @@ def test_another_protocol_is_refused_and_never_half_understood(bench: Bench, oct
 def test_an_answer_of_another_protocol_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asked = Line.__new__(Line)
-    asked.one, asked._connection = status.Running("siit0", 7), ours
+    asked.one, asked.connection = status.Running("siit0", 7), ours
     theirs.send(b'{"protocol": 7, "ok": true}')
     with pytest.raises(OperatorError, match="version 7 of the protocol"):
         asked.ask("echo")

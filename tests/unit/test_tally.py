@@ -12,11 +12,13 @@ from packets import ipv4, ipv6
 from nfxlat.datapath import tally as tallies
 from nfxlat.datapath.tally import Tally
 from nfxlat.errors import OperatorError
-from nfxlat.service import counting as countings
+from nfxlat.service import mapping_readers
 from nfxlat.service.counted import Asking
-from nfxlat.service.counting import ASKING, OTHERWISE, Counting
+from nfxlat.service.counting import OTHERWISE, Counting
 from nfxlat.service.loop import Loop
+from nfxlat.service.mapping_readers import NOW, MappingReaders
 from nfxlat.service.messages import Busiest, Count, Counted, Message, decode
+from nfxlat.service.requests import Answer, Asker, Line
 from nfxlat.service.status import Running
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
@@ -88,24 +90,21 @@ class Stand:
         self.told: list[Message] = []
         self.timers: list[tuple[float, Callable[[], object]]] = []
         self.entries: list[tuple[bytes, bytes, int, int]] = []
-        self.readable: dict[int, Callable[[], object]] = {}
         loop: Any = Loop()
         loop.later = lambda seconds, call: self.timers.append((seconds, call))
-        loop.on_readable = lambda what, call: self.readable.__setitem__(what.fileno(), call)
-        loop.forget = lambda what: self.readable.pop(what.fileno(), None)
         self.counting = Counting(DOMAIN, loop, self.told.append, lambda: self.entries)
+        self.readers = MappingReaders(self.counting, loop, self.told.append)
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.setblocking(False)
+        self.theirs.setblocking(False)
 
-    def connect_again(self) -> None:
-        self.ours.close()
-        self.theirs.close()
-        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.ours.setblocking(False)
+    def ask(self, wanted: str = "") -> Answer:
+        self.asker = Asker(self.ours, lambda asker: asker.on_end())
+        return self.readers.begin(self.asker, {"filter": wanted})
 
-    def ask(self, wanted: bytes = b"") -> Any:
-        self.counting.serve(self.ours, ASKING + wanted)
-        return json.loads(self.theirs.recv(1 << 16))
+    def say(self, word: bytes) -> None:
+        assert self.asker.on_word is not None
+        self.asker.on_word(word)
 
     def tick(self) -> None:
         timers, self.timers = self.timers, []
@@ -113,12 +112,10 @@ class Stand:
             call()
 
     def rows(self) -> list[Any]:
-        self.theirs.send(b"now")
-        self.readable[self.ours.fileno()]()
+        self.say(NOW)
         found: list[Any] = []
         while True:
             self.tick()
-            self.theirs.setblocking(False)
             try:
                 said = json.loads(self.theirs.recv(1 << 16))
             except BlockingIOError:
@@ -132,7 +129,6 @@ class Stand:
 def stand() -> Iterator[Stand]:
     stand = Stand()
     yield stand
-    stand.counting.close()
     stand.ours.close()
     stand.theirs.close()
 
@@ -140,7 +136,7 @@ def stand() -> Iterator[Stand]:
 def test_it_is_counted_only_while_somebody_asks(stand: Stand) -> None:
     stand.counting.heard(Counted(((HOST, 9, 9, 9, 9),)))
     assert (stand.told, stand.counting.on, stand.counting.summary()) == ([], False, None)
-    assert stand.ask() == {"ok": True, "always": False, "seconds": 0.0}
+    assert stand.ask() == {"always": False, "seconds": 0.0}
     assert stand.told == [Count(True)]
     stand.counting.heard(Counted(((HOST, 1, 100, 2, 200), (OTHERWISE, 0, 0, 1, 50))))
     stand.counting.heard(Counted(((HOST, 1, 100, 0, 0),)))
@@ -148,8 +144,7 @@ def test_it_is_counted_only_while_somebody_asks(stand: Stand) -> None:
         ["", "2001:db8:64::/96", 0, 0, 1, 50],
         ["203.0.113.2/32", "2001:db8:2::2/128", 2, 200, 2, 200],
     ]
-    stand.theirs.close()
-    stand.readable[stand.ours.fileno()]()
+    stand.asker.on_end()
     assert stand.told[-1] == Count(False)
     assert stand.counting.summary() is None
 
@@ -157,15 +152,15 @@ def test_it_is_counted_only_while_somebody_asks(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
-        (b"203.0.113.2", ["203.0.113.2/32"]),
-        (b"203.0.113.0/24", ["203.0.113.128/25", "203.0.113.2/32"]),
-        (b"2001:db8:3::81", ["203.0.113.128/25"]),
-        (b"2001:db8:64::c000:201", [""]),
-        (b"192.0.2.0/24", []),
+        ("203.0.113.2", ["203.0.113.2/32"]),
+        ("203.0.113.0/24", ["203.0.113.128/25", "203.0.113.2/32"]),
+        ("2001:db8:3::81", ["203.0.113.128/25"]),
+        ("2001:db8:64::c000:201", [""]),
+        ("192.0.2.0/24", []),
     ],
     ids=str,
 )
-def test_a_filter_takes_what_overlaps_it(stand: Stand, wanted: bytes, names: list[str]) -> None:
+def test_a_filter_takes_what_overlaps_it(stand: Stand, wanted: str, names: list[str]) -> None:
     stand.ask(wanted)
     stand.counting.heard(Counted(tuple((name, 1, 1, 1, 1) for name in (HOST, PREFIX, OTHERWISE))))
     assert [row[0] for row in stand.rows()] == names
@@ -191,11 +186,9 @@ def test_over_a_reload_numbers_go_on_and_what_is_gone_is_told(stand: Stand) -> N
     stand.ask()
     stand.counting.heard(Counted(((HOST, 1, 10, 0, 0), (PREFIX, 2, 20, 0, 0))))
     stand.counting.renew(Domain(prefix6=DOMAIN.prefix6, eamt=Eamt([next(iter(EAMT))]), count_mappings=True))
-    stand.theirs.close()
-    stand.readable[stand.ours.fileno()]()
+    stand.asker.on_end()
     assert stand.counting.on
     assert stand.told == [Count(True)]
-    stand.connect_again()
     assert stand.ask()["always"]
     assert [row[:3] for row in stand.rows()] == [
         ["203.0.113.128/25", "", 2],
@@ -204,33 +197,41 @@ def test_over_a_reload_numbers_go_on_and_what_is_gone_is_told(stand: Stand) -> N
 
 
 def test_what_is_no_filter_and_one_too_many_are_told_so(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert stand.ask(b"nonsense")["ok"] is False
-    monkeypatch.setattr(countings, "READERS", 0)
-    stand.connect_again()
-    assert "others ask already" in stand.ask()["why"]
+    with pytest.raises(OperatorError, match="no address and no prefix"):
+        stand.ask("nonsense")
+    monkeypatch.setattr(mapping_readers, "READERS", 0)
+    with pytest.raises(OperatorError, match="others ask already"):
+        stand.ask()
     assert not stand.counting.on
 
 
 def test_many_rows_come_in_turns_and_a_reader_may_be_slow(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping_readers, "ROOM", 1 << 16)
     stand.ask()
     names = [bytes((198, 18, number >> 8, number & 255, 32)) for number in range(5000)]
     stand.counting.heard(Counted(tuple((name, 1, 1, 1, 1) for name in names)))
     assert len(stand.rows()) == 5000
-    monkeypatch.setattr(countings, "_PATIENCE", 3)
-    stand.theirs.send(b"now")
-    stand.readable[stand.ours.fileno()]()
+    monkeypatch.setattr(mapping_readers, "_PATIENCE", 3)
+    stand.say(NOW)
     for _ in range(200):  # nobody reads
         stand.tick()
     assert not stand.counting.on
 
 
-NONE = [b"", b"{}", b'{"ok": false, "why": "no"}', b'{"ok": true, "seconds": -1}', b"[" * 9999]
+def test_who_says_something_else_is_hung_up_on(stand: Stand) -> None:
+    stand.ask()
+    stand.say(b"nonsense")
+    assert not stand.counting.on
+
+
+NONE = [b"", b"{}", b'{"protocol": 1, "error": "no"}', b'{"protocol": 1, "ok": true, "seconds": -1}', b"[" * 9999]
 
 
 @pytest.mark.parametrize("said", NONE, ids=lambda said: str(said[:30]))
 def test_an_answer_that_is_none_is_one_line(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    monkeypatch.setattr("nfxlat.service.counted.connected", lambda one: ours)
+    monkeypatch.setattr("nfxlat.service.status.connected", lambda one, kind: ours)
+    monkeypatch.setattr("nfxlat.service.counted.line_to", Line)
     theirs.send(said)
     with theirs, pytest.raises(OperatorError):
         Asking(Running("siit0", 1))
