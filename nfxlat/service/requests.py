@@ -99,6 +99,8 @@ class Requests:
             self._end(asker)
             return
         if asker.on_word is not None:
+            for descriptor in descriptors:
+                os.close(descriptor)
             asker.on_word(octets)
             return
         asker.answer_text = ""

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.loop, self.reported, self.ended = Loop(), list[str](), threading.Event()
-        handlers = {"echo": self.echo, "refuse": self.refuse, "fail": self.fail}
+        handlers = {"echo": self.echo, "refuse": self.refuse, "fail": self.fail, "listen": self.listen}
+        self.words: list[bytes] = []
         self.requests = Requests(NAME, handlers, self.loop, self.reported.append)
         self._tick()
         self.thread = threading.Thread(target=self.loop.run)
@@ -37,6 +39,15 @@ class Bench:
         asker.answer_text = asker.text[::-1]
         asker.on_end = self.ended.set
         return {"word": request["say"]}
+
+    def listen(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
+        asker.on_word = self.words.append
+        asker.on_answered = partial(self.more, asker)
+        asker.on_end = self.ended.set
+        return {}
+
+    def more(self, asker: Asker) -> None:
+        asker.connection.send(b"more")
 
     def refuse(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
         raise OperatorError("no", where="here")
@@ -81,6 +92,19 @@ def test_what_is_refused_is_one_line_and_what_fails_is_told_too(bench: Bench) ->
                 asked.ask(word)
         assert asked.ask("echo", say="still")[0]["word"] == "still"
     assert len(bench.reported) == 1
+
+
+def test_behind_an_answer_both_sides_may_go_on_in_words_of_their_own(bench: Bench) -> None:
+    with line() as asked:
+        asked.ask("listen")
+        assert asked.connection.recv(16) == b"more"
+        with open(os.devnull) as beside:  # is let go of: the number of descriptors stays as it was
+            before = len(os.listdir("/proc/self/fd"))
+            socket.send_fds(asked.connection, [b"one"], [beside.fileno()])
+            asked.connection.send(b"two")
+    assert bench.ended.wait(10)
+    assert bench.words == [b"one", b"two"]
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("octets", [b"{", b"[]", b'{"ask": "echo"}', b'{"protocol": 2, "ask": "echo", "say": "x"}'])
