@@ -3,6 +3,7 @@
 import re
 import struct
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from nfxlat.offload.program import FOLDER, linked, text
 from nfxlat.wire import stamp
 
 SOURCE = (FOLDER / "ingress.c").read_text()
+PAGE = Path(__file__).parents[2] / "contrib/doc/explanation/offload.md"
 
 
 def test_maps_and_numbers_are_put_in_where_their_symbols_stand() -> None:
@@ -60,6 +62,14 @@ def test_both_sides_have_the_same_numbers() -> None:
     assert outcomes
     names = {"WAITING": "waiting", "DIVERTING": "diverted"}
     assert [names.get(name, name.lower()) for name in outcomes[1].split(", ")] == list(table.OUTCOMES)
+
+
+def test_the_page_has_the_times_of_the_program() -> None:
+    page = PAGE.read_text()
+    assert f"every {number('ASK') // 10**9} s a copy of a packet asks the rules again" in page
+    assert (number("DIVERTED"), number("DEAD")) == (10**10, 10**10)
+    assert "for ten seconds, so that none overtakes" in page
+    assert "after ten seconds with cls_bpf" in page
 
 
 def test_structures_have_the_sizes_that_the_compiler_gives_them() -> None:

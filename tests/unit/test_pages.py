@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,17 @@ import pytest
 from nfxlat import files
 from nfxlat.bench.models import DEFAULT
 from nfxlat.bench.rounds import LIMIT, Options, chosen_measurements
-from nfxlat.cli import exit_status, parser
+from nfxlat.cli import exit_status, parser, trace
+from nfxlat.datapath.callback import PAYLOAD_LIMIT
+from nfxlat.datapath.queue_pair import QueuePair
+from nfxlat.datapath.source import SLOTS
+from nfxlat.offload.table import ENTRIES, UNUSED_NS
 from nfxlat.outcome import Reason
+from nfxlat.plan.neighbours import ENTRIES as PROXY_ENTRIES
 from nfxlat.service import reading
+from nfxlat.service.metrics import MOST_THINGS
+from nfxlat.service.repairs import REPAIRS, WINDOW
+from nfxlat.service.tracing import READERS
 
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / "contrib/doc"
@@ -83,6 +92,37 @@ def test_the_limits_of_files_are_those_on_the_page() -> None:
     limits = f"{files.LARGEST >> 30} GB, {files.LARGEST_TEXT >> 20} MB of TOML or rules; "
     limits += f"a pipe has {files.PATIENCE:g} s to come to its end, and what a reload reads {reading.SECONDS:g} s,"
     assert f"- Files are read within limits: {limits}" in (DOC / "reference/limits.md").read_text()
+
+
+RUN = parser().parse_args(["run"])
+WORDS = {4: "four", 5: "five"}
+REPAIRED = f"{WORDS[REPAIRS]} times a { {60.0: 'minute'}[WINDOW] }"
+NUMBERS = (
+    ("how-to/trace.md", f"after {trace.COUNT} packets (`--count`), and shows {trace.RATE} a second of each worker"),
+    ("how-to/trace.md", f"{WORDS[READERS].capitalize()} can trace at once"),
+    ("how-to/monitoring.md", f"the queue has its {signature(QueuePair).parameters['maxlen'].default:,} packets"),
+    ("how-to/monitoring.md", f"at most the batch in its hands, {SLOTS} packets"),
+    ("how-to/monitoring.md", f"at most {MOST_THINGS} a domain"),
+    ("how-to/network-managers.md", f"each of up to {PROXY_ENTRIES} addresses"),
+    ("how-to/network-managers.md", f"puts them back, {REPAIRED} at most"),
+    ("how-to/tuning.md", f"The default is {RUN.busy_poll}; 0 is off"),
+    ("explanation/setup.md", f"at most {REPAIRED}"),
+    ("explanation/offload.md", f"{ENTRIES:,} pairs and flows"),
+    ("explanation/offload.md", f"It goes when {UNUSED_NS // 10**9} s pass without one"),
+    ("reference/run.md", f"(default {RUN.icmp_rate:g}, {RUN.icmp_burst})"),
+    ("reference/run.md", f"default {RUN.busy_poll}, 0 is off"),
+    ("reference/run.md", f"one packet per callback, at most {PAYLOAD_LIMIT:,} octets"),
+)
+
+
+@pytest.mark.parametrize(("page", "text"), NUMBERS)
+def test_the_numbers_on_the_pages_are_those_of_the_program(page: str, text: str) -> None:
+    assert text in " ".join((DOC / page).read_text().split())
+
+
+def test_the_readme_counts_the_reasons() -> None:
+    assert "one of some fifty reasons" in (ROOT / "README.md").read_text()
+    assert 45 <= len(Reason) < 55
 
 
 def test_the_page_of_reasons_has_all_of_them_as_the_program_tells_them() -> None:
