@@ -5,6 +5,7 @@ host4 --- router4 --- translator --- router6 --- host6
 """
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,8 +16,8 @@ from offloaded import Flow, Node
 from nfxlat import config
 from nfxlat.lab.netns import wait_for
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.rules import loaded, prepare
-from nfxlat.lab.topology import DOMAIN, HOST4, HOST6, HOST6_4, HOST6_EAM4, Lab
+from nfxlat.lab.rules import example, loaded, prepare
+from nfxlat.lab.topology import DOMAIN, HOST4, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, Lab
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.language.program import Program, program
 from nfxlat.service import doctor
@@ -114,6 +115,31 @@ def test_one_pair_is_offloaded_whatever_the_ports_and_its_neighbour_is_not(share
             other.exchange()
             beside.exchange()
         wait_for(lambda: queued(node) == before + 10, "all of them to be counted")
+
+
+def test_the_example_offloads_one_way_by_pair_and_the_other_by_flow_on_web_ports_alone(shared_bare_lab: Lab) -> None:
+    lab = shared_bare_lab
+    with lab.host6.entered():
+        listener = socket.create_server((HOST6_PREFIX, 80), family=socket.AF_INET6)
+    with example(lab, "offload", {}) as processes, closing(Flow(lab, port=BESIDE)) as beside, listener:
+        node = Node(processes["siit0"])
+
+        def crossed_back() -> bool:
+            beside.exchange()
+            return node.counted("translated", "6to4") > 0
+
+        wait_for(crossed_back, "a datagram that crosses 6to4 in the kernel")
+        assert node.counted("translated", "4to6") == 0
+        with lab.host4.entered():
+            client = socket.create_connection((HOST6_4, 80), 10)
+        server, _ = listener.accept()
+        with client, server:
+
+            def crossed() -> bool:
+                client.send(b"x")
+                return server.recv(1) == b"x" and node.counted("translated", "4to6") > 0
+
+            wait_for(crossed, "a segment that crosses 4to6 in the kernel")
 
 
 def test_without_offload_such_rules_translate_as_ever(shared_bare_lab: Lab) -> None:
