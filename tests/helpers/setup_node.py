@@ -7,12 +7,12 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from nfxlat.host import device, netns
-from nfxlat.lab.netns import Namespace, link
+from nfxlat.lab.netns import Namespace, end_processes, link, wait_for
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Role
@@ -62,6 +62,41 @@ def leave_nothing() -> None:
 
 def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+
+
+def ours() -> list[str]:
+    """Routes of ours and all addresses of the device, as they stand."""
+    routes = [output("ip", *family, "route", "show", "proto", "118") for family in ((), ("-6",))]
+    return [*"".join(routes).splitlines(), *output("ip", "-o", "address", "show", "dev", "siit0").splitlines()]
+
+
+@contextlib.contextmanager
+def set_up() -> Iterator[None]:
+    """With the domain set up in the node."""
+    setup = made()
+    setup.up()
+    try:
+        yield
+    finally:
+        setup.down()
+
+
+@contextlib.contextmanager
+def beside(node: Namespace, command: Sequence[str], log: Path, until: str) -> Iterator[Callable[[], str]]:
+    """Another manager of networks, once it has said `until`; what it has said so far."""
+
+    def said() -> str:
+        return log.read_text(errors="replace")
+
+    with log.open("wb") as out:
+        process = node.popen(command, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: process.poll() is not None or until in said(), until, 60)
+        assert process.poll() is None, said()
+        yield said
+    finally:
+        end_processes([process], grace=0)  # `unshare --fork` passes no signal on
+        node.processes.remove(process)
 
 
 def snapshot() -> dict[str, object]:

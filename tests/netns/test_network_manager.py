@@ -7,14 +7,14 @@ is not installed.
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from setup_node import entered_node, made, output
+from setup_node import beside, entered_node, ours, set_up
 
-from nfxlat.lab.netns import Namespace, end_processes, wait_for
+from nfxlat.lab.netns import Namespace, wait_for
 
 ROOT = Path(__file__).parents[2]
 SNIPPET = ROOT / "contrib/NetworkManager/nfxlat.conf"
@@ -51,35 +51,18 @@ def folder_of_manager() -> str:
 
 
 @contextmanager
-def network_manager(node: Namespace, folder: Path, *snippets: Path) -> Iterator[Path]:
-    """It, once it has looked at all interfaces; its log."""
+def network_manager(node: Namespace, folder: Path, *snippets: Path) -> Iterator[Callable[[], str]]:
+    """It, once it has looked at all interfaces; what it has said."""
     settings = folder / "settings"
     (settings / "conf.d").mkdir(parents=True)
     (settings / "bus.conf").write_text(BUS)
     (settings / "nm.conf").write_text(SETTINGS)
     for snippet in snippets:
         (settings / "conf.d" / snippet.name).write_text(snippet.read_text())
-    log = folder / "log"
-    with log.open("wb") as out:
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", BEGIN, "sh", str(settings)]
-        process = node.popen([*command, folder_of_manager()], stdout=out, stderr=subprocess.STDOUT)
-    try:
-        wait_for(lambda: process.poll() is not None or "device (eth9): Activation: starting" in said(log), "eth9", 60)
-        assert process.poll() is None, said(log)
-        yield log
-    finally:
-        end_processes([process], grace=5)
-        node.processes.remove(process)
-
-
-def said(log: Path) -> str:
-    return log.read_text(errors="replace")
-
-
-def ours() -> list[str]:
-    """Routes of ours and all addresses of the device, as they stand."""
-    routes = [output("ip", *family, "route", "show", "proto", "118") for family in ((), ("-6",))]
-    return [*"".join(routes).splitlines(), *output("ip", "-o", "address", "show", "dev", "siit0").splitlines()]
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", BEGIN, "sh", str(settings)]
+    command.append(folder_of_manager())
+    with beside(node, command, folder / "log", "device (eth9): Activation: starting") as said:
+        yield said
 
 
 @pytest.fixture
@@ -94,25 +77,17 @@ def node() -> Iterator[Namespace]:
 
 
 def test_with_our_snippet_it_leaves_the_device_alone(node: Namespace, tmp_path: Path) -> None:
-    setup = made()
-    setup.up()
-    try:
+    with set_up():
         before = ours()
-        with network_manager(node, tmp_path, SNIPPET) as log:
-            assert "device (siit0): state change" not in said(log)
+        with network_manager(node, tmp_path, SNIPPET) as said:
+            assert "device (siit0): state change" not in said()
             assert ours() == before
         assert ours() == before
-    finally:
-        setup.down()
 
 
 def test_without_it_begins_to_configure_the_device(node: Namespace, tmp_path: Path) -> None:
-    setup = made()
-    setup.up()
-    try:
+    with set_up():
         before = ours()
-        with network_manager(node, tmp_path) as log:
-            wait_for(lambda: "device (siit0): Activation: starting connection" in said(log), "it to meddle", 60)
+        with network_manager(node, tmp_path) as said:
+            wait_for(lambda: "device (siit0): Activation: starting connection" in said(), "it to meddle", 60)
             wait_for(lambda: ours() != before, "an address of its own", 60)
-    finally:
-        setup.down()
