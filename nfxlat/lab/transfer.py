@@ -9,6 +9,7 @@ both sides: the server knows its sum beforehand, the client takes its own afterw
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import http.client
 import http.server
@@ -20,6 +21,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nfxlat.errors import OperatorError
@@ -73,6 +75,16 @@ class ServerProcess:
     def close(self) -> None:
         end_processes([self._process])
         self._namespace.processes.remove(self._process)
+
+
+@contextlib.contextmanager
+def serving(namespace: Namespace, octets: int) -> Iterator[Server]:
+    """The server, listening in `namespace` for as long as the block lasts."""
+    process = ServerProcess(namespace, octets)
+    try:
+        yield process.ready()
+    finally:
+        process.close()
 
 
 def download(target: str, server: Server, source: str | None = None, *, timeout: float = 120.0) -> Transfer:

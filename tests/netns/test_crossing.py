@@ -18,7 +18,7 @@ from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, TRANSLATOR, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import ServerProcess, download, serving
 
 PAYLOAD = random.Random(7915).randbytes(200)
 MEBI = 1 << 20
@@ -216,14 +216,10 @@ def test_a_corrupt_checksum_stays_corrupt(shared_lab: Lab) -> None:
 
 
 def test_a_large_download_arrives_whole_while_addresses_change(lab: Lab, process: TranslatorProcess) -> None:
-    server = ServerProcess(lab.host6, 64 * MEBI)
-    try:
-        ready = server.ready()
+    with serving(lab.host6, 64 * MEBI) as ready:
         for number in range(4):
             lab.translator.ip(f"addr add 192.0.2.{100 + number}/32 dev to-r4")
             assert lab.host4.call(download, HOST6_4, ready).intact
-    finally:
-        server.close()
     assert process.summary()["workers_restarted"] == 0
 
 

@@ -19,7 +19,7 @@ from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping, traceroute
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, ROUTER4, ROUTER6, TRANSLATOR, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import ServerProcess, download, serving
 from nfxlat.nft.kernel import load as nft
 from nfxlat.nft.shipped import RULES
 
@@ -187,11 +187,8 @@ def test_rules_that_a_route_selects_for_carry_traffic(bare_lab: Lab, capsys: pyt
         with Checks(lab, process, Load(octets=8 << 20)) as checks:
             lines = [line for line in checks.lines() if line.what in ("traceroute", "path MTU discovery")]
             assert [line.what for line in lines if not line.finding().ok] == []
-        server = ServerProcess(lab.host6, 8 << 20)
-        try:
-            assert lab.host4.call(download, HOST6_4, server.ready()).intact
-        finally:
-            server.close()
+        with serving(lab.host6, 8 << 20) as server:
+            assert lab.host4.call(download, HOST6_4, server).intact
     with lab.translator.entered():
         assert main(["rules", "unload", file]) == 0
     assert lab.translator.run(["nft", "list", "ruleset"]).stdout == ""

@@ -9,7 +9,7 @@ from nfxlat.lab.capture import Capture
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_NARROW, HOST4_NARROW_6, HOST6, Lab
-from nfxlat.lab.transfer import ServerProcess, send_bulk
+from nfxlat.lab.transfer import send_bulk, serving
 
 NARROW = 576
 TO_NARROW = bytes(map(int, HOST4_NARROW.split(".")))
@@ -53,11 +53,8 @@ def test_tcp_in_superframes_holds_it_too(narrow_lab: Lab, arguments: tuple[str, 
     lab.translator.ip("link set to-r4 gso_max_segs 1 gso_max_size 600")  # router4 judges segments, as behind a wire
     with TranslatorProcess(lab.translator, lab.directory, *arguments) as process:
         assert lab.host6.call(path_mtu, HOST4_NARROW_6, 9, HOST6).mtu == 1280
-        server = ServerProcess(lab.host4, 1 << 20)
-        try:
-            assert lab.host6.call(send_bulk, HOST4_NARROW_6, server.ready(), 0.5, HOST6).octets > 1 << 20
-        finally:
-            server.close()
+        with serving(lab.host4, 1 << 20) as server:
+            assert lab.host6.call(send_bulk, HOST4_NARROW_6, server, 0.5, HOST6).octets > 1 << 20
         assert process.summary()["totals"]["superframes"] > 0
         dropped = lab.router4.run(["nft", "list", "table", "ip", "strict"]).stdout
         assert "packets 0 " in dropped

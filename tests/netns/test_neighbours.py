@@ -21,7 +21,7 @@ from nfxlat.lab.topology import (
     TRANSLATOR,
     Lab,
 )
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import download, serving
 
 MEBI = 1 << 20
 
@@ -45,15 +45,11 @@ def load(lab: Lab, ruleset: str) -> None:
 
 
 def tcp_works(lab: Lab) -> bool:
-    server = ServerProcess(lab.host6, MEBI)
-    try:
-        ready = server.ready()
+    with serving(lab.host6, MEBI) as ready:
         try:
             return lab.host4.call(download, HOST6_4, ready, timeout=2.0).intact
         except OSError:
             return False
-    finally:
-        server.close()
 
 
 def test_behind_a_stateful_firewall_translated_flows_need_the_stateless_accept(lab: Lab) -> None:

@@ -21,7 +21,7 @@ from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, PLAIN_HOST6, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import download, serving
 from nfxlat.offload import table
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_RECVERR = 10, 0, 11
@@ -109,18 +109,14 @@ def test_nothing_overtakes_while_a_flow_is_learnt(bare_lab: Lab, flow: Flow, nod
 @pytest.mark.parametrize("run_arguments", [OFFLOAD])
 def test_tcp_crosses_whole_and_intact(bare_lab: Lab, node: Node) -> None:
     """Of the first transfer a fast machine may bring a part before its pair is known."""
-    server = ServerProcess(bare_lab.host6, 64 << 20)
-    try:
-        ready = server.ready()
+    with serving(bare_lab.host6, 64 << 20) as server:
 
         def crosses() -> bool:
             before = node.counted("octets", "6to4")
-            assert bare_lab.host4.call(download, HOST6_4, ready).intact
+            assert bare_lab.host4.call(download, HOST6_4, server).intact
             return node.counted("octets", "6to4") - before > 32 << 20
 
         wait_for(crosses, "a transfer that crosses in the kernel", 30.0)
-    finally:
-        server.close()
     after = node.outcomes("6to4")
     assert after["segments"] > 4 * after["translated"]
 

@@ -21,7 +21,7 @@ from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import Stream
 from nfxlat.lab.topology import HOST4, HOST6, HOST6_4, HOST6_EAM4, PLAIN_HOST6, ROUTER4, Lab, in_prefix6
-from nfxlat.lab.transfer import CHUNK, ServerProcess, limit_calls
+from nfxlat.lab.transfer import CHUNK, limit_calls, serving
 from nfxlat.offload import table
 
 GIB = 1 << 30
@@ -92,21 +92,17 @@ def transfer(lab: Lab, target: str, port: int) -> tuple[int, int]:
 
 def test_tcp_is_learnt_without_a_retransmission_that_plain_forwarding_does_not_have(lab: Lab, node: Node) -> None:
     """On a busy machine plain forwarding has some as well: a sender that has to wait probes."""
-    server = ServerProcess(lab.host6, 1)
-    try:
-        port = server.ready().sink
+    with serving(lab.host6, 1) as server:
 
         def as_good() -> bool:
             with address(lab, node):
                 before = node.counted("octets")
-                ours = transfer(lab, HOST6_4, port)
+                ours = transfer(lab, HOST6_4, server.sink)
                 assert node.counted("octets") - before > GIB // 2
-            return ours <= transfer(lab, PLAIN_HOST6, port)
+            return ours <= transfer(lab, PLAIN_HOST6, server.sink)
 
         with lab.plain_ipv4():
             wait_for(as_good, "a transfer as good as plain forwarding's", 60.0)
-    finally:
-        server.close()
 
 
 @pytest.mark.parametrize("what", ["used", "judged"])

@@ -11,7 +11,7 @@ from nfxlat.lab.datagram import UdpEcho, exchange
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import download, serving
 from nfxlat.nft.kernel import compat, load
 
 RULES = """
@@ -49,11 +49,8 @@ def test_one_rule_a_family_is_enough(bare_lab: Lab, own_rules: TranslatorProcess
         assert lab.host6.call(ping, HOST4_6, source).ok
     with UdpEcho(lab.host6, "::") as echo:
         assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
-    server = ServerProcess(lab.host6, 4 << 20)
-    try:
-        assert lab.host4.call(download, HOST6_4, server.ready()).intact
-    finally:
-        server.close()
+    with serving(lab.host6, 4 << 20) as server:
+        assert lab.host4.call(download, HOST6_4, server).intact
     summary = own_rules.summary()
     assert summary["totals"]["superframes"] == 0
     assert summary["reasons"]["from_domain_device"]["6to4"] > 0  # to the IPv6 host inside prefix6: passed on

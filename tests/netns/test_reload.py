@@ -21,7 +21,7 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import Stream, backlog_drops
 from nfxlat.lab.topology import HOST6, HOST6_4, HOST6_EAM4, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import download, serving
 
 pytestmark = pytest.mark.quiet
 
@@ -81,19 +81,14 @@ Configured = tuple[Lab, TranslatorProcess, Path]
 
 def reload_under_load(lab: Lab, process: TranslatorProcess, directory: Path) -> list[list[int]]:
     """Twelve reloads beside a stream of datagrams and a TCP transfer; the numbers lost, target by target."""
-    server = ServerProcess(lab.host6, 64 << 20)
-    try:
-        ready = server.ready()
-        with Stream(lab, (HOST6_4, HOST6_EAM4), 1000) as stream:
-            downloads: list[bool] = []
-            bulk = threading.Thread(target=lambda: downloads.append(lab.host4.call(download, HOST6_4, ready).intact))
-            bulk.start()
-            for step in range(RELOADS):
-                write(directory, EAM + extra(step))
-                assert reload(process).startswith("reloaded in ")
-            bulk.join()
-    finally:
-        server.close()
+    with serving(lab.host6, 64 << 20) as ready, Stream(lab, (HOST6_4, HOST6_EAM4), 1000) as stream:
+        downloads: list[bool] = []
+        bulk = threading.Thread(target=lambda: downloads.append(lab.host4.call(download, HOST6_4, ready).intact))
+        bulk.start()
+        for step in range(RELOADS):
+            write(directory, EAM + extra(step))
+            assert reload(process).startswith("reloaded in ")
+        bulk.join()
     assert downloads == [True]
     assert stream.errors == []
     assert stream.sent > 50 * RELOADS

@@ -35,7 +35,7 @@ from nfxlat.lab.topology import (
     Lab,
     in_prefix6,
 )
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import ServerProcess, download, serving
 
 pytestmark = pytest.mark.netns
 
@@ -215,13 +215,12 @@ def test_a_user_s_traffic_crosses_both_ways_with_fragments_and_errors(users: Lab
         found = path_mtu(HOST6_NARROW_4, narrow.port)
         return f"{exchange(HOST6_4, wide.port, 3000).ok} {download(HOST6_4, server).intact} {found.mtu}"
 
-    serving = ServerProcess(lab.host6, 1 << 20)
-    try:
-        server = serving.ready()
-        with UdpEcho(lab.host6, HOST6_PREFIX) as wide, UdpEcho(lab.host6, HOST6_NARROW) as narrow:
-            assert lab.translator.call(told_by, 1000, there) == f"True True {NARROW_MTU - 20}"
-    finally:
-        serving.close()
+    with (
+        serving(lab.host6, 1 << 20) as server,
+        UdpEcho(lab.host6, HOST6_PREFIX) as wide,
+        UdpEcho(lab.host6, HOST6_NARROW) as narrow,
+    ):
+        assert lab.translator.call(told_by, 1000, there) == f"True True {NARROW_MTU - 20}"
 
 
 def socket_of(uid: int) -> socket.socket:

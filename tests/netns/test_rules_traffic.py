@@ -37,7 +37,7 @@ from nfxlat.lab.topology import (
     Lab,
     in_prefix6,
 )
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import ServerProcess, download, serving
 from nfxlat.netlink import bound_queues
 from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES
@@ -181,13 +181,9 @@ def test_flows_are_spread_over_workers_by_the_rules_of_a_file(bare_lab: Lab, tmp
         for _ in range(flows):  # as many source ports
             assert lab.host4.call(exchange, HOST6_4, echo.port, 100).ok
         assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
-        server = ServerProcess(lab.host6, 1 << 20)
-        try:
-            ready = server.ready()
+        with serving(lab.host6, 1 << 20) as ready:
             for _ in range(4):
                 assert lab.host4.call(download, HOST6_4, ready).intact
-        finally:
-            server.close()
         with lab.translator.entered():
             rows = [line.split() for line in bound_queues.PROC.read_text().splitlines()]
         queued = {int(row[0]): int(row[7]) for row in rows}  # how many packets each queue has had
@@ -267,11 +263,8 @@ def test_ipv4_of_a_host_on_an_ipv6_only_network_crosses(clat: Lab) -> None:
     assert clat.translator.call(ping, HOST6_4).ok
     with UdpEcho(clat.host6, HOST6_PREFIX) as echo:
         assert clat.translator.call(exchange, HOST6_4, echo.port, 3000).ok
-    server = ServerProcess(clat.host6, 1 << 20)
-    try:
-        assert clat.translator.call(download, HOST6_4, server.ready()).intact
-    finally:
-        server.close()
+    with serving(clat.host6, 1 << 20) as server:
+        assert clat.translator.call(download, HOST6_4, server).intact
 
 
 def test_routers_outside_the_prefix_are_heard(clat: Lab) -> None:

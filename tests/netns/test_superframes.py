@@ -20,7 +20,7 @@ from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_NARROW_4, HOST6_PREFIX, Lab
-from nfxlat.lab.transfer import ServerProcess, download, send_bulk
+from nfxlat.lab.transfer import download, send_bulk, serving
 from nfxlat.wire import vnet
 
 pytestmark = pytest.mark.quiet
@@ -113,23 +113,16 @@ def test_segments_of_tcp_have_the_size_that_their_sender_gave_them(
     interface = "to-r6" if to6 else "to-r4"
     receiver.ip(f"link set {interface} gso_max_segs 1")
     (lab.router6 if to6 else lab.router4).ip(f"link set {'to-h6' if to6 else 'to-h4'} gso_max_segs 1")
-    server = ServerProcess(receiver, MEBI)
-    try:
-        ready = server.ready()
-        with Capture(receiver, interface) as capture:
-            assert sender.call(send_bulk, target, ready, 0.2, source).octets > MEBI / 8
-            sizes = sorted(len(seen) for seen in capture.drain() if len(seen) > 1000)
-    finally:
-        server.close()
+    with serving(receiver, MEBI) as ready, Capture(receiver, interface) as capture:
+        assert sender.call(send_bulk, target, ready, 0.2, source).octets > MEBI / 8
+        sizes = sorted(len(seen) for seen in capture.drain() if len(seen) > 1000)
     assert process.summary()["totals"]["superframes"] > 0
     assert sizes
     assert sizes[-1] == (1500 if to6 else 1480)
 
 
 def test_a_path_that_shrinks_in_mid_transfer_does_not_stall_it(lab: Lab) -> None:
-    server = ServerProcess(lab.host6, 256 * MEBI)
-    try:
-        ready = server.ready()
+    with serving(lab.host6, 256 * MEBI) as ready:
         done: list[bool] = []
         client = threading.Thread(
             target=lambda: done.append(lab.host4.call(download, HOST6_4, ready, timeout=30.0).intact)
@@ -139,22 +132,16 @@ def test_a_path_that_shrinks_in_mid_transfer_does_not_stall_it(lab: Lab) -> None
         lab.host6.ip("link set to-r6 mtu 1300")
         client.join(60)
         assert done == [True]
-    finally:
-        server.close()
 
 
 def test_upload_into_a_path_that_shrinks_goes_on(lab: Lab) -> None:
     """host4 sends superframes; router6's link to host6 shrinks while it does, and its Packet Too Big must come back."""
-    server = ServerProcess(lab.host6, MEBI)
-    try:
-        ready = server.ready()
+    with serving(lab.host6, MEBI) as ready:
         shrink = threading.Timer(0.3, lambda: lab.router6.ip("link set to-h6 mtu 1300"))
         shrink.start()
         before = lab.host4.call(send_bulk, HOST6_4, ready, 1.0, HOST4)
         shrink.join()
         after = lab.host4.call(send_bulk, HOST6_4, ready, 0.5, HOST4)
-    finally:
-        server.close()
     assert before.octets > MEBI
     assert after.octets > MEBI
 

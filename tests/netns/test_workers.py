@@ -14,7 +14,7 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import SO_RCVBUFFORCE
 from nfxlat.lab.topology import HOST4_6, HOST4_NARROW, HOST4_NARROW_6, HOST6, HOST6_4, HOST6_EAM4, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import download, serving
 
 pytestmark = pytest.mark.quiet
 
@@ -82,13 +82,9 @@ def test_everything_else_crosses_as_with_one(shared_lab: Lab, shared_process: Tr
     with UdpEcho(lab.host6, "::") as echo:
         for size in (10, 1400, 5000):
             assert lab.host4.call(exchange, HOST6_4, echo.port, size).ok
-    server = ServerProcess(lab.host6, 8 << 20)
-    try:
-        ready = server.ready()
+    with serving(lab.host6, 8 << 20) as ready:
         for _ in range(4):
             assert lab.host4.call(download, HOST6_4, ready).intact
-    finally:
-        server.close()
     summary = process.summary()
     assert summary["workers_restarted"] == 0
     assert set(summary["queues"]) == ({"siit0"} if summary["model"] == "device" else {"7", "8", "9", "10"})

@@ -21,7 +21,7 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.stream import SO_RCVBUFFORCE, backlog_drops
 from nfxlat.lab.topology import DEAD6_4, HOST6_4, HOST6_EAM4, Lab
-from nfxlat.lab.transfer import ServerProcess, download
+from nfxlat.lab.transfer import download, serving
 from nfxlat.service.accounts import Account, account
 
 pytestmark = pytest.mark.quiet
@@ -87,11 +87,8 @@ def others(lab: Lab) -> None:
     lab.host4.call(ping, HOST6_4, count=1, size=3000, timeout=0.2)  # fragments of ICMP are not translated
     with UdpEcho(lab.host6, "::") as echo:
         assert lab.host4.call(exchange, HOST6_4, echo.port, 5000).ok
-    server = ServerProcess(lab.host6, 1 << 20)
-    try:
-        assert lab.host4.call(download, HOST6_4, server.ready()).intact
-    finally:
-        server.close()
+    with serving(lab.host6, 1 << 20) as server:
+        assert lab.host4.call(download, HOST6_4, server).intact
 
 
 def settled(process: TranslatorProcess) -> Account:
