@@ -19,6 +19,7 @@ from nfxlat.lab.topology import DOMAIN
 from nfxlat.service import aside
 
 NAMING = ("--config", "--domain", "--prefix6", "--eam")  # flags that name a domain
+SETTLES = 1.0  # seconds in which a worker that has sent something counts it, on a busy machine too
 
 
 class TranslatorProcess:
@@ -123,7 +124,17 @@ class TranslatorProcess:
         return next((line for line in reversed(self.output()) if line.strip()), "it ended without output")
 
     def summary(self) -> dict[str, Any]:
-        """Its counters now (SIGUSR1), as `nfxlat run --summary` writes them. OSError if it does not answer."""
+        """Its counters now (SIGUSR1), as `nfxlat run --summary` writes them. OSError if it does not answer.
+
+        A worker counts behind what it has sent, and is waited for: SETTLES seconds, since under load one is always at
+        work.
+        """
+        deadline = time.monotonic() + SETTLES
+        while (summary := self._asked())["totals"]["in_hands"] and time.monotonic() < deadline:
+            pass
+        return summary
+
+    def _asked(self) -> dict[str, Any]:
         self._summary.unlink(missing_ok=True)
         if self.alive():
             os.kill(self.pid, signal.SIGUSR1)
