@@ -45,7 +45,7 @@ def test_of_more_than_fits_each_packet_is_accounted_for(shared_bare_lab: Lab, so
 
 @pytest.mark.quiet
 def test_mixed_load_is_accounted_for_and_nothing_grows(shared_bare_lab: Lab, soaked: TranslatorProcess) -> None:
-    assert_holds(scenes.mixed(shared_bare_lab, soaked, shared_bare_lab.directory, 20.0, pace=2.0))
+    assert_holds(scenes.mixed(shared_bare_lab, soaked, shared_bare_lab.directory, 10.0, pace=1.0))
 
 
 def test_hostile_packets_kill_nobody_and_no_martian_comes_out(shared_bare_lab: Lab, soaked: TranslatorProcess) -> None:
