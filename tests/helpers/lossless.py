@@ -1,6 +1,6 @@
-"""Two streams through the lab, 2,000 datagrams a second together: nothing may be lost while something is done."""
+"""Streams through the lab, of which nothing may be lost while something is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nfxlat.lab.stream import Stream, backlog_drops
 from nfxlat.lab.topology import HOST6_4, HOST6_EAM4, Lab
@@ -9,15 +9,26 @@ TARGETS = (HOST6_4, HOST6_EAM4)
 ATTEMPTS = 3
 
 
-def without_loss(lab: Lab, work: Callable[[], None]) -> None:
-    """`work`, once, or again where a busy machine has dropped something itself, of whomever: that says nothing."""
+def without_loss(
+    lab: Lab,
+    work: Callable[[], None],
+    targets: Sequence[str] = TARGETS,
+    rate: int = 1000,
+    sources: Sequence[str] = ("",),
+) -> int:
+    """`work`, once, or again where a busy machine has dropped something itself, of whomever: that says nothing.
+
+    How many datagrams each flow had in the last attempt.
+    """
     lost: list[list[int]] = []
     for _ in range(ATTEMPTS):
         before = backlog_drops()
-        with Stream(lab, TARGETS, 1000) as stream:
+        with Stream(lab, targets, rate, sources) as stream:
             work()
         assert stream.errors == []
+        assert stream.sent > 20
         lost = stream.lost
-        if lost == [[], []] or backlog_drops() == before:
+        if not any(lost) or backlog_drops() == before:
             break
-    assert lost == [[], []], lost
+    assert not any(lost), lost
+    return stream.sent
