@@ -46,7 +46,7 @@ def change(compiled: Compiled, former: Sequence[TableKey], file: str) -> bool:
     wanted, found = scan(compiled.structure, ""), _found(former)
     if not _alike(compiled, wanted, found):
         return False
-    new = [chain for chain in compiled.queue_chains if not _queues(chain)]
+    new = _lacking(compiled.queue_chains)
     left = {_key(chain) for chain in compiled.queue_chains if compiled.closed or chain not in new}
     filled = () if compiled.closed else (line for chain in new for line in _filled(chain))
     over = compiled.over()
@@ -99,9 +99,16 @@ def _key(chain: QueueChain) -> ChainKey:
     return chain.family, chain.table, chain.chain
 
 
-def _queues(chain: QueueChain) -> bool:
-    """Whether it is there, and queues as it should."""
-    rules = [rule for rule in listing.rules(chain.family, chain.table) if rule.chain == chain.chain]
+def _lacking(chains: Sequence[QueueChain]) -> list[QueueChain]:
+    """Those that are not there, or do not queue as they should."""
+    loaded: dict[ChainKey, list[listing.LoadedRule]] = {}
+    for table in {(chain.family, chain.table) for chain in chains}:
+        for rule in listing.rules(*table):
+            loaded.setdefault((rule.family, rule.table, rule.chain), []).append(rule)
+    return [chain for chain in chains if not _queues(chain, loaded.get(_key(chain), []))]
+
+
+def _queues(chain: QueueChain, rules: Sequence[listing.LoadedRule]) -> bool:
     return [rule.queues for rule in rules] == [(chain.queue,), ()] and rules[0].comment == chain.comment
 
 
