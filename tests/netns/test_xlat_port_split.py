@@ -7,6 +7,7 @@ host4 --- router4 --- translator --- router6 --- host6, the server: TCP 80 and 4
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -76,6 +77,7 @@ def receive(client: socket.socket, octets: int) -> None:
 def greeted(target: str, port: int, source: tuple[str, int] = ("", 0), *, bulk: bool = False) -> tuple[str, int]:
     """Who the server takes this client for."""
     with socket.create_connection((target, port), 10, source_address=source) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its port is free at once
         client.sendall(b"bulk" + bytes(BULK) if bulk else b"name")
         if bulk:
             receive(client, BULK)

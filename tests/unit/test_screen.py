@@ -14,7 +14,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.utils import wrpcap
 from told_summary import summary
 
-from nfxlat.cli import doctor, main, screen, stats, top
+from nfxlat.cli import doctor, main, screen, top, translators
 from nfxlat.service.diagnosis import Diagnosis, State
 from nfxlat.service.status import Running
 
@@ -135,7 +135,7 @@ def test_top_shows_itself_on_dumb_and_narrow_terminals(
     monkeypatch.setenv("TERM", term)
     narrow = Console(file=out, force_terminal=True, width=columns, height=50)
     monkeypatch.setattr(screen, "console", lambda: narrow)
-    monkeypatch.setattr(stats, "running", lambda: [Running("siit0", 1)])
+    monkeypatch.setattr(translators, "running", lambda: [Running("siit0", 1)])
     monkeypatch.setattr(top, "ask", lambda one: ANSWER)
     assert main(["top", "--interval", "0.1", "--count", "2"]) == 0
     said = out.getvalue()
