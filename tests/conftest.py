@@ -1,15 +1,17 @@
 """Settings for all tests. `HYPOTHESIS_PROFILE=explore` looks at new examples at every run, and at many more of them.
 
 The order: what is marked `first`, tests without a lab, those in labs, the virtual machine (which has worked beside all
-these), then what is marked `quiet` and has the machine to itself; last what is marked `last`, which can tell by
-`outcomes` how all others ended.
+these), then what is marked `quiet` and has the machine to itself. contrib/test without arguments shares all but the
+quiet ones out among several processes, file by file.
 """
 
 import os
 import signal
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from ledger import LEDGER, TESTS, rows_of
 
 SLOW = [HealthCheck.too_slow]  # a machine may be busy: no judgement by the clock
 settings.register_profile("same", deadline=None, suppress_health_check=SLOW, derandomize=True)
@@ -19,7 +21,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 # programs that tests start read bytecode, and compile nothing anew: 0.1 s each, of hundreds
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-_outcomes: dict[str, set[str]] = {}
 _RUN = os.getpid()
 
 
@@ -45,13 +46,14 @@ def pytest_configure() -> None:
             signal.signal(number, _ended)
 
 
-ORDER = ("first", "", "netns", "vm", "quiet", "last")  # marks; "": none of these
+ORDER = ("first", "", "netns", "vm", "quiet")  # marks; "": none of these
+NAMED = {f"{TESTS / path}::{name}" for row in rows_of(LEDGER.read_text()) for path, name in row.tests}
 
 
 def place(item: pytest.Item) -> int:
     """Of the test in the order."""
     marks = {mark.name for mark in item.iter_markers()} & set(ORDER)
-    strong = marks & {"first", "quiet", "last"} or marks or {""}
+    strong = marks & {"first", "quiet"} or marks or {""}
     return max(map(ORDER.index, strong))
 
 
@@ -60,12 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.when == "call" or report.outcome != "passed":
-        _outcomes.setdefault(report.nodeid.partition("[")[0], set()).add(report.outcome)
-
-
-@pytest.fixture
-def outcomes() -> dict[str, set[str]]:
-    """How the tests before this one ended: node id without parameters -> passed, failed, skipped."""
-    return _outcomes
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What tests/REQUIREMENTS.md names must run: a skip of it is a failure."""
+    report = yield
+    if report.skipped and f"{item.path}::{getattr(item, 'originalname', item.name)}" in NAMED:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but tests/REQUIREMENTS.md names it: {report.longrepr}"
+    return report
