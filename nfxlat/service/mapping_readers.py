@@ -82,7 +82,8 @@ class MappingReaders:
         asker.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
         reader = _Reader(asker, wanted)
         self._readers.append(reader)
-        asker.on_word, asker.on_end = lambda said: self._hear(reader, said), lambda: self._ended(reader)
+        asker.on_word = lambda said: self._hear(reader, said)
+        asker.ends.callback(self._ended, reader)
         self._counting.attend(True)
         return {"always": self._counting.domain.count_mappings, "seconds": self._counting.seconds}
 

@@ -15,11 +15,11 @@ counters (nfxlat.service.status). Another protocol is refused by both sides, nev
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import socket
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ PROTOCOL = 1
 PATIENCE = 30.0  # seconds that who asks waits: a reload with a million mappings takes some
 MOST = 16  # that ask at once
 _LARGEST = 1 << 16  # octets of a message
+_LARGEST_TEXT = 1 << 29  # octets beside it: more than the largest list of mappings
 _LINE = re.compile(
     r"[0-9a-f]+:(?: [0-9A-F]+){5} +[0-9]+ "
     r"@nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/control(?:-[0-9a-f]{16})?)"
@@ -44,7 +45,7 @@ _LINE = re.compile(
 class Asker:
     """One who has connected. `pid`: as the kernel tells. `text`: the file beside its request, "" without one;
     `answer_text`: to be sent beside the answer. `on_answered`: called when the answer is out; `on_word`: takes what it
-    says from then on; `on_end`: called when it has gone. `end` hangs up."""
+    says from then on; `ends`: called when it has gone, of each thing that it has begun. `end` hangs up."""
 
     def __init__(self, connection: socket.socket, end: Callable[["Asker"], None]) -> None:
         self.connection = connection
@@ -53,7 +54,7 @@ class Asker:
         self.text = self.answer_text = ""
         self.on_answered: Callable[[], None] = lambda: None
         self.on_word: Callable[[bytes], None] | None = None
-        self.on_end: Callable[[], None] = lambda: None
+        self.ends = contextlib.ExitStack()
 
 
 Answer = Mapping[str, Any]
@@ -95,12 +96,13 @@ class Requests:
             return
         except OSError:
             octets, descriptors = b"", []
+        if not octets or asker.on_word is not None:
+            for descriptor in descriptors:
+                os.close(descriptor)
         if not octets:
             self._end(asker)
             return
         if asker.on_word is not None:
-            for descriptor in descriptors:
-                os.close(descriptor)
             asker.on_word(octets)
             return
         asker.answer_text = ""
@@ -133,7 +135,7 @@ class Requests:
         """Hang up, or notice that it has."""
         if asker in self._askers:
             self._hang_up(asker)
-            asker.on_end()
+            asker.ends.close()
 
     def _hang_up(self, asker: Asker) -> None:
         self._askers.remove(asker)
@@ -164,6 +166,8 @@ class Line:
         except OSError:  # it has hung up
             octets, descriptors = b"", []
         if not octets:
+            for descriptor in descriptors:
+                os.close(descriptor)
             raise status.silent(self.one)
         answer = _decoded(octets)
         if "error" in answer:
@@ -232,13 +236,29 @@ def _decoded(octets: bytes) -> dict[str, Any]:
 
 
 def _text_of(descriptors: list[int]) -> str:
-    """What is in the file that came beside a message, which is closed. Raises OperatorError."""
+    """What is in the file that came beside a message, which is closed. Raises OperatorError. A file that is not in
+    memory is not touched: its mount may hang."""
     if not descriptors:
         return ""
-    with open(descriptors[0], "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OperatorError("what came beside a message is no file")
-        try:
-            return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
-        except (OSError, UnicodeDecodeError, MemoryError) as error:
-            raise OperatorError(f"what came beside a message cannot be read: {error}") from None
+    (descriptor,) = descriptors
+    try:
+        size = os.fstat(descriptor).st_size
+        if not _in_memory(descriptor):
+            raise OperatorError("what came beside a message is no file in memory")
+        if size > _LARGEST_TEXT:
+            raise OperatorError(f"what came beside a message is larger than {_LARGEST_TEXT >> 20} MB")
+        return os.pread(descriptor, size, 0).decode()
+    except (OSError, UnicodeDecodeError, MemoryError) as error:
+        why = str(error) or "no memory"
+        raise OperatorError(f"what came beside a message cannot be read: {why}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _in_memory(descriptor: int) -> bool:
+    """Whether it is a file of memfd_create(2) or tmpfs: others have no seals (fcntl(2))."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    except OSError:
+        return False
+    return True

@@ -153,7 +153,7 @@ class Succession:
             raise OperatorError("another successor is taking over")
         self._report(f"pid {asker.pid}, version {request.get('version')}, takes over")
         self._has_let_go = True
-        asker.on_end = self._go_on_alone
+        asker.ends.callback(self._go_on_alone)
         self._service.let_go()
         learnt = list(self._service.paths.mtus.items())[-MTUS_TOLD:]
         return {"path_mtus": [[pair.hex(), mtu] for pair, mtu in learnt]}
@@ -167,7 +167,7 @@ class Succession:
     def _retire(self, asker: Asker, request: dict[str, Any]) -> Answer:
         if not self._stands_by:
             raise OperatorError("this translator awaits no successor", hint="stop it first")
-        asker.on_end = lambda: None
+        asker.ends.pop_all()  # its end is none of ours any more
         self.close()
         self._service.retire()
         self.leaves = True

@@ -42,10 +42,10 @@ class Tracing:
 
     def begin(self, asker: Asker, request: dict[str, Any]) -> Answer:
         """The request "trace". Raises OperatorError."""
-        octets = str(request.get("wanted")).encode()
         try:
+            octets = str(request.get("wanted")).encode()
             wanted = Filter.decode(octets)
-        except FilterError:
+        except (FilterError, UnicodeEncodeError):
             hint = "nfxlat is of another version here than there"
             raise OperatorError("this is no filter", where="trace", hint=hint) from None
         if asker in self._readers:
@@ -65,7 +65,7 @@ class Tracing:
 
     def _show(self, asker: Asker, trace: Trace, wanted: Filter) -> None:
         self._readers[asker] = trace
-        asker.on_end = lambda: self._ended(asker)
+        asker.ends.callback(self._ended, asker)
         self._report(f"trace: begun by pid {asker.pid}")
         self._tell(trace)
         if wanted.shows_translated:

@@ -160,13 +160,25 @@ def test_who_is_one_too_many_is_told(shared_lab: Lab, shared_process: Translator
 
 def test_a_filter_that_is_none_is_refused(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
     with shared_lab.translator.entered(), only_line("siit0") as line:
-        for wanted in ("nonsense", 5, None):
+        for wanted in ("nonsense", 5, None, "\ud800"):
             with pytest.raises(OperatorError, match="this is no filter"):
                 line.ask("trace", wanted=wanted)
         line.ask("trace", wanted=Filter().encode().decode())
         with pytest.raises(OperatorError, match="traces already"):
             line.ask("trace", wanted=Filter().encode().decode())
     assert shared_lab.host4.call(ping, HOST6_4, count=1).ok
+
+
+def test_one_that_asks_for_more_on_its_connection_traces_no_longer_than_it_is_there(
+    shared_lab: Lab, shared_process: TranslatorProcess
+) -> None:
+    with shared_lab.translator.entered():
+        for _ in range(READERS + 1):
+            ended = shared_process.output().count(f"trace: ended by pid {os.getpid()}")
+            with only_line("siit0") as line:
+                line.ask("trace", wanted=Filter().encode().decode())
+                line.ask("mappings")
+            shared_process.told(f"trace: ended by pid {os.getpid()}", ended + 1)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ class Bench:
     def __init__(self) -> None:
         self.loop, self.reported, self.ended = Loop(), list[str](), threading.Event()
         handlers = {"echo": self.echo, "refuse": self.refuse, "fail": self.fail, "listen": self.listen}
+        handlers["begin"] = self.begin
         self.words: list[bytes] = []
+        self.begun: list[int] = []
         self.requests = Requests(NAME, handlers, self.loop, self.reported.append)
         self._tick()
         self.thread = threading.Thread(target=self.loop.run)
@@ -37,13 +39,18 @@ class Bench:
 
     def echo(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
         asker.answer_text = asker.text[::-1]
-        asker.on_end = self.ended.set
+        asker.ends.callback(self.ended.set)
         return {"word": request["say"]}
+
+    def begin(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
+        asker.ends.callback(self.ended.set if request["say"] == 1 else lambda: None)
+        asker.ends.callback(self.begun.append, request["say"])
+        return {}
 
     def listen(self, asker: Asker, request: dict[str, Any]) -> dict[str, Any]:
         asker.on_word = self.words.append
         asker.on_answered = partial(self.more, asker)
-        asker.on_end = self.ended.set
+        asker.ends.callback(self.ended.set)
         return {}
 
     def more(self, asker: Asker) -> None:
@@ -105,6 +112,42 @@ def test_behind_an_answer_both_sides_may_go_on_in_words_of_their_own(bench: Benc
     assert bench.ended.wait(10)
     assert bench.words == [b"one", b"two"]
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_files_that_are_not_in_memory_and_those_beside_nothing_are_let_go_of(bench: Bench) -> None:
+    """A file on a mount may hang, one without end has no size, and a message of no octets is an end."""
+    with ExitStack() as stack:
+        made = [os.open(path, flags) for path, flags in ((os.curdir, os.O_RDONLY), (__file__, os.O_RDONLY))]
+        made += [os.open("/dev/zero", os.O_RDONLY), os.open(os.curdir, os.O_PATH), *os.pipe()]
+        huge, other = os.memfd_create("huge"), os.memfd_create("other")
+        os.truncate(huge, 1 << 40)
+        os.write(other, b"\xff")
+        for descriptor in (*made, huge, other):
+            stack.callback(os.close, descriptor)
+        asked = stack.enter_context(line())
+        asked.ask("echo", say="here")
+        before = len(os.listdir("/proc/self/fd"))
+        request = json.dumps({"protocol": requests.PROTOCOL, "ask": "echo", "say": "x"}).encode()
+        for descriptor, why in (*((one, "no file in memory") for one in made), (huge, "larger"), (other, "be read")):
+            socket.send_fds(asked.connection, [request], [descriptor])
+            assert why in json.loads(asked.connection.recv(1 << 12))["error"]
+        for _ in range(3):
+            with line() as silent:
+                silent.connection.sendmsg(
+                    [b""], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, made[0].to_bytes(4, "little"))]
+                )
+                assert silent.connection.recv(1) == b""
+        assert asked.ask("echo", say="still")[0]["word"] == "still"
+        assert len(os.listdir("/proc/self/fd")) <= before
+    assert not bench.reported
+
+
+def test_each_thing_that_was_begun_on_a_connection_hears_of_its_end(bench: Bench) -> None:
+    with line() as asked:
+        for number in (1, 2):
+            asked.ask("begin", say=number)
+    assert bench.ended.wait(10)
+    assert bench.begun == [2, 1]
 
 
 @pytest.mark.parametrize("octets", [b"{", b"[]", b'{"ask": "echo"}', b'{"protocol": 2, "ask": "echo", "say": "x"}'])

@@ -99,7 +99,7 @@ class Stand:
         self.theirs.setblocking(False)
 
     def ask(self, wanted: str = "") -> Answer:
-        self.asker = Asker(self.ours, lambda asker: asker.on_end())
+        self.asker = Asker(self.ours, lambda asker: asker.ends.close())
         return self.readers.begin(self.asker, {"filter": wanted})
 
     def say(self, word: bytes) -> None:
@@ -144,7 +144,7 @@ def test_it_is_counted_only_while_somebody_asks(stand: Stand) -> None:
         ["", "2001:db8:64::/96", 0, 0, 1, 50],
         ["203.0.113.2/32", "2001:db8:2::2/128", 2, 200, 2, 200],
     ]
-    stand.asker.on_end()
+    stand.asker.ends.close()
     assert stand.told[-1] == Count(False)
     assert stand.counting.summary() is None
 
@@ -186,7 +186,7 @@ def test_over_a_reload_numbers_go_on_and_what_is_gone_is_told(stand: Stand) -> N
     stand.ask()
     stand.counting.heard(Counted(((HOST, 1, 10, 0, 0), (PREFIX, 2, 20, 0, 0))))
     stand.counting.renew(Domain(prefix6=DOMAIN.prefix6, eamt=Eamt([next(iter(EAMT))]), count_mappings=True))
-    stand.asker.on_end()
+    stand.asker.ends.close()
     assert stand.counting.on
     assert stand.told == [Count(True)]
     assert stand.ask()["always"]
