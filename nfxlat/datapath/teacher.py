@@ -9,7 +9,8 @@ Rules
 - What is taught repeats what the rules have decided and the core would do: the template is the fast path's. A pair that
   only the core translates (hairpins, this node's addresses, paths narrower than 1260) is not taught.
 - Nothing overtakes. A pair that was taught goes on through the queue until the program learns that what it sent there
-  is out (nfxlat.datapath.drained). That is looked up only while something was taught or still comes.
+  is out. A time tells that in a flow's pauses (nfxlat.datapath.drained); without pauses, the numbers do that packets of
+  a known pair bear (nfxlat.datapath.numbers). Both are looked at only while something was taught or still comes.
 - A generation belongs to the rules, addresses and mappings of its time. A worker teaches for the one that it was told,
   and only what was queued, and so judged, after that.
 - A decision that grows old is judged anew: the program sends the rules a copy of a packet, which is not translated
@@ -25,11 +26,12 @@ from typing import Protocol
 from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.drained import Drained
 from nfxlat.datapath.flows import Flow, flow_of
+from nfxlat.datapath.numbers import Key, Numbers
 from nfxlat.datapath.source import Kind, Record
 from nfxlat.netlink.bound_queues import Seen
 from nfxlat.offload import table
 from nfxlat.wire.nfqueue import PREROUTING
-from nfxlat.wire.stamp import ASKING, REPEAT, REPEAT_FLOW
+from nfxlat.wire.stamp import ASKING, REPEAT, REPEAT_FLOW, number_of
 from nfxlat.xlat.translator import Translator
 
 ASKED = Kind(PREROUTING, 0, 0, False)
@@ -39,8 +41,6 @@ AGAIN = 100_000_000  # nanoseconds until a pair that still comes is looked at ag
 NEVER_MIND = 30_000_000_000  # and one that cannot be taught
 WATCH = 100_000_000  # so long behind the last packet of a pair that is taught, `drained` is kept up to date
 _TCP, _UDP = 6, 17
-
-Key = tuple[int, bytes, bytes]  # interface index; source and destination as in the header; `table.flow`, or nothing
 
 
 class Pairs(Protocol):
@@ -54,6 +54,8 @@ class Pairs(Protocol):
     def put(self, key: bytes, pair: table.Pair) -> None: ...
 
     def answer(self, key: bytes, time: int) -> None: ...
+
+    def arrived(self, key: bytes, learnt: int, tcp: int, udp: int) -> None: ...
 
     def remove(self, key: bytes) -> bool: ...
 
@@ -77,6 +79,7 @@ class Teacher:
     ) -> None:
         self._pairs, self._narrow, self._clock = pairs, narrow, clock
         self._drained, self._settle = Drained(pairs, look), settle
+        self._numbers = Numbers(pairs, capacity)
         self._totals, self._capacity = counters.totals, capacity
         self._generation, self._since = 0, 0
         self._interfaces: Collection[int] = frozenset()
@@ -96,6 +99,7 @@ class Teacher:
         self._generation, self._interfaces = generation, interfaces
         self._since = self._clock()
         self._known, self._old = {}, {}
+        self._numbers.forget()
 
     def look(self, buffer: bytearray, records: Sequence[Record]) -> Sequence[Record]:
         """See what comes, before it is translated in place. The records to go on with: copies are ASKED, those too that
@@ -124,6 +128,8 @@ class Teacher:
             if asks:
                 self._due[key] = True
                 continue
+            if (number := number_of(priority)) >= 0:
+                self._numbers.see(key, _protocol(buffer, start) == _UDP, number)
             when = known.get(key)
             if when is None:
                 when = self._old.get(key, -1)
@@ -149,6 +155,7 @@ class Teacher:
         now = self._clock()
         if self._waited_for(now):
             self._drained.look(now)
+        self._numbers.tell()
         for key, asked in self._due.items():
             with contextlib.suppress(OSError):  # no memory: it goes on through the queue
                 self._teach(key, now, asked)
@@ -190,6 +197,7 @@ class Teacher:
                 return
             self._totals[Total.EXPIRED if former.generation == self._generation else Total.FLUSHED] += 1
         self._pairs.put(there, table.learnt(template, self._generation, now))
+        self._numbers.begin(key, now)
         self._totals[Total.TAUGHT] += 1
 
     def _template(self, addresses: bytes) -> Flow | None:
@@ -216,5 +224,10 @@ def _addresses(buffer: bytearray, start: int, length: int) -> bytes | None:
 
 def _flow(buffer: bytearray, start: int) -> bytes:
     """Of a packet of which `_addresses` tells."""
-    at, protocol = (start + 20, buffer[start + 9]) if buffer[start] == 0x45 else (start + 40, buffer[start + 6])
-    return table.flow(bytes(buffer[at : at + 4]), protocol)
+    at = start + (20 if buffer[start] == 0x45 else 40)
+    return table.flow(bytes(buffer[at : at + 4]), _protocol(buffer, start))
+
+
+def _protocol(buffer: bytearray, start: int) -> int:
+    """The same."""
+    return buffer[start + (9 if buffer[start] == 0x45 else 6)]

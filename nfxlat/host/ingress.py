@@ -93,6 +93,7 @@ class Table:
                 ("state", "array", 4, table.STATE.size, 1),
                 ("pairs", "lru_hash", table.KEY.size, table.PAIR.size, entries),
                 ("answers", "lru_hash", table.KEY.size, table.TIME.size, entries),
+                ("arrived", "lru_hash", table.KEY.size, table.ARRIVED.size, entries),
                 ("counts", "percpu_array", 4, table.COUNTS.size, 1),
             )
             for name, kind, key, value, room in shapes:
@@ -168,6 +169,11 @@ class Table:
     def answer(self, key: bytes, time: int) -> None:
         """The rules have queued the copy of a packet of the pair or flow. Raises OSError."""
         self._maps["answers"].put(key, table.TIME.pack(time))
+
+    def arrived(self, key: bytes, learnt: int, tcp: int, udp: int) -> None:
+        """Packets of the pair or flow that was taught at `learnt`, with numbers up to these, are out; 0: nobody can
+        tell. Raises OSError."""
+        self._maps["arrived"].put(key, table.ARRIVED.pack(learnt, tcp, udp))
 
     def pairs(self) -> Iterator[tuple[bytes, table.Pair]]:
         """Key, and what is known, of each pair and flow. Raises OSError."""

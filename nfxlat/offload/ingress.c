@@ -49,7 +49,7 @@ extern char fit_udp;                     /* 1: UDP is stamped, 0: not; 1 only wh
 extern char udp;                         /* 1: what is below is known, so UDP may be judged; 0: not */
 extern char skb_head, skb_end, gso_type; /* octets to sk_buff.head, sk_buff.end, skb_shared_info.gso_type */
 extern char summed_at, summed_shift;     /* octet that holds sk_buff.ip_summed, bits right of it */
-extern char state, pairs, answers, counts; /* maps */
+extern char state, pairs, answers, arrived, counts; /* maps */
 
 /* --- helpers (linux/bpf.h, BPF_FUNC_*) --- */
 
@@ -98,6 +98,9 @@ struct lane { /* TCP or UDP of a pair; of a flow one is in use */
 	__u64 queued; /* when the last packet of it took the queue, 0: none is known to have done so yet; or ACTIVE */
 	__u64 since;  /* when they began to */
 	__u64 until;  /* until then all take the queue */
+	__u64 whole;  /* when the last superframe of it took the queue: it bears its gso_size, so no number */
+	__u32 number; /* of the last other one */
+	__u32 unused;
 };
 
 struct pair { /* or flow */
@@ -113,7 +116,14 @@ struct pair { /* or flow */
 	__u32 by_flow;  /* the rules decide by ports or protocol: nothing else here counts but the generation */
 };
 
-_Static_assert(sizeof(struct state) == 48 && sizeof(struct key) == 44 && sizeof(struct pair) == 144, "as table.py has them");
+struct arrived { /* what a worker says of a pair that it taught */
+	__u64 learnt;      /* of that pair */
+	__u32 numbers[2];  /* TCP, UDP: all with numbers up to this one were its, and are out; 0: it cannot tell */
+};
+
+_Static_assert(sizeof(struct state) == 48 && sizeof(struct key) == 44 && sizeof(struct pair) == 176 &&
+		       sizeof(struct arrived) == 16,
+	       "as table.py has them");
 
 enum outcome { TRANSLATED, OCTETS, SEGMENTS, MISSED, STALE, WAITING, HELD, DIVERTING, UNFIT, FAILED, OUTCOMES };
 
@@ -123,7 +133,9 @@ struct counts { /* of one processor, by direction */
 
 #define NEXT_FRAGMENT 44
 #define MAGIC 0x6e660000 /* nfxlat/wire/stamp.py */
-#define MAGIC_MASK 0x6ffe0000
+#define NUMBERED 0x6e640000
+#define ANY 0x6e640000
+#define ANY_MASK 0x6ffc0000
 #define FIT_UDP 0x00010000
 #define ASKING (MAGIC | FIT_UDP | 0xffff)
 #define ASKING_MARK 0x6e667801
@@ -187,10 +199,11 @@ INLINE int is_udp_superframe(struct __sk_buff *skb)
  * keeps no packet from its pair. A copy that asks the rules stays one. */
 INLINE int is_free(const struct __sk_buff *skb)
 {
-	return !skb->priority || ((skb->priority & MAGIC_MASK) == MAGIC && skb->priority != ASKING);
+	return !skb->priority || ((skb->priority & ANY_MASK) == ANY && skb->priority != ASKING);
 }
 
-INLINE void write_stamp(struct __sk_buff *skb, int always)
+/* `number`: of a packet of a pair that waits; 0: it has none. */
+INLINE void write_stamp(struct __sk_buff *skb, int always, __u32 number)
 {
 	__u32 size = skb->gso_size, fit = 0;
 
@@ -198,7 +211,9 @@ INLINE void write_stamp(struct __sk_buff *skb, int always)
 		return;
 	if (NUMBER(fit_udp) == 1 && (!size || is_udp_superframe(skb)))
 		fit = FIT_UDP;
-	if (always || size || fit)
+	if (number)
+		skb->priority = NUMBERED | fit | (number & 0xffff);
+	else if (always || size || fit)
 		skb->priority = MAGIC | fit | size;
 	else if (skb->priority)
 		skb->priority = 0;
@@ -206,7 +221,7 @@ INLINE void write_stamp(struct __sk_buff *skb, int always)
 
 __attribute__((section("tc/stamp"), used)) int stamp(struct __sk_buff *skb)
 {
-	write_stamp(skb, 0);
+	write_stamp(skb, 0, 0);
 	return GOES_ON;
 }
 
@@ -274,12 +289,31 @@ INLINE void ask(struct __sk_buff *skb, struct pair *pair, const struct key *key,
 	skb->mark = 0;
 }
 
-/* Whether the packet has to take the queue since others of its kind do: GOES_ON; 0: no.
+/* Whether all of a kind that took the queue are known to be out. Most often a time tells: what had been queued before it
+ * is out, and a packet is on its way to the queue for so long at most. A flow whose packets come sooner after each other
+ * never pauses for so long, so its packets bear numbers. A number tells only of packets that have one: of others, those
+ * before the first one included, the time has to tell. */
+INLINE int is_out(const struct lane *lane, const struct pair *pair, const struct key *key, __u64 drained, __u64 queued)
+{
+	const struct arrived *there;
+	__u32 number;
+
+	if (drained > queued + ON_THE_WAY)
+		return 1;
+	number = *(volatile const __u32 *)&lane->number;
+	if (!number || drained <= lane->since + ON_THE_WAY || drained <= lane->whole + ON_THE_WAY)
+		return 0;
+	there = map_lookup(&arrived, key);
+	return there && there->learnt == pair->learnt && there->numbers[lane == &pair->lanes[1]] == number;
+}
+
+/* Whether the packet has to take the queue since others of its kind do: GOES_ON, with its number; 0: no.
  *
  * A flow that is faster than the queue never finds it empty, and loses packets there all the time. Then the next ones are
  * lost here, for as long as it takes until those in the queue are out.
  */
-INLINE int waits(struct lane *lane, const struct state *domain, __u64 now, enum outcome *why)
+INLINE int waits(struct lane *lane, const struct pair *pair, const struct key *key, const struct state *domain, __u64 now,
+		 __u32 is_whole, enum outcome *why, __u32 *number)
 {
 	__u64 queued = lane->queued, exact;
 
@@ -295,7 +329,7 @@ INLINE int waits(struct lane *lane, const struct state *domain, __u64 now, enum 
 		return 0;
 	*why = WAITING;
 	/* Another processor may queue another flow of the pair meanwhile: then this is none but it. */
-	if (queued && *(volatile __u64 *)&domain->drained > queued + ON_THE_WAY &&
+	if (queued && is_out(lane, pair, key, *(volatile const __u64 *)&domain->drained, queued) &&
 	    __sync_val_compare_and_swap(&lane->queued, queued, ACTIVE) == queued)
 		return 0;
 	exact = ktime_get_ns();
@@ -306,7 +340,11 @@ INLINE int waits(struct lane *lane, const struct state *domain, __u64 now, enum 
 		*why = HELD;
 		return DROPPED;
 	}
-	lane->queued = exact;
+	if (is_whole)
+		lane->whole = exact;
+	else
+		*number = __sync_fetch_and_add(&lane->number, 1) + 1;
+	lane->queued = exact; /* behind its number: who reads the one before sees either of them change */
 	return GOES_ON;
 }
 
@@ -454,7 +492,7 @@ INLINE int is_void(const struct pair *pair, const struct state *domain, __u64 no
 	       (!pair->by_flow && (now > pair->used + UNUSED || now > pair->judged + JUDGED));
 }
 
-INLINE int translate(struct __sk_buff *skb)
+INLINE int translate(struct __sk_buff *skb, __u32 *number)
 {
 	void *data, *end;
 	const __u8 *transport, *ports;
@@ -587,7 +625,7 @@ INLINE int translate(struct __sk_buff *skb)
 			goto diverts;
 		}
 	}
-	verdict = waits(lane, domain, now, &why);
+	verdict = waits(lane, pair, &key, domain, now, skb->gso_size, &why, number);
 	if (verdict)
 		goto waits;
 	pair->used = now;
@@ -618,6 +656,7 @@ unfit:
 
 __attribute__((section("tc/offload"), used)) int offload(struct __sk_buff *skb)
 {
+	__u32 number = 0;
 	int verdict;
 
 	if (unlikely(skb->mark == ASKING_MARK)) {
@@ -625,8 +664,8 @@ __attribute__((section("tc/offload"), used)) int offload(struct __sk_buff *skb)
 		skb->priority = ASKING;
 		return GOES_ON;
 	}
-	verdict = translate(skb);
+	verdict = translate(skb, &number);
 	if (verdict == GOES_ON)
-		write_stamp(skb, 1); /* rules note on it whether their decision may be repeated */
+		write_stamp(skb, 1, number); /* rules note on it whether their decision may be repeated */
 	return verdict;
 }

@@ -7,12 +7,15 @@ key of a pair, or of a flow:
 | ifindex u32 | addresses 32 octets: source, destination, zeros | flow 8 octets: ports, protocol u32; of a pair zeros |
 
 pair, or flow:
-| TCP: queued u64 | since u64 | until u64 | UDP: queued u64 | since u64 | until u64 |
+| TCP, and then UDP: queued u64 | since u64 | until u64 | whole u64 | number u32 | unused u32 |
 | learnt u64 | used u64 | judged u64 | asked u64 | packets u64 | octets u64 |
 | generation u32 | delta u16 | old_sum u16 | new_sum u16 | traffic_class u16 | addresses 32 octets | by_flow u32 |
 
 A pair whose packets the rules tell apart by ports or protocol is `by_flow`: then its flows are looked up, and of
 it itself only the generation counts. Without it none of its flows counts.
+
+arrived, what a worker says of a pair, or of a flow, that it taught:
+| learnt u64 | number of TCP u32 | number of UDP u32 |
 
 counts, for each processor: OUTCOMES of each direction, u64 each.
 Times are nanoseconds of CLOCK_MONOTONIC.
@@ -29,9 +32,10 @@ JUDGED_NS: Final = 60 * 10**9
 STATE: Final = struct.Struct("=QQQIII12s")
 DRAINED_AT, LOST_AT, BEAT_AT, GENERATION_AT = 0, 8, 16, 24
 KEY: Final = struct.Struct("=I32s8s")
-PAIR: Final = struct.Struct("=12QI4H32sI")
+PAIR: Final = struct.Struct("=4QII4QII6QI4H32sI")
 FLOW: Final = struct.Struct("=4sI")
 TIME: Final = struct.Struct("=Q")
+ARRIVED: Final = struct.Struct("=Q2I")
 KINDS: Final = ("tcp", "udp")
 
 OUTCOMES: Final = (
@@ -55,9 +59,15 @@ class Pair(NamedTuple):
     tcp_queued: int
     tcp_since: int
     tcp_until: int
+    tcp_whole: int
+    tcp_number: int
+    tcp_unused: int
     udp_queued: int
     udp_since: int
     udp_until: int
+    udp_whole: int
+    udp_number: int
+    udp_unused: int
     learnt: int
     used: int
     judged: int
@@ -116,18 +126,21 @@ class Template(Protocol):
     def traffic_class(self) -> bytes: ...
 
 
+_NOTHING_YET: Final = (0,) * 12  # of either lane
+
+
 def learnt(template: Template, generation: int, now: int) -> Pair:
     """A pair, or a flow, that has just been learnt, of which packets may still wait."""
     old_sum = (template.pseudo - template.delta - 1) % 0xFFFF + 1
     kept = template.traffic_class[0] ^ template.traffic_class[255]  # bits of the old octet that stay
     traffic_class = kept << 8 | template.traffic_class[0]
     sums = template.delta, old_sum, template.pseudo
-    return Pair(0, 0, 0, 0, 0, 0, now, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
+    return Pair(*_NOTHING_YET, now, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
 
 
 def told_by_flow(generation: int, now: int) -> Pair:
     """A pair whose flows are learnt."""
-    return Pair(0, 0, 0, 0, 0, 0, now, now, now, 0, 0, 0, generation, 0, 0, 0, 0, bytes(32), by_flow=1)
+    return Pair(*_NOTHING_YET, now, now, now, 0, 0, 0, generation, 0, 0, 0, 0, bytes(32), by_flow=1)
 
 
 def state(generation: int, device: int, lowest_ipv6_mtu: int, destination: bytes, source: bytes) -> bytes:

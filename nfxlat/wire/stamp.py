@@ -1,11 +1,14 @@
 """The stamp: what the ingress knows of a packet, in skb->priority, which NFQUEUE hands over as NFQA_PRIORITY.
 
-    31  30 29  28  27   17  16  15                0
-    | P | 1 1 | F | 0x733 | U |       gso_size     |
+    31  30 29  28  27   18  17  16  15                      0
+    | P | 1 1 | F | 0x399 | S | U | gso_size, or a number    |
 
-gso_size is 0 for what is no superframe. U: if this is UDP, it is one datagram, or a row of datagrams of gso_size octets
-of payload each (gso_type is SKB_GSO_UDP_L4 and nothing else). A superframe's UDP header does not tell that: UDP_TUNNEL
-(VXLAN, Geneve) and UFO look the same and are cut elsewhere. A TCP header does tell.
+S: gso_size, 0 for what is no superframe. No S: the number of a packet, no superframe, of a pair that the ingress knows,
+but has others of in the queue: the low 16 bits of a count that begins at 1.
+
+U: if this is UDP, it is one datagram, or a row of datagrams of gso_size octets of payload each (gso_type is
+SKB_GSO_UDP_L4 and nothing else). A superframe's UDP header does not tell that: UDP_TUNNEL (VXLAN, Geneve) and UFO look
+the same and are cut elsewhere. A TCP header does tell.
 
 P, F: written by the rule that has the packet translated: its decision may be repeated at ingress (offload) for all
 packets of this interface and this pair of addresses (P), or of this flow, protocol and ports too (F). Rules write them
@@ -21,7 +24,9 @@ The high half is no class of any queueing discipline that people make, so a stam
 And the mark of what nfxlat sends through raw sockets (SO_MARK, "nfx"): rules at output take it off again.
 """
 
-MAGIC, MASK = 0x6E66_0000, 0x6FFE_0000
+ANY, ANY_MASK = 0x6E64_0000, 0x6FFC_0000
+MAGIC, MASK = 0x6E66_0000, 0x6FFE_0000  # with a gso_size
+NUMBERED = 0x6E64_0000
 REPEAT_PAIR, REPEAT_FLOW = 0x8000_0000, 0x1000_0000
 REPEAT = REPEAT_PAIR | REPEAT_FLOW
 UDP = 0x0001_0000
@@ -43,4 +48,9 @@ def gso_size_of(priority: int) -> int:
 
 def is_udp(priority: int) -> bool:
     """Whether UDP with this NFQA_PRIORITY is one datagram, or a row of datagrams of `gso_size_of` octets each."""
-    return priority & (MASK | UDP) == MAGIC | UDP
+    return priority & (ANY_MASK | UDP) == ANY | UDP
+
+
+def number_of(priority: int) -> int:
+    """The low 16 bits of the number of a packet of a pair that waits; -1: it has none."""
+    return priority & _SIZE if priority & MASK == NUMBERED else -1

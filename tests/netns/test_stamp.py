@@ -135,7 +135,7 @@ WITNESS = """
 table inet witness {
     chain before {
         type filter hook prerouting priority -451
-        meta priority & 0x6ffe0000 == 0x6e660000 udp dport 4000 counter
+        meta priority & 0x6ffc0000 == 0x6e640000 udp dport 4000 counter
     }
     chain after {
         type filter hook prerouting priority -448

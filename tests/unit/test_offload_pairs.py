@@ -18,7 +18,7 @@ from nfxlat.host.ingress import Table
 from nfxlat.offload import table
 from nfxlat.offload.program import FOLDER, text
 from nfxlat.offload.table import ACTIVE, Pair
-from nfxlat.wire.stamp import ASKING, MAGIC, REPEAT_FLOW, REPEAT_PAIR
+from nfxlat.wire.stamp import ASKING, MAGIC, NUMBERED, REPEAT_FLOW, REPEAT_PAIR
 from nfxlat.wire.stamp import UDP as FIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -116,6 +116,67 @@ def test_the_first_packet_after_learning_takes_the_queue_and_the_next_waits_for_
     node.table.drained = 0
     assert node.takes(TCP_PACKET)
     assert (node.pair.packets, node.counted("translated"), node.counted("octets")) == (2, 2, 48)
+
+
+def numbered(node: Node, layer: Packet, *, gso_size: int = 0) -> int:
+    """The stamp of a packet that waits."""
+    frame = bytes(Ether(dst="00:00:00:00:00:00") / IP(src=A4, dst=B4, flags="DF") / layer)
+    result = node.runner.run(frame, ifindex=LOOPBACK, gso_size=gso_size)
+    assert result.verdict == GOES_ON
+    return result.priority
+
+
+def waits_without_a_pause(node: Node, **fields: int) -> None:
+    """As if it had been taught, and had its first packet, long ago; the last one a moment ago."""
+    now = time.monotonic_ns()
+    node.teach(**{"udp_since": now - SECOND, "udp_queued": now + SECOND} | fields)
+    node.table.drained = now
+
+
+def test_of_packets_that_wait_each_has_a_number(node: Node) -> None:
+    node.teach()
+    assert [numbered(node, UDP_PACKET) for _ in range(3)] == [NUMBERED | FIT | number for number in (1, 2, 3)]
+    assert numbered(node, TCP_PACKET) == NUMBERED | FIT | 1
+    assert (node.pair.udp_number, node.pair.tcp_number) == (3, 1)
+    node.teach(udp_number=0xFFFF)
+    assert numbered(node, UDP_PACKET) == NUMBERED | FIT
+    assert node.pair.udp_number == 0x10000
+
+
+def test_without_a_pause_the_last_number_tells_that_nothing_waits(node: Node) -> None:
+    waits_without_a_pause(node, udp_number=5)
+    learnt = node.pair.learnt
+    for told in ((learnt, 0, 4), (learnt, 5, 0), (learnt - 1, 0, 5)):
+        node.table.arrived(table.key(LOOPBACK, ADDRESSES), *told)
+        waits_without_a_pause(node, udp_number=5, learnt=learnt)
+        assert not node.takes(UDP_PACKET), told
+    waits_without_a_pause(node, udp_number=5, learnt=learnt)
+    node.table.arrived(table.key(LOOPBACK, ADDRESSES), learnt, 0, 5)
+    assert node.takes(UDP_PACKET)
+    assert node.pair.udp_queued == ACTIVE
+
+
+@pytest.mark.parametrize("field", ["udp_since", "udp_whole"])
+def test_what_has_no_number_is_out_when_the_time_tells(node: Node, field: str) -> None:
+    """What was on its way when it was taught, superframes, what was diverted."""
+    when = time.monotonic_ns()
+    for later, taken in ((150_000, False), (250_000, True)):
+        waits_without_a_pause(node, udp_number=5, **{field: when})
+        node.table.drained = when + later
+        node.table.arrived(table.key(LOOPBACK, ADDRESSES), node.pair.learnt, 0, 5)
+        assert node.takes(UDP_PACKET) == taken
+
+
+def test_nobody_has_told_of_number_0(node: Node) -> None:
+    waits_without_a_pause(node)
+    node.table.arrived(table.key(LOOPBACK, ADDRESSES), node.pair.learnt, 0, 0)
+    assert not node.takes(UDP_PACKET)
+
+
+def test_a_superframe_has_its_size_and_no_number(node: Node) -> None:
+    node.teach()
+    assert numbered(node, TCP() / bytes(100), gso_size=50) == MAGIC | 50
+    assert (node.pair.tcp_number, node.pair.tcp_whole) == (0, node.pair.tcp_queued)
 
 
 def test_where_the_queue_overflows_packets_are_dropped_until_it_is_empty(node: Node) -> None:
@@ -296,7 +357,7 @@ def test_a_flow_s_waiting_is_its_own(node: Node) -> None:
     assert flow.tcp_queued not in (0, ACTIVE)
 
 
-@pytest.mark.parametrize("priority", [MAGIC, MAGIC | REPEAT_FLOW, MAGIC | REPEAT_PAIR | 1000])
+@pytest.mark.parametrize("priority", [MAGIC, MAGIC | REPEAT_FLOW, MAGIC | REPEAT_PAIR | 1000, NUMBERED | 7])
 def test_a_stamp_that_was_there_is_written_anew(node: Node, priority: int) -> None:
     """What a container writes allows nothing."""
     frame = Ether(dst="00:00:00:00:00:00") / IP(src=A4, dst=B4, flags="DF") / TCP_PACKET

@@ -38,7 +38,7 @@ def test_programs_ask_for_nothing_that_is_not_put_in() -> None:
         for name in ("stamp", "offload", "flowhash")
     }
     of_udp = {"fit_udp", "skb_head", "skb_end", "gso_type"}
-    maps = {"state", "pairs", "answers", "counts"}
+    maps = {"state", "pairs", "answers", "arrived", "counts"}
     assert symbols == {
         "stamp": of_udp,
         "offload": of_udp | {"udp", "summed_at", "summed_shift"} | maps,
@@ -54,7 +54,8 @@ def number(name: str) -> int:
 
 
 def test_both_sides_have_the_same_numbers() -> None:
-    assert number("MAGIC") == stamp.MAGIC
+    assert (number("MAGIC"), number("NUMBERED")) == (stamp.MAGIC, stamp.NUMBERED)
+    assert (number("ANY"), number("ANY_MASK")) == (stamp.ANY, stamp.ANY_MASK)
     assert number("FIT_UDP") == stamp.UDP
     assert number("UNUSED") == table.UNUSED_NS
     assert number("JUDGED") == table.JUDGED_NS
@@ -73,6 +74,7 @@ def test_the_page_has_the_times_of_the_program() -> None:
 
 
 def test_structures_have_the_sizes_that_the_compiler_gives_them() -> None:
-    assert (table.STATE.size, table.KEY.size, table.PAIR.size) == (48, 44, 144)
-    pair = table.Pair(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, bytes(range(32)), 18)
+    assert (table.STATE.size, table.KEY.size, table.PAIR.size, table.ARRIVED.size) == (48, 44, 176, 16)
+    pair = table.Pair.of(struct.pack("=4Q2I4Q2I6QI4H", *range(1, 24)) + bytes(range(32)) + struct.pack("=I", 24))
+    assert (pair.tcp_number, pair.udp_queued, pair.learnt, pair.generation, pair.by_flow) == (5, 7, 13, 19, 24)
     assert table.Pair.of(pair.encoded()) == pair

@@ -11,12 +11,13 @@ from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 
 from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.drained import Drained
+from nfxlat.datapath.numbers import Numbers
 from nfxlat.datapath.source import Kind, Record
 from nfxlat.datapath.teacher import AGAIN, ASKED, NEVER_MIND, WATCH, Teacher
 from nfxlat.netlink.bound_queues import Seen
 from nfxlat.offload import table
 from nfxlat.wire.nfqueue import FORWARD, PREROUTING
-from nfxlat.wire.stamp import ASKING, MAGIC, REPEAT_FLOW, REPEAT_PAIR
+from nfxlat.wire.stamp import ASKING, MAGIC, NUMBERED, REPEAT_FLOW, REPEAT_PAIR
 
 IN, OTHER, GENERATION = 3, 4, 7
 SECOND = 10**9
@@ -33,6 +34,7 @@ class Pairs:
         self.drained = self.lost = 0
         self.pairs: dict[bytes, table.Pair] = {}
         self.answers: dict[bytes, int] = {}
+        self.told: dict[bytes, tuple[int, int, int]] = {}
         self.full = False
 
     def get(self, key: bytes) -> table.Pair | None:
@@ -45,6 +47,9 @@ class Pairs:
 
     def answer(self, key: bytes, time: int) -> None:
         self.answers[key] = time
+
+    def arrived(self, key: bytes, learnt: int, tcp: int, udp: int) -> None:
+        self.told[key] = learnt, tcp, udp
 
     def remove(self, key: bytes) -> bool:
         return self.pairs.pop(key, None) is not None
@@ -363,6 +368,85 @@ def test_a_pair_of_which_nothing_can_be_taught_is_not_waited_for() -> None:
     school.now += NEVER_MIND
     school.batch(stranger)  # it may be another's by now
     assert school.pairs.drained == school.now
+
+
+def test_numbers_that_come_in_their_order_are_told_when_their_batch_is_out() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    learnt = school.pairs.pairs[FORTH_KEY].learnt
+    assert not school.pairs.told
+    for number in range(1, 4):
+        school.batch(ipv4(TCP()), priority=NUMBERED | REPEAT_PAIR | number)
+        assert school.pairs.told == {FORTH_KEY: (learnt, number, 0)}
+    school.batch(ipv4(), priority=NUMBERED | REPEAT_PAIR | 1)
+    assert school.pairs.told == {FORTH_KEY: (learnt, 3, 1)}
+    del school.pairs.told[FORTH_KEY]
+    school.batch(ipv4())
+    assert not school.pairs.told
+
+
+def test_behind_a_number_that_lacks_nothing_is_told_and_what_was_told_is_taken_back_at_once() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    learnt = school.pairs.pairs[FORTH_KEY].learnt
+    school.batch(ipv4(), priority=NUMBERED | REPEAT_PAIR | 1)
+    packet = ipv4()
+    records = [(0, len(packet), NUMBERED | REPEAT_PAIR | 3, QUEUED)]
+    school.teacher.look(bytearray(packet), records)
+    assert school.pairs.told == {FORTH_KEY: (learnt, 0, 0)}
+    del school.pairs.told[FORTH_KEY]
+    for number in (2, 4, 1):
+        school.batch(ipv4(), priority=NUMBERED | REPEAT_PAIR | number)
+    assert not school.pairs.told
+
+
+def test_numbers_of_a_time_before_it_was_taught_do_not_count() -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    for number in (7, 8):
+        school.batch(ipv4(), priority=NUMBERED | REPEAT_PAIR | number)
+    assert not school.pairs.told
+    school.batch(ipv4(), priority=NUMBERED | REPEAT_PAIR | 1)
+    assert school.pairs.told[FORTH_KEY][1:] == (0, 1)
+
+
+def test_a_number_goes_beyond_16_bits() -> None:
+    pairs = Pairs()
+    numbers = Numbers(pairs, 10)
+    key = IN, FORTH, NONE
+    numbers.begin(key, SECOND)
+    for number in range(1, (1 << 16) + 3):
+        numbers.see(key, True, number & 0xFFFF)
+    numbers.tell()
+    assert pairs.told == {FORTH_KEY: (SECOND, 0, (1 << 16) + 2)}
+
+
+def test_nobody_tells_of_a_pair_that_another_worker_taught_or_that_was_forgotten() -> None:
+    pairs = Pairs()
+    numbers = Numbers(pairs, 2)
+    keys = [(IN + index, FORTH, NONE) for index in range(3)]
+    numbers.see(keys[0], False, 1)
+    for key in keys:
+        numbers.begin(key, SECOND)
+    for key in keys:
+        numbers.see(key, False, 1)
+    numbers.tell()
+    assert list(pairs.told) == [table.key(*keys[2])]
+    numbers.see(keys[2], False, 2)
+    numbers.forget()
+    numbers.tell()
+    assert pairs.told[table.key(*keys[2])] == (SECOND, 1, 0)
+
+
+def test_a_table_without_room_for_what_arrived_costs_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    school = School()
+    school.batch(ipv4(), ipv4())
+    monkeypatch.setattr(school.pairs, "arrived", full)
+    school.batch(ipv4(), priority=NUMBERED | REPEAT_PAIR | 1)
+
+
+def full(*_: object) -> None:
+    raise OSError
 
 
 @dataclass

@@ -7,7 +7,7 @@ import pytest
 
 from nfxlat.wire import btf as btf_module
 from nfxlat.wire.btf import Place, member_places
-from nfxlat.wire.stamp import gso_size_of, is_udp
+from nfxlat.wire.stamp import gso_size_of, is_udp, number_of
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,8 @@ from nfxlat.wire.stamp import gso_size_of, is_udp
         (0x6E67_0000, 0, True),  # a single datagram
         (0x6E66_0000, 0, False),
         (0x6E66_FFFF, 0, False),  # GSO_BY_FRAGS
-        (0x6E65_05A8, 0, False),
+        (0x6E64_05A8, 0, False),  # a number
+        (0x6E65_05A8, 0, True),
         (0x6E68_05A8, 0, False),
         (0x6E67_8000, 32768, True),
         (0xFFFF_FFFF, 0, False),
@@ -31,6 +32,14 @@ from nfxlat.wire.stamp import gso_size_of, is_udp
 def test_gso_size_is_told_from_other_priorities(priority: int, size: int, udp: bool) -> None:
     assert gso_size_of(priority) == size
     assert is_udp(priority) == udp
+
+
+@pytest.mark.parametrize(
+    ("priority", "number"),
+    [(0, -1), (1, -1), (0x6E64_0001, 1), (0x6E65_0000, 0), (0xFE65_FFFF, 0xFFFF), (0x6E66_0001, -1), (0x6E67_FFFF, -1)],
+)
+def test_a_number_is_no_gso_size(priority: int, number: int) -> None:
+    assert number_of(priority) == number
 
 
 STRINGS = b"\0int\0thing\0head\0end\0flags\0thin\0"

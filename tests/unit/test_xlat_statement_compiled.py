@@ -276,8 +276,8 @@ def test_the_values_of_stamp_and_mark_are_written_in_one_place() -> None:
     files = [file for file in package.rglob("*.py") if re.search("0x6e_?6[67]_?", file.read_text(), re.IGNORECASE)]
     assert [file.relative_to(package).as_posix() for file in files] == ["wire/stamp.py"]
     text = compiled(ONE % ("prerouting", "-450", "siit0")).text
-    assert f"meta priority & {stamp.MASK:#x} == {stamp.MAGIC:#x} meta priority set 0" in text
-    assert f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x} ip protocol udp" in text
+    assert f"meta priority & {stamp.ANY_MASK:#x} == {stamp.ANY:#x} meta priority set 0" in text
+    assert f"meta priority & {stamp.ANY_MASK | stamp.UDP:#x} == {stamp.ANY | stamp.UDP:#x} ip protocol udp" in text
     assert f"meta mark {stamp.INJECTED_MARK:#x} " in text
 
 

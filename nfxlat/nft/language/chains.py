@@ -44,8 +44,8 @@ WHOLE = {"ip": "ip frag-off & 0x3fff == 0", "ip6": "exthdr frag missing"}
 FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
 SEED = 7915  # of all hashes: a flow goes to the same worker by whichever rule
 FITS = f"meta length <= {COPY_RANGE}"
-UDP_STAMPED = f"meta priority & {stamp.MASK | stamp.UDP:#x} == {stamp.MAGIC | stamp.UDP:#x}"
-ANY_STAMP = f"meta priority & {stamp.MASK:#x} == {stamp.MAGIC:#x}"
+UDP_STAMPED = f"meta priority & {stamp.ANY_MASK | stamp.UDP:#x} == {stamp.ANY | stamp.UDP:#x}"
+ANY_STAMP = f"meta priority & {stamp.ANY_MASK:#x} == {stamp.ANY:#x}"
 REPEAT: Mapping[Repeat, int] = {"pair": stamp.REPEAT_PAIR, "flow": stamp.REPEAT_FLOW}
 SENT = f"meta mark {stamp.INJECTED_MARK:#x}"
 ERRORS = {
