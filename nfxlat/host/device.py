@@ -26,7 +26,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns, sysctl, vrfs
-from nfxlat.host.interfaces import IFF_MULTICAST, IFF_NOARP, IFF_UP
+from nfxlat.host.interfaces import IFF_LOWER_UP, IFF_MULTICAST, IFF_NOARP, IFF_UP
 from nfxlat.host.links import delete_link, link_of
 from nfxlat.host.netns import in_namespace
 from nfxlat.plan import sysctls
@@ -40,7 +40,9 @@ __all__ = [
     "DomainDevice",
     "configure",
     "create_or_adopt",
+    "has_carrier",
     "in_namespace",
+    "is_altered",
     "is_ours",
     "remove",
     "remove_named",
@@ -141,9 +143,32 @@ def remove_named(name: str) -> bool:
 
 
 def is_ours(link: Any) -> bool:
-    """A veth with our near MAC: nobody else gives that one."""
-    kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
-    return bool(kind == "veth" and link.get_attr("IFLA_ADDRESS") == NEAR_MAC.hex(":"))
+    """A veth with our near MAC, which nobody else gives, or with our far end, whatever MAC others have given it."""
+    if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "veth":
+        return False
+    if _has_our_mac(link):
+        return True
+    name = link.get_attr("IFLA_IFNAME")
+    try:
+        return _is_whole(link, DomainDevice(name, far_namespace(name), far_interface(name), 0))
+    except (OSError, OperatorError):  # no right to look there
+        return False
+
+
+def is_altered(link: Any) -> bool:
+    """Whether others have changed what `configure` gives it. With another MAC the kernel takes what is injected for
+    another host's, and with a smaller MTU it drops what is larger; it counts neither for us."""
+    veth = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "veth"
+    return bool(link.get_attr("IFLA_MTU") != MTU or not link["flags"] & IFF_NOARP or (veth and not _has_our_mac(link)))
+
+
+def has_carrier(link: Any) -> bool:
+    """Whether its far end is up."""
+    return bool(link["flags"] & IFF_LOWER_UP)
+
+
+def _has_our_mac(link: Any) -> bool:
+    return bool(link.get_attr("IFLA_ADDRESS") == NEAR_MAC.hex(":"))
 
 
 def _is_whole(near: Any, device: DomainDevice) -> bool:
@@ -193,7 +218,8 @@ def _configure_far(device: DomainDevice) -> None:
 
 
 def configure(ipr: IPRoute, name: str, report: Report, vrf: str = "") -> int:
-    """Make `name` silent, give it IPv6 and the largest MTU, put it in the VRF or in none, and bring it up; its index.
+    """Make `name` silent, give it IPv6, its MAC and the largest MTU, put it in the VRF or in none, and bring it up;
+    its index.
 
     Raises OperatorError where the VRF is not there, and where its IPv6 is off (net.ipv6.conf.default.disable_ipv6) and
     cannot be turned on: what is injected would die there.
@@ -202,6 +228,8 @@ def configure(ipr: IPRoute, name: str, report: Report, vrf: str = "") -> int:
     _prefer(f"net/ipv6/conf/{name}/accept_ra", "0")  # nobody behind it advertises anything
     if (link := link_of(ipr, name)) is not None:
         vrfs.join(ipr, link, vrf)
+        if is_ours(link) and not _has_our_mac(link):
+            ipr.link("set", index=link["index"], address=NEAR_MAC.hex(":"))
     return _set_up(ipr, name)
 
 

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Mapping
-from typing import Literal
 
 from pyroute2 import IPRoute
 
@@ -11,7 +10,7 @@ from nfxlat.host.interfaces import IFF_UP
 from nfxlat.host.links import link_of
 from nfxlat.host.routes import packed
 from nfxlat.host.rtnetlink import RTN_UNICAST, RTN_UNREACHABLE, TableRoute
-from nfxlat.plan.compare import Found, Wanted
+from nfxlat.plan.compare import Found, State, Wanted
 from nfxlat.plan.facts import MAIN
 from nfxlat.plan.routes import Place
 
@@ -32,7 +31,7 @@ def look(wanted: Wanted) -> Found:
     )
 
 
-def _device(wanted: Wanted) -> tuple[Literal["up", "down", "missing", "foreign", "elsewhere"], frozenset[str]]:
+def _device(wanted: Wanted) -> tuple[State, frozenset[str]]:
     with IPRoute() as ipr:
         link = link_of(ipr, wanted.device)
         if link is None:
@@ -43,7 +42,9 @@ def _device(wanted: Wanted) -> tuple[Literal["up", "down", "missing", "foreign",
         found = frozenset(message.get_attr("IFA_LOCAL") for message in messages)
         if vrfs.of_device(link) != wanted.vrf:
             return "elsewhere", found
-        return "up" if link["flags"] & IFF_UP else "down", found
+        if not link["flags"] & IFF_UP or not (wanted.tun or device.has_carrier(link)):  # a TUN has one while it is used
+            return "down", found
+        return "altered" if device.is_altered(link) else "up", found
 
 
 def routes(networks: set[str], table: int = MAIN) -> dict[Place, frozenset[str | None]]:

@@ -11,6 +11,7 @@ from nfxlat.plan.routes import Place, Route
 from nfxlat.plan.sysctls import Sysctl
 
 Kind = Literal["device", "address", "route", "sysctl", "neighbour"]
+State = Literal["up", "down", "missing", "foreign", "elsewhere", "altered"]
 SHOWN = 4  # names of a kind; more are told as a number
 
 
@@ -53,12 +54,13 @@ class Wanted:
 class Found:
     """What of it was looked for and is there.
 
-    `device`: "up", "down", "missing", "foreign" (another device of that name), or "elsewhere" (not in the VRF that is
-    wanted, or in one where none is). `routes`: what stands at each place, by the interface's name (None: unreachable);
-    several where next hops are several. `sysctls`: values by key, of those that exist.
+    `device`: "up", "down", "missing", "foreign" (another device of that name), "elsewhere" (not in the VRF that is
+    wanted, or in one where none is), or "altered" (its MAC address, MTU or ARP). `routes`: what stands at each place,
+    by the interface's name (None: unreachable); several where next hops are several. `sysctls`: values by key, of those
+    that exist.
     """
 
-    device: Literal["up", "down", "missing", "foreign", "elsewhere"]
+    device: State
     addresses: frozenset[str] = frozenset()
     routes: Mapping[Place, frozenset[str | None]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +109,8 @@ def _device(wanted: Wanted, found: Found) -> Iterator[Lack]:
         state: str = found.device
         if state == "elsewhere":
             state = f"not in VRF {wanted.vrf}" if wanted.vrf else "in a VRF"
+        if state == "altered":
+            state = "its MAC address, MTU or ARP was changed"
         yield Lack("device", f"{wanted.device} ({state})")
 
 

@@ -39,6 +39,9 @@ def both_ways(lab: Lab) -> bool:
     [
         ("link del siit0", "device siit0 (missing)"),
         ("link set siit0 down", "device siit0 (down)"),
+        ("link set siit0 address 02:00:00:00:00:77", "device siit0 (its MAC address, MTU or ARP was changed)"),
+        ("link set siit0 mtu 1300", "device siit0 (its MAC address, MTU or ARP was changed)"),
+        ("link set siit0 arp on", "device siit0 (its MAC address, MTU or ARP was changed)"),
         ("route flush proto 118", "unreachable 198.51.100.0/24"),
         ("-6 route flush proto 118", "2001:db8:64::/96 dev siit0"),
         ("route del unreachable 198.51.100.0/24 metric 4294967295", "route unreachable 198.51.100.0/24 metric"),
