@@ -4,6 +4,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
+from nfxlat.errors import OperatorError
+from nfxlat.nft.kernel import in_place
 from nfxlat.nft.language.compile import Compiled, compile_rules
 from nfxlat.nft.language.program import program
 from nfxlat.nft.language.sets import SetName
@@ -75,6 +77,29 @@ def test_mappings_are_no_part_of_the_structure_and_all_else_is() -> None:
 @pytest.mark.parametrize("line", ['include "other.nft"\n', "flush ruleset\n"])
 def test_what_cannot_be_compared_has_no_structure(line: str) -> None:
     assert compiled(line + BLOCK, "192.0.2.1").structure == ""
+
+
+@pytest.mark.parametrize("place", ["\tchain c {\n", "policy accept;\n"])
+def test_an_include_inside_a_block_keeps_loads_from_being_compared(place: str) -> None:
+    assert compiled(BLOCK.replace(place, f'{place}include "other.nft"\n'), "192.0.2.1").structure == ""
+
+
+def test_what_a_variable_says_of_an_object_is_part_of_its_declaration() -> None:
+    """Else a flowtable would keep its devices when rules are put over former ones."""
+    one, other = (
+        f"define ports = {{ {name} }}\n"
+        "table ip t {\n\tflowtable f { hook ingress priority 0; devices = $ports; }\n}\n"
+        for name in ("eth0", "eth1")
+    )
+    assert in_place.marks(compiled(BLOCK + one)) != in_place.marks(compiled(BLOCK + other))
+
+
+@pytest.mark.parametrize("again", ["redefine p = 2001:db8:65::/96\n", "define p = 2001:db8:65::/96\n"])
+def test_a_variable_of_two_meanings_is_no_operand(again: str) -> None:
+    """The first statement would mean the second value."""
+    text = f"define p = 2001:db8:64::/96\n{BLOCK.replace('xlat to siit0', 'xlat to $p')}{again}"
+    with pytest.raises(OperatorError, match=r"\$p is not defined here as a single word"):
+        compiled(text)
 
 
 def test_pool4_inside_prefix6_is_a_set_and_no_structure() -> None:

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
 import pytest
 
 from nfxlat.judgement import Finding, Severity
 from nfxlat.lab.rules import explained
 from nfxlat.nft.check.judge import check
+from nfxlat.nft.kernel import includes
 from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
 from nfxlat.xlat.domain import Domain
@@ -18,11 +20,23 @@ STATEMENT = "ip daddr 198.51.100.0/24 xlat to siit0 offload"
 PORTS = "\n\t\tip daddr 198.51.100.0/24 tcp dport 80 xlat to siit0 offload"
 
 
+DEFINED = """
+define known = 6
+define several = { tcp, udp }
+define hosts = { 192.0.2.1, 192.0.2.8/29 }
+define aged = { 192.0.2.1 timeout 5s }
+define seen_too = @seen
+define sub = d
+define twice = 192.0.2.1
+redefine twice = @seen
+"""
+
+
 def read(rules: str, *, before: str = "", chains: str = "", family: str = "ip", hook: str = "prerouting") -> Program:
     """`before` stands ahead of the chain in its table, `chains` behind."""
     return program(
-        f"table {family} t {{\n{before}\n\tchain c {{\n\t\ttype filter hook {hook} priority -450; policy accept;\n"
-        f"\t\t{rules}\n\t}}\n{chains}\n}}\n",
+        f"{DEFINED}table {family} t {{\n{before}\n\tchain c {{\n"
+        f"\t\ttype filter hook {hook} priority -450; policy accept;\n\t\t{rules}\n\t}}\n{chains}\n}}\n",
         "x.nft",
         (SIIT0,),
     )
@@ -43,6 +57,7 @@ def offload(found: Program) -> list[Finding]:
     [
         "",
         "ip saddr { 192.0.2.1, 192.0.2.8/29 }",
+        "ip saddr $hosts",
         "ip saddr != 192.0.2.0-192.0.2.9",
         "ip saddr & 255.255.0.0 == 192.0.0.0",
         'iifname "eth0"',
@@ -75,6 +90,8 @@ def test_addresses_and_interfaces_are_repeated_by_pair(match: str) -> None:
         "ip protocol 1-17",
         "ip protocol { icmp, 0x06 }",
         "ip protocol $known",
+        "meta l4proto 1 - 6",
+        "meta l4proto $several",
         "meta l4proto . th dport { tcp . 80, udp . 53 }",
         "ip saddr . tcp sport { 192.0.2.1 . 80 }",
         "tcp dport vmap { 22 : return, 25 : drop }",
@@ -94,6 +111,9 @@ def test_protocol_and_ports_are_repeated_by_flow(match: str) -> None:
         "meta l4proto icmp ct state new drop",
         "ip protocol { icmp, sctp } meta mark 5 drop",
         "ip protocol { 1, 47 } meta mark 5 drop",
+        "ip saddr @unknown icmp type echo-request counter drop",
+        "ct state new icmp type echo-request drop",
+        "ip protocol icmp jump d",
         "meta l4proto ipv6-icmp meta mark 5 drop",
         "meta nfproto ipv6 tcp dport 80 drop",
         "ip6 saddr 2001:db8::1 tcp dport 80 accept",
@@ -107,7 +127,41 @@ def test_protocol_and_ports_are_repeated_by_flow(match: str) -> None:
     ],
 )
 def test_what_never_meets_it_or_decides_nothing_counts_for_nothing(ahead: str) -> None:
-    assert by(read(f"{ahead}\n\t\t{STATEMENT}", family="inet")) == "pair"
+    limited = "\tchain d {\n\t\tlimit rate 5/second drop\n\t}"
+    found = read(f"{ahead}\n\t\t{STATEMENT}", family="inet", chains=limited)
+    assert by(found) == "pair"
+    assert offload(found) == []
+
+
+@pytest.mark.parametrize(
+    ("ahead", "what"),
+    [
+        ("ip dscp set af11 icmp type echo-request drop", "ip dscp"),
+        ("meta mark set 5 meta l4proto icmp drop", "meta mark"),
+        ("update @seen { ip saddr } icmp type echo-request drop", "update"),
+        ("counter name all icmp type echo-request drop", "counter all"),
+        ('log prefix "x" meta nfproto ipv6 drop', "log"),
+        ("ip saddr 192.0.2.1 counter name all tcp dport 80 drop", "counter all"),
+        ("meta l4proto 2|4 meta mark 5 drop", "|"),
+        ("ip frag-off & 0x1fff != 0 | 1 meta mark 5 drop", "ip frag-off"),
+        ("iifname ipv6 meta mark 5 drop", "meta mark"),
+        ("iifname xlat log", "log"),
+        ("jump $sub", "ct"),
+        ("ip saddr 192.0.2.1 goto $unknown", "$unknown"),
+    ],
+)
+def test_what_stands_ahead_of_a_match_meets_all_and_what_only_looks_like_one_ends_nothing(
+    ahead: str, what: str
+) -> None:
+    before = "\tset seen { type ipv4_addr; }"
+    chains = "\tchain d {\n\t\tct state new drop\n\t}"
+    (found,) = offload(read(f"{ahead}\n\t\t{STATEMENT}", before=before, chains=chains, family="inet"))
+    assert found.what == f"{what}, on the way to xlat to siit0 offload"
+
+
+def test_a_counter_ahead_of_a_match_is_told() -> None:
+    (note,) = offload(read(f"counter icmp type echo-request drop\n\t\t{STATEMENT}"))
+    assert note.code == "offload-counter"
 
 
 def test_rules_behind_count_for_nothing() -> None:
@@ -152,6 +206,11 @@ def test_rules_behind_count_for_nothing() -> None:
         ("ip saddr @elsewhere", "set elsewhere"),
         ("ip saddr { 192.0.2.1 limit rate 5/second }", "limit"),
         ("ip saddr vmap @elsewhere", "set elsewhere"),
+        ("ip saddr $seen_too", "set seen"),
+        ("ip saddr $aged", "timeout"),
+        ("ip saddr $unknown", "$unknown"),
+        ("ip saddr { 192.0.2.1, $unknown }", "$unknown"),
+        ("ip saddr $twice", "$twice"),
     ],
 )
 def test_what_the_program_cannot_repeat_is_refused(match: str, what: str) -> None:
@@ -194,7 +253,7 @@ def test_maps_are_followed_into_their_chains() -> None:
     before = "\tmap m {\n\t\ttype ipv4_addr : verdict\n\t\telements = { 192.0.2.1 : jump d }\n\t}"
     chains = "\tchain d {\n\t\tct state new drop\n\t}"
     (found,) = offload(read(f"ip saddr vmap @m\n\t\t{STATEMENT}", before=before, chains=chains))
-    assert found.where == "x.nft:12:3"
+    assert found.where == "x.nft:21:3"
 
 
 def test_counters_that_miss_what_is_offloaded_are_told_and_named_ones_refused() -> None:
@@ -208,6 +267,49 @@ def test_counters_that_miss_what_is_offloaded_are_told_and_named_ones_refused() 
     assert way.code == "offload-counter"
     for exact in ("counter name all drop", 'ip saddr 192.0.2.1 log prefix "x" counter packets 0 bytes 0 return'):
         assert offload(read(f"{exact}\n\t\t{STATEMENT}")) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "in_chain", "called", "earlier"),
+    [
+        ("drop", True, True, True),
+        ("accept", True, True, False),
+        ("return", True, False, False),
+        ("goto e", True, False, False),
+    ],
+)
+def test_what_a_verdict_ends_depends_on_where_it_stands(
+    verdict: str, in_chain: bool, called: bool, earlier: bool
+) -> None:
+    """What is accepted goes on to the next chain of the hook, what returns goes on behind the jump."""
+    counted = f"ip saddr 192.0.2.1 counter name all {verdict}"
+    end = "\tchain e {\n\t}"
+    early = f"\tchain d {{\n\t\ttype filter hook prerouting priority -460;\n\t\t{counted}\n\t}}\n{end}"
+    assert (offload(read(f"{counted}\n\t\t{STATEMENT}", chains=end)) == []) is in_chain
+    sub = f"\tchain d {{\n\t\t{counted}\n\t}}\n{end}"
+    assert (offload(read(f"jump d\n\t\t{STATEMENT}", chains=sub)) == []) is called
+    assert (offload(read(STATEMENT, chains=early)) == []) is earlier
+
+
+def test_included_files_are_read_for_their_variables_and_for_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "hosts.nft").write_text("define pool = 198.51.100.0/24\ndefine fast = @s_new\n", encoding="utf-8")
+    (tmp_path / "rule.nft").write_text("ip ttl 5 drop\n", encoding="utf-8")
+    (tmp_path / "outer.nft").write_text('include "hosts.nft"\n', encoding="utf-8")
+
+    def found(text: str) -> list[str]:
+        judged = offload(program(text, str(tmp_path / "x.nft"), (SIIT0,), includes.read))
+        return [finding.what.partition(",")[0] for finding in judged]
+
+    def with_include(name: str) -> str:
+        return f'include "{name}"\n{read(rules, before=set_).source.text.removeprefix(DEFINED)}'
+
+    set_, rules = "\tset s_new { type ipv4_addr; timeout 1h; }", "ip daddr $pool xlat to siit0 offload"
+    assert found(with_include("hosts.nft")) == found(with_include("outer.nft")) == []
+    assert found(with_include("nowhere.nft")) == ["include", "$pool"]
+    rules = f"ip saddr $fast drop\n\t\t{rules}"
+    assert found(with_include("hosts.nft")) == ["set s_new"]
+    rules = f'include "rule.nft"\n\t\t{STATEMENT}'
+    assert found(with_include("hosts.nft")) == ["include"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from nfxlat.errors import OperatorError
-from nfxlat.nft.language.tokens import words_of
+from nfxlat.nft.language.scan import scan
+from nfxlat.nft.language.tokens import Token, words_of
 
 DEPTH = 16  # as nft (scanner.l MAX_INCLUDE_DEPTH)
 
@@ -21,16 +22,47 @@ def included(text: str) -> Iterator[tuple[int, int, str]]:
                 yield start, at, operand
 
 
-def refuse_xlat(text: str, name: str, top: str, read: Reader, depth: int = DEPTH) -> None:
-    """Raise OperatorError where a file that `text`, called `name`, includes holds an `xlat` statement. `top`: the file
-    that nft is given."""
-    for start, _, operand in included(text) if depth else ():
-        for path, inside in read(operand[1:-1], name, top):
-            for at, _ in statements_in(inside):
-                what = f"includes {path}, which has xlat in line {_line(inside, at)}"
-                hint = "nft reads included files itself: move the rule with xlat into this file"
-                raise OperatorError(what, where=f"{name}:{_line(text, start)}", hint=hint)
-            refuse_xlat(inside, path, top, read, depth - 1)
+Included = dict[int, list[tuple[str, str]]]
+"""Path and text of all files that an `include` leads to, by the offset of that word."""
+
+Variables = list[tuple[str, tuple[Token, ...]]]
+
+
+def read_includes(text: str, name: str, read: Reader) -> Included:
+    """What `text`, called `name`, includes. Raises OperatorError where one of the files holds an `xlat` statement."""
+    return {
+        start: list(_files(operand, name, name, read, f"{name}:{_line(text, start)}", DEPTH))
+        for start, _, operand in included(text)
+    }
+
+
+def _files(operand: str, name: str, top: str, read: Reader, where: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Those that the file `name` includes at `where`, with those that they include; `top`: the file that nft is
+    given."""
+    for path, inside in read(operand[1:-1], name, top) if depth else ():
+        for at, _ in statements_in(inside):
+            what = f"includes {path}, which has xlat in line {_line(inside, at)}"
+            hint = "nft reads included files itself: move the rule with xlat into this file"
+            raise OperatorError(what, where=where, hint=hint)
+        yield path, inside
+        for start, _, further in included(inside):
+            yield from _files(further, path, top, read, f"{path}:{_line(inside, start)}", depth - 1)
+
+
+def variables(files: Included) -> tuple[Variables, frozenset[int]]:
+    """The variables of files that hold nothing else, and the places of other includes, and of those of no file."""
+    found: Variables = []
+    others = set()
+    for start, some in files.items():
+        try:
+            sources = [scan(inside, path) for path, inside in some]
+        except OperatorError:  # nft judges it
+            sources = []
+        if sources and all(source.commands <= {"include"} for source in sources):
+            found += [define for source in sources for define in source.defines.items()]
+        else:
+            others.add(start)
+    return found, frozenset(others)
 
 
 def statements_in(text: str) -> Iterator[tuple[int, str]]:

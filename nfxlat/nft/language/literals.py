@@ -1,7 +1,7 @@
 """Addresses that a rule matches on, as far as they are written out or are variables."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat import ipaddresses
@@ -11,7 +11,6 @@ from nfxlat.nft.language.tokens import Token
 
 ADDRESS6 = re.compile(r"[0-9A-Fa-fxyzXYZ]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d+)?")
 _ADDRESS4 = re.compile(r"\d+\.\d+\.\d+\.\d+(/\d+)?")
-_DEPTH = 16  # variables within variables
 
 
 def addresses4(source: Source, tokens: Sequence[Token], side: str) -> list[IPv4Network]:
@@ -26,16 +25,6 @@ def addresses6(source: Source, tokens: Sequence[Token], side: str) -> list[IPv6N
     return [ipaddresses.network6(text) for text in found if not prefix6_faults(text, translation=False)]
 
 
-def _expanded(source: Source, tokens: Sequence[Token], depth: int = _DEPTH) -> Iterator[str]:
-    """The words of `tokens`, with those of its file's variables in their place."""
-    for token in tokens:
-        meaning = source.defines.get(token.text[1:]) if token.text.startswith("$") and depth else None
-        if meaning is None:
-            yield token.text
-        else:
-            yield from _expanded(source, meaning, depth - 1)
-
-
 def _sound4(text: str) -> bool:
     try:
         IPv4Network(text, strict=False)
@@ -47,7 +36,7 @@ def _sound4(text: str) -> bool:
 def behind(source: Source, tokens: Sequence[Token], field: tuple[str, ...], pattern: re.Pattern[str]) -> list[str]:
     """What stands behind a field such as `ip daddr`, all of it of `pattern`; of a map its keys and values. Nothing
     where it is a named set, or `!=`."""
-    texts = list(_expanded(source, tokens))
+    texts = [token.text for token in source.expanded(tokens)]
     found: list[str] = []
     for index in range(len(texts) - len(field)):
         if tuple(texts[index : index + len(field)]) != field:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
-from nfxlat.nft.language.includes import Reader, refuse_xlat
+from nfxlat.nft.language.includes import Reader, read_includes, variables
 from nfxlat.nft.language.literals import addresses4, addresses6
 from nfxlat.nft.language.meaning import Unresolved, inline_domains, meaning_of
 from nfxlat.nft.language.repeat import NOT_REPEATED, Repeated, repeated
@@ -83,9 +83,15 @@ def program(text: str, name: str, configured: Sequence[Domain] = (), included: R
 
     `included` reads the files that it includes, to refuse those with a statement of their own.
     """
-    refuse_xlat(text, name, name, included)
+    files = read_includes(text, name, included)
     source = scan(text, name)
     written = statements(source)
+    unread: frozenset[int] = frozenset()
+    if files and any(statement.offload for statement in written):  # a list of addresses may have a million lines
+        given, unread = variables(files)
+        source = scan(text, name, given)
+        written = statements(source)
+    opaque = [token for token in source.includes if token.start in unread]
     made = inline_domains(source, written, configured)
     domains: dict[str, Domain] = {}
     found = []
@@ -93,13 +99,16 @@ def program(text: str, name: str, configured: Sequence[Domain] = (), included: R
         meaning = meaning_of(statement, configured, made)
         if isinstance(meaning, Domain):
             meaning = domains.setdefault(meaning.name, meaning)
-        found.append(_placed(source, statement, meaning))
+        found.append(_placed(source, statement, meaning, opaque))
     roles = {name: _role(domain, [s for s in found if s.meaning is domain]) for name, domain in domains.items()}
     return Program(source, tuple(found), MappingProxyType(domains), MappingProxyType(roles))
 
 
-def _placed(source: Source, statement: Xlat, meaning: Domain | Unresolved) -> Statement:
+def _placed(source: Source, statement: Xlat, meaning: Domain | Unresolved, unread: Sequence[Token]) -> Statement:
     bases = source.bases(statement.rule.chain)
+    again = NOT_REPEATED
+    if statement.offload:
+        again = repeated(source, statement.rule, statement.family, bases, unread)
     read: Callable[[Source, Sequence[Token], str], Sequence[Network]]
     read = addresses4 if statement.family == "ip" else addresses6
     return Statement(
@@ -108,7 +117,7 @@ def _placed(source: Source, statement: Xlat, meaning: Domain | Unresolved) -> St
         bases=bases,
         hooks=frozenset(chain.base.hook for chain in bases if chain.base),
         destinations=tuple(read(source, statement.matches, "daddr")),
-        repeated=repeated(source, statement.rule, statement.family, bases) if statement.offload else NOT_REPEATED,
+        repeated=again,
     )
 
 

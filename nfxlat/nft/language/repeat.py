@@ -8,8 +8,9 @@ to its chain, the rules ahead of all of these, and chains of the same input that
     protocol or ports too            by flow
     anything else                    a fault: what is not understood is one, since nft has no grammar for others
 
-A rule ahead that never meets what the program takes (ICMP, the other family) counts for nothing. One that drops,
-accepts or returns what it matches may count and log that: it goes on to see all of it.
+A rule ahead that never meets what the program takes (ICMP, the other family) counts for nothing, and where it leads
+neither. One that drops, accepts or returns what it matches may count and log that: it goes on to see all of it, unless
+the packet comes by all the same, as what one chain of the input accepts goes on to the next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from nfxlat.nft.language.selectors import Fault, Reading, read
-from nfxlat.nft.language.source import Chain, Rule, Source
+from nfxlat.nft.language.source import Chain, ChainKey, Rule, Source
 from nfxlat.nft.language.tokens import Token
 
 Repeat = Literal["", "pair", "flow"]  # "": not at all
 
-FINAL: Final = ("accept", "drop", "reject", "return", "queue", "goto", "xlat")  # what is matched does not come back
+DROPPED: Final = frozenset(("drop", "reject"))
+ENDED: Final = DROPPED | {"accept", "queue", "xlat"}  # what is matched does not come back to its base chain
+FINAL: Final = ENDED | {"return", "goto"}  # nor to its chain
+_INCLUDED: Final = "more than variables is in there, and is not read here: it may come first"
+_WRITE: Final = "write that into this file, or leave offload out"
 _FIRST: Final = ("prerouting", "ingress")
 
 
@@ -38,43 +43,71 @@ class Repeated:
 NOT_REPEATED: Final = Repeated("")
 
 
-def repeated(source: Source, rule: Rule, family: str, bases: Sequence[Chain]) -> Repeated:
-    """How a statement of `rule` that takes packets of `family` (ip, ip6), reached from `bases`, can be repeated."""
-    way = [rule, *source.callers(rule.chain)]
-    on_the_way = {id(one) for one in way}
+def repeated(source: Source, rule: Rule, family: str, bases: Sequence[Chain], unread: Sequence[Token] = ()) -> Repeated:
+    """How a statement of `rule` that takes packets of `family` (ip, ip6), reached from `bases`, can be repeated.
+
+    `unread`: the word `include` of files that may hold rules or sets.
+    """
     by: Repeat = "pair"
-    faults: list[Fault] = []
+    faults = [Fault(at, at.text, _INCLUDED, _WRITE) for at in unread]
     counted: list[Token] = []
-    aside = [other for other in _aside(source, way, bases) if id(other) not in on_the_way]
-    for one in (*way, *aside):
-        found = read(source, one, family)
-        ahead = id(one) not in on_the_way
-        if ahead and found.never:
-            continue
-        if found.by_flow and (not ahead or found.verdict):
+    for found, final in _Way(source, rule, family, bases).met():
+        ends = final is not None and not found.never and found.verdict in final
+        if found.by_flow and (final is None or (found.verdict and not found.never)):
             by = "flow"
-        faults += _faults(found, ends=ahead and found.verdict in FINAL)
-        if found.counter is not None and not (ahead and found.verdict in FINAL):
+        faults += [fault for fault in found.faults if not (ends and fault.sees)]
+        if found.counter is not None and (found.sees_all or not ends):
             counted.append(found.counter)
     return Repeated(by, tuple(dict.fromkeys(faults)), tuple(dict.fromkeys(counted)))
 
 
-def _faults(found: Reading, *, ends: bool) -> list[Fault]:
-    """`ends`: all that the rule matches ends there."""
-    return [fault for fault in found.faults if not (ends and fault.sees)]
+class _Way:
+    """All that a packet may meet up to a statement: what is read of each rule, and the verdicts that keep what it
+    matches from getting to the statement."""
 
+    def __init__(self, source: Source, rule: Rule, family: str, bases: Sequence[Chain]) -> None:
+        self._source, self._family = source, family
+        self._bases = [base for base in bases if base.base is not None and base.base.hook == "prerouting"]
+        self._way = [rule, *source.callers(rule.chain)]
+        self._on_it = {id(one) for one in self._way}
+        self._seen: set[ChainKey] = set()
 
-def _aside(source: Source, way: Sequence[Rule], bases: Sequence[Chain]) -> Iterator[Rule]:
-    """What a packet may meet before: rules ahead, in chains that they call, in chains of the input that come first."""
-    seen: set[tuple[str, str, str]] = set()
-    for one in way:
-        for other in _ahead(source, one):
-            yield other
-            yield from _called(source, other, seen)
-    for base in bases:
-        for chain in source.chains.values():
-            if _comes_first(chain, base):
-                yield from _of(source, chain, seen)
+    def met(self) -> Iterator[tuple[Reading, frozenset[str] | None]]:
+        """None: the rule is one that leads to the statement.
+
+        What comes first is first: the same chains may be called again, where more ends.
+        """
+        for one in self._way:
+            yield read(self._source, one, self._family), None
+        for chain in self._source.chains.values():
+            if any(_comes_first(chain, base) for base in self._bases):
+                yield from self._of(chain, DROPPED)
+        ended = ENDED if len(self._bases) == 1 else DROPPED
+        for one in self._way:
+            last = ended is ENDED and (one is self._way[0] or one.chain in self._bases)
+            for other in _ahead(self._source, one):
+                yield from self._rule(other, FINAL if last else ended, ended)
+
+    def _rule(
+        self, rule: Rule, final: frozenset[str], called: frozenset[str]
+    ) -> Iterator[tuple[Reading, frozenset[str]]]:
+        """A rule, and those in the chains that it leads to, where `called` are final."""
+        found = read(self._source, rule, self._family)
+        if id(rule) not in self._on_it:
+            yield found, final
+        for name in () if found.never else rule.targets:
+            chain = self._source.chains.get((*rule.chain.table.key, name))
+            if chain is not None:
+                yield from self._of(chain, called)
+
+    def _of(self, chain: Chain, final: frozenset[str]) -> Iterator[tuple[Reading, frozenset[str]]]:
+        """The rules of a chain and of those that it leads to, each chain once."""
+        if chain.key in self._seen:
+            return
+        self._seen.add(chain.key)
+        for rule in self._source.rules:
+            if rule.chain is chain:
+                yield from self._rule(rule, final, final)
 
 
 def _ahead(source: Source, rule: Rule) -> Iterator[Rule]:
@@ -87,28 +120,10 @@ def _ahead(source: Source, rule: Rule) -> Iterator[Rule]:
             yield other
 
 
-def _called(source: Source, rule: Rule, seen: set[tuple[str, str, str]]) -> Iterator[Rule]:
-    for name in rule.targets:
-        chain = source.chains.get((*rule.chain.table.key, name))
-        if chain is not None:
-            yield from _of(source, chain, seen)
-
-
-def _of(source: Source, chain: Chain, seen: set[tuple[str, str, str]]) -> Iterator[Rule]:
-    """The rules of a chain and of those that it calls, each chain once."""
-    if chain.key in seen:
-        return
-    seen.add(chain.key)
-    for rule in source.rules:
-        if rule.chain is chain:
-            yield rule
-            yield from _called(source, rule, seen)
-
-
 def _comes_first(chain: Chain, base: Chain) -> bool:
     """Whether packets may meet a base chain ahead of `base`, of those that see packets of IP from interfaces."""
     one, other = chain.base, base.base
-    if chain is base or one is None or other is None or one.hook not in _FIRST or other.hook != "prerouting":
+    if chain is base or one is None or other is None or one.hook not in _FIRST:
         return False
     if chain.table.family not in ("ip", "ip6", "inet", "netdev"):
         return False

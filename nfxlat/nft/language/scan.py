@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
-from nfxlat.nft.language.source import VOLATILE, Chain, ChainKey, Hook, Rule, Source, Table, TableKey, value
+from nfxlat.nft.language.source import VOLATILE, Chain, ChainKey, Hook, Rule, Source, Table, TableKey, expanded, value
 from nfxlat.nft.language.tokens import Input, Token
 
 NFT_FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
@@ -26,9 +26,12 @@ PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securit
 OBJECTS = ("set", "counter", "quota", "limit", "ct", "synproxy", "secmark")  # of a table, with a name
 
 
-def scan(text: str, name: str) -> Source:
-    """The structure of nft input `text`, called `name` in messages. Raises OperatorError with file:line:column."""
-    return _Reader(Input(text, name)).source()
+def scan(text: str, name: str, given: Iterable[tuple[str, tuple[Token, ...]]] = ()) -> Source:
+    """The structure of nft input `text`, called `name` in messages, with the variables that it is `given`.
+
+    Raises OperatorError with file:line:column.
+    """
+    return _Reader(Input(text, name), given).source()
 
 
 @dataclass(slots=True)
@@ -57,15 +60,19 @@ class _Chain:
 class _Reader:
     """One pass over the tokens; `source` freezes what has been found."""
 
-    def __init__(self, read: Input) -> None:
+    def __init__(self, read: Input, given: Iterable[tuple[str, tuple[Token, ...]]]) -> None:
         self._input = read
         self._tables: dict[TableKey, _Table] = {}
         self._chains: dict[ChainKey, _Chain] = {}
         self._rules: list[tuple[ChainKey, tuple[Token, ...], int | None]] = []
         self._defines: dict[str, tuple[Token, ...]] = {}
+        self._unclear: set[str] = set()  # variables of several meanings
         self._set_names: set[ChainKey] = set()
         self._listed: set[ChainKey] = set()
-        self._verbs: set[str] = set()
+        self._first: set[str] = set()
+        self._includes: list[Token] = []
+        for name, meaning in given:
+            self._mean(name, meaning)
         self._tokens = list(read.tokens())
         self._position = 0
         self._commands()
@@ -73,6 +80,8 @@ class _Reader:
     def source(self) -> Source:
         tables = {key: Table(*key, tuple(table.blocks), tuple(table.flowtables)) for key, table in self._tables.items()}
         chains = {key: Chain(tables[key[:2]], key[2], chain.base, chain.policy) for key, chain in self._chains.items()}
+        for name in self._unclear:
+            del self._defines[name]
         rules = tuple(Rule(chains[key], tokens, at, self._targets(key[:2], tokens)) for key, tokens, at in self._rules)
         return Source(
             self._input.text,
@@ -85,16 +94,40 @@ class _Reader:
             MappingProxyType(
                 {(*key, name): frozenset(w) for key, t in self._tables.items() for name, w in t.words.items()}
             ),
-            "include" in self._verbs,
-            bool(self._verbs & {"flush", "delete", "destroy"}),
+            tuple(self._includes),
+            frozenset(self._first),
             MappingProxyType(_hooked(chains, rules)),
             MappingProxyType({key: tuple(table.declared) for key, table in self._tables.items()}),
             frozenset(self._listed),
         )
 
     def _targets(self, table: TableKey, tokens: Sequence[Token]) -> tuple[str, ...]:
-        words, maps = [token.text for token in tokens], self._tables[table].maps
+        words, maps = self._words(tokens), self._tables[table].maps
         return (*_targets(words), *(name for word in words if word[0] == "@" for name in maps.get(word[1:], ())))
+
+    def _words(self, tokens: Sequence[Token]) -> list[str]:
+        """Their texts, with those that variables stand for."""
+        return [token.text for token in expanded(self._defines, tokens)]
+
+    def _define(self, item: Sequence[Token]) -> bool:
+        """Note a variable; False where it is none."""
+        words = [token.text for token in item[:3]]
+        if len(item) < 4 or words[0] not in ("define", "redefine") or words[2] != "=":
+            return False
+        self._mean(words[1], tuple(item[3:]))
+        return True
+
+    def _mean(self, name: str, meaning: tuple[Token, ...]) -> None:
+        """Blocks have variables of their own, and `redefine` gives another meaning from there on."""
+        former = self._defines.setdefault(name, meaning)
+        if [token.text for token in former] != [token.text for token in meaning]:
+            self._unclear.add(name)
+            self._defines[name] = meaning
+
+    def _include(self, item: Sequence[Token]) -> bool:
+        found = bool(item) and item[0].text == "include"
+        self._includes += item[:1] if found else ()
+        return found
 
     def _value(self, token: Token) -> str:
         return value(self._defines, token).bare
@@ -140,11 +173,11 @@ class _Reader:
                 self._command(item, opened)
 
     def _command(self, item: list[Token], opened: Token | None) -> None:
-        words = [token.text for token in item]
-        if words[0] in ("define", "redefine") and len(words) > 3 and words[2] == "=":
-            self._defines[words[1]] = tuple(item[3:])
+        if self._define(item):
             return
-        self._verbs.add(words[0])
+        words = [token.text for token in item]
+        self._include(item)
+        self._first.add(words[0])
         rest = item[1:] if words[0] in ("add", "create", "insert", "replace") else item
         if not rest:
             return
@@ -170,17 +203,19 @@ class _Reader:
             if len(body) > 1 and body[0].text in ("handle", "position", "index"):
                 body = body[2:]
             self._rules.append((chain, tuple(body), item[0].start))
+        elif kind in ("map", "element", *OBJECTS):
+            self._object(self._table(family, arguments[0]), self._words([rest[0], *arguments[1:]]))
+
+    def _object(self, key: TableKey, words: list[str]) -> None:
+        """What a table holds besides chains: "set", its name, and what it says; or elements of one."""
+        self._declare(key, words)
+        kind, name = (*words, "", "")[:2]
+        if kind == "set":
+            self._set_names.add((*key, name))
         elif kind in ("map", "element"):
-            key = self._table(family, arguments[0])
-            self._declare(key, [rest[0], *arguments[1:]])
-            self._tables[key].maps.setdefault(arguments[1].text, []).extend(_targets(words))
-            self._tables[key].note(arguments[1].text, words)
-        elif kind in OBJECTS:
-            key = self._table(family, arguments[0])
-            self._declare(key, [rest[0], *arguments[1:]])
-            if kind == "set":
-                self._set_names.add((*key, arguments[1].text))
-                self._tables[key].note(arguments[1].text, words)
+            self._tables[key].maps.setdefault(name, []).extend(_targets(words))
+        if kind in ("set", "map", "element"):
+            self._tables[key].note(name, words)
 
     def _table(self, family: str, name: Token) -> TableKey:
         key = family, self._value(name)
@@ -199,21 +234,13 @@ class _Reader:
             if block and len(item) >= 2:
                 self._chain_block(self._chain(key, item[1]), block, rule_at=None)
                 continue
-            self._declare(key, item)
-            if item and item[0].text == "flowtable":
+            if not (self._define(item) or self._include(item)) and item and item[0].text == "flowtable":
                 table.flowtables.append(item[0])
-            elif len(item) >= 2 and item[0].text in ("set", "map"):
-                words = [token.text for token in item]
-                table.note(words[1], words)
-                if words[0] == "set":
-                    self._set_names.add((*key, words[1]))
-                else:
-                    table.maps[words[1]] = _targets(words)
+            self._object(key, self._words(item))
         table.blocks.append((opened, self._close(opened)))
 
-    def _declare(self, table: TableKey, item: Sequence[Token]) -> None:
+    def _declare(self, table: TableKey, words: list[str]) -> None:
         """Note an object of a table, or elements of one."""
-        words = [token.text for token in item]
         if words[:1] != ["element"] and words:
             self._tables[table].declared.append(" ".join(_less_elements(words)))
         if len(words) > 1 and (words[0] == "element" or "elements" in words):
@@ -225,6 +252,8 @@ class _Reader:
             item, block = self._item()
             if block:
                 raise self._input.fault("table or chain inside a chain", item[0])
+            if self._define(item) or self._include(item):
+                continue
             if item and item[0].text == "type" and any(token.text == "hook" for token in item):
                 chain.base = self._hook(item)
             elif item and item[0].text == "policy" and len(item) > 1:

@@ -2,11 +2,12 @@
 
 Only expressions that the program at ingress can repeat are understood, strictly: an expression of `PAIR` or `FLOW`,
 perhaps several joined by dots, and a value, set or map behind it. The first word that is anything else ends the reading
-with a fault, and what `WHY` says of it.
+with a fault, and what `WHY` says of it. So does a match that no packet of the program's passes: what stands behind it
+is not for them, and what stands ahead of it is.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from nfxlat.nft.language.source import GENERATED, VOLATILE, Rule, Source
@@ -32,8 +33,10 @@ FLOW: Final = frozenset(
     )
 )
 _PROTOCOL: Final = (("ip", "protocol"), ("ip6", "nexthdr"), ("meta", "l4proto"))
+_FAMILY: Final = (("meta", "nfproto"), ("meta", "protocol"), ("ether", "type"))
 _TAKEN: Final = ("6", "17")  # protocols that the program takes: TCP, UDP
 _ICMP: Final = ("icmp", "icmpv6", "ipv6-icmp")
+_OF_OTHERS: Final = ("type", "code", "sport", "dport", "spi", "id", "mtu")  # their fields
 _NEVER: Final = (*_ICMP, "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp", "arp", "gre")
 _OTHER: Final = {"ip": ("ip6", "ipv6"), "ip6": ("ip", "ipv4")}  # the other family: of headers, of nfproto
 VERDICTS: Final = ("accept", "drop", "reject", "return", "continue", "queue", "jump", "goto", "xlat")
@@ -44,6 +47,8 @@ _FRAGMENTS: Final[dict[tuple[str, ...], bool]] = {  # whether fragments alone ma
     **{(*_OFFSET, mask, sign, "0"): sign == "!=" for mask in ("0x3fff", "0x1fff") for sign in ("==", "!=")},
 }
 _HEADERS: Final = ("tcp", "udp", "th", "ip", "ip6", "ether", "meta")  # a field of them follows
+_DOING: Final = frozenset(("set", "add", "update", "delete", "counter", "log", "dup", "fwd"))  # not matching
+_BETWEEN: Final = ("and", "or", "xor", "lshift", "rshift")  # two halves of a value
 _OPERATORS: Final = ("==", "!=", "<", ">", "<=", ">=", "eq", "ne", "lt", "gt", "le", "ge")
 
 _STATE: Final = "it changes from packet to packet, and the first decision would be repeated"
@@ -52,6 +57,7 @@ _MARK: Final = "marks are given behind ingress, where packets are offloaded: non
 _PACKET: Final = "packets of one flow differ in it, and the first decision would be repeated for all"
 _ROUTE: Final = "routes change without a word, and the former decision would be repeated"
 _SOCKET: Final = "packets from an interface have none"
+_VARIABLE: Final = "this file does not say what it stands for, or says it in several ways: it may be anything"
 _NATURE: Final = "addresses, interfaces, protocol and ports are all that is looked at when it is repeated"
 LEAVE_OUT: Final = "match addresses, interfaces, protocol and ports alone, or leave offload out"
 BEHIND: Final = "put it behind, or into the forward chain, or leave offload out"
@@ -80,20 +86,22 @@ class Fault:
 
 @dataclass(slots=True)
 class Reading:
-    """`never`: it meets no TCP or UDP of the family; `verdict`: "" where it has none; `counter`: one without a name."""
+    """`never`: a match that no TCP or UDP of the family passes; all else is about what stands ahead of it.
+
+    `verdict`: "" where it has none; `counter`: one without a name, `sees_all` where it stands ahead of a match.
+    """
 
     by_flow: bool = False
     never: bool = False
     verdict: str = ""
     counter: Token | None = None
+    sees_all: bool = False
     faults: list[Fault] = field(default_factory=list)
 
 
 def read(source: Source, rule: Rule, family: str) -> Reading:
     """A rule, as packets of `family` (ip, ip6) meet it."""
-    found = Reading(never=rule.chain.table.family == _OTHER[family][0], verdict=_verdict(rule.tokens))
-    _Reader(source, rule, family, found).read()
-    return found
+    return _Reader(source, rule, family).read()
 
 
 def _is_other(protocol: str) -> bool:
@@ -102,29 +110,44 @@ def _is_other(protocol: str) -> bool:
     return protocol in _NEVER or (number and protocol not in _TAKEN)
 
 
-def _verdict(tokens: Sequence[Token]) -> str:
-    depth = 0
-    for token in tokens:
-        depth += (token.text == "{") - (token.text == "}")
-        if not depth and token.kind == "word" and token.text in (*VERDICTS, "vmap"):
-            return "jump" if token.text == "vmap" else "" if token.text == "continue" else token.text
-    return ""
-
-
 class _Reader:
-    """One pass over a rule's tokens."""
+    """One pass over a rule's tokens, with those that variables stand for."""
 
-    def __init__(self, source: Source, rule: Rule, family: str, found: Reading) -> None:
-        self._source, self._rule, self._family, self._found = source, rule, family, found
-        self._tokens = rule.tokens
-        self._texts = [token.text for token in rule.tokens]
+    def __init__(self, source: Source, rule: Rule, family: str) -> None:
+        self._source, self._rule, self._family = source, rule, family
+        self._tokens = source.expanded(rule.tokens)
+        self._texts = [token.text for token in self._tokens]
         self._at = 0
+        self._mapped = False  # by vmap: that is a verdict
+        self._found = Reading()
 
-    def read(self) -> None:
-        self._found.never |= self._is_of_others()
-        while self._at < len(self._texts) and self._texts[self._at] not in (*VERDICTS, "comment"):
-            if not self._statement() and not self._expression():
-                return
+    def read(self) -> Reading:
+        found = self._found
+        found.never = self._rule.chain.table.family == _OTHER[self._family][0]
+        while not found.never and self._text() not in ("", *VERDICTS, "comment"):
+            if self._statement():
+                continue
+            whole = self._expression()
+            if not whole and self._is_of_others():
+                found.never = True
+                found.faults.pop()
+            self._ahead_of_a_match()
+            if not whole:
+                break
+        found.verdict = self._verdict()
+        if self._text() in ("jump", "goto") and self._text(1)[:1] == "$":
+            self._at += 1
+            self._unknown_variable()
+        return found
+
+    def _verdict(self) -> str:
+        """That of what has not been read, else of the map."""
+        depth = 0
+        for token in self._tokens[self._at :]:
+            depth += (token.text == "{") - (token.text == "}")
+            if not depth and token.kind == "word" and token.text in (*VERDICTS, "vmap"):
+                return "jump" if token.text == "vmap" else "" if token.text == "continue" else token.text
+        return "jump" if self._mapped else ""
 
     def _text(self, further: int = 0) -> str:
         at = self._at + further
@@ -135,12 +158,17 @@ class _Reader:
         self._found.faults.append(Fault(at, what, why, remedy, sees))
         return False
 
+    def _ahead_of_a_match(self) -> None:
+        """What counts or logs by now does so for packets that the rule does not match, too."""
+        self._found.faults = [replace(fault, sees=False) for fault in self._found.faults]
+        self._found.sees_all |= self._found.counter is not None
+
     def _is_of_others(self) -> bool:
-        """Whether it meets only what the program never takes, as far as its words tell."""
-        for text, after in zip(self._texts, (*self._texts[1:], ""), strict=True):
-            if text in VERDICTS:
+        """Whether the rest of the rule, as far as it matches, has a field of what the program never takes."""
+        for text, after in pairwise((*self._texts[self._at :], "")):
+            if text in VERDICTS or text in _DOING:
                 return False
-            if text in _NEVER and after in ("type", "code", "sport", "dport", "spi", "id", "mtu"):
+            if text in _NEVER and after in _OF_OTHERS:
                 return True
         return False
 
@@ -168,40 +196,49 @@ class _Reader:
 
     def _expression(self) -> bool:
         """What is matched; False where the reading ends."""
-        protocol = False
+        keys: list[tuple[str, ...]] = []
+        if (fragments := self._fragments()) is not None:
+            self._found.never |= fragments
+            return True
         while True:
             words = (self._text(), self._text(1))
-            if (fragments := self._fragments()) is not None:
-                self._found.never |= fragments
-                return True
             key = words if words in PAIR | FLOW else words[:1]
+            keys.append(key)
             if key == ("fib",):
                 if not self._fib():
                     return False
             elif key in PAIR or key in FLOW:
                 self._found.by_flow |= key in FLOW
-                protocol = key in _PROTOCOL
                 self._found.never |= key[0] == _OTHER[self._family][0]
                 self._at += len(key)
             else:
                 return self._unknown()
             if self._text() != ".":
-                return self._value(protocol)
+                return self._value(keys[0] if len(keys) == 1 else ())
             self._at += 1
 
     def _fragments(self) -> bool | None:
         """Whether it matches fragments alone, which the program never takes; None: it is about something else."""
         for words, alone in _FRAGMENTS.items():
-            if tuple(self._texts[self._at : self._at + len(words)]) == words:
-                self._at += len(words)
+            end = self._at + len(words)
+            if tuple(self._texts[self._at : end]) == words and self._ends(end):
+                self._at = end
                 return alone
         return None
+
+    def _ends(self, at: int) -> bool:
+        """Whether no value goes on there: `0 - 17`, `2 | 4`."""
+        text = self._texts[at] if at < len(self._texts) else ""
+        return not text or (text[0].isalpha() and text not in _BETWEEN)
 
     def _unknown(self) -> bool:
         first, second = self._text(), self._text(1)
         what = f"{first} {second}".strip() if first in _HEADERS else first or self._texts[-1]
         why = WHY.get(second if first == "meta" else first, _NATURE)
         return self._fault(what, why, BEHIND if why is _SEES else LEAVE_OUT)
+
+    def _unknown_variable(self) -> bool:
+        return self._fault(self._text(), _VARIABLE, "define it here, once, or leave offload out")
 
     def _fib(self) -> bool:
         """`fib daddr . iif type`: of what kind an address is, is this node's affair; where a route leads is not."""
@@ -217,8 +254,8 @@ class _Reader:
         self._at += 1
         return True
 
-    def _value(self, protocol: bool) -> bool:
-        """What an expression is compared with."""
+    def _value(self, key: tuple[str, ...]) -> bool:
+        """What an expression is compared with; `key` is what is compared, () where it is several things."""
         equal = True
         if self._text() in ("&", "and"):
             self._at += 2
@@ -228,21 +265,24 @@ class _Reader:
             self._at += 1
         if self._text() == "vmap":
             self._at += 1
+            self._mapped = True
             equal = False
         if self._text() == "{":
-            return self._braces(protocol and equal)
+            return self._braces(protocols=equal and key in _PROTOCOL)
         text = self._text()
+        if text[:1] == "$":
+            return self._unknown_variable()
         if text.startswith("@") and not self._set(text[1:]):
             return False
         self._at += 1
+        if equal and self._ends(self._at):
+            self._found.never |= key in _PROTOCOL and _is_other(text)
+            self._found.never |= key in _FAMILY and text in _OTHER[self._family]
         while self._text() in (".", "-"):
             self._at += 2
-        if equal:
-            self._found.never |= protocol and _is_other(text)
-            self._found.never |= text in _OTHER[self._family]
         return True
 
-    def _braces(self, protocols: bool) -> bool:
+    def _braces(self, *, protocols: bool) -> bool:
         """A set or map without a name. Words of statements in its elements are looked for, not read."""
         depth, words = 0, []
         while self._at < len(self._texts):
@@ -250,6 +290,8 @@ class _Reader:
             depth += (text == "{") - (text == "}")
             if depth and text in VOLATILE:
                 return self._fault(text, _STATE)
+            if depth and text[0] == "$":
+                return self._unknown_variable()
             self._at += 1
             if not depth:
                 break

@@ -1,6 +1,6 @@
 """What nft input holds, as frozen values: tables, chains, rules, and which chains packets reach from which hooks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nfxlat.nft.language.tokens import Input, Token
@@ -10,6 +10,7 @@ ChainKey = tuple[str, str, str]  # family, table, chain
 GENERATED = {"to": 32, "from": 128, "prefix6": 128, "native": 128}  # generated sets: ends of names, bits of an address
 # in a set's or map's definition, or its elements: what it holds changes by itself, or counts
 VOLATILE = frozenset(("dynamic", "timeout", "counter", "quota", "limit", "last", "ct"))
+DEPTH = 16  # variables within variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Source(Input):
     """One nft input: its text, what it is called, and its structure. `set_words` has those of `VOLATILE` in each set
-    and map."""
+    and map; `defines` the variables that have one meaning throughout."""
 
     tables: Mapping[TableKey, Table]
     chains: Mapping[ChainKey, Chain]
@@ -78,8 +79,8 @@ class Source(Input):
     defines: Mapping[str, tuple[Token, ...]]
     set_names: frozenset[ChainKey]  # family, table, set
     set_words: Mapping[ChainKey, frozenset[str]]
-    includes: bool
-    removes: bool  # flush, delete or destroy: it clears the ground itself
+    includes: tuple[Token, ...]  # the word of each
+    commands: frozenset[str]  # the first word of each, but for those that define variables
     hooked: Mapping[ChainKey, tuple[Chain, ...]]
     declared: Mapping[TableKey, tuple[str, ...]]  # all but chains and rules, less elements
     listed: frozenset[ChainKey]  # sets and maps that elements are given for
@@ -89,10 +90,15 @@ class Source(Input):
         return self.hooked[chain.key]
 
     @property
+    def removes(self) -> bool:
+        """Whether it clears the ground itself."""
+        return bool(self.commands & {"flush", "delete", "destroy"})
+
+    @property
     def changed_sets(self) -> set[str]:
         """Names of sets that rules of this input add elements to, or take from."""
-        changing = (rule.words for rule in self.rules if {"add", "update", "delete"} & set(rule.words))
-        return {word[1:] for words in changing for word in words if word.startswith("@")}
+        changing = (rule.tokens for rule in self.rules if {"add", "update", "delete"} & set(rule.words))
+        return {token.text[1:] for tokens in changing for token in self.expanded(tokens) if token.text[0] == "@"}
 
     def callers(self, chain: Chain) -> list[Rule]:
         """The rules that jump or go to `chain`, and those that lead to their chains in turn."""
@@ -112,6 +118,10 @@ class Source(Input):
         """The word that a variable of this input stands for; any other token as it is."""
         return value(self.defines, token)
 
+    def expanded(self, tokens: Sequence[Token]) -> list[Token]:
+        """The tokens, with all that variables of this input stand for in the variables' places."""
+        return list(expanded(self.defines, tokens))
+
 
 def value(defines: Mapping[str, tuple[Token, ...]], token: Token) -> Token:
     """The word that `token` stands for, where it is a variable of one word; itself otherwise."""
@@ -123,3 +133,14 @@ def value(defines: Mapping[str, tuple[Token, ...]], token: Token) -> Token:
             return token
         token = Token(meaning[0].kind, meaning[0].text, token.start, token.end)
     return token
+
+
+def expanded(defines: Mapping[str, tuple[Token, ...]], tokens: Sequence[Token], depth: int = DEPTH) -> Iterator[Token]:
+    """The tokens, with those that variables stand for; a variable without a meaning as it is."""
+    for token in tokens:
+        meaning = defines.get(token.text[1:]) if token.text[0] == "$" and depth else None
+        if meaning is None:
+            yield token
+        else:
+            for one in expanded(defines, meaning, depth - 1):
+                yield Token(one.kind, one.text, token.start, token.end)

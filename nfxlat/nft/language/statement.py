@@ -101,7 +101,9 @@ def _read(source: Source, rule: Rule, index: int) -> Xlat:
     operand = source.value(rest.pop(0))
     if operand.text.startswith("$"):
         raise source.fault(
-            f"{operand.text} is not defined here as a single word", operand, "define it in this file, above its use"
+            f"{operand.text} is not defined here as a single word",
+            operand,
+            "define it once in this file, above its use",
         )
     operand = Token(operand.kind, operand.bare, operand.start, operand.end)
     end = operand.end
