@@ -76,9 +76,10 @@ def _registry(found: list[Health]) -> Any:
 
 def _families(found: list[Health]) -> "Iterator[Metric]":
     """In the order in which they are shown; none without a row."""
+    running = sum(one.one is not None for one in found)
+    found = _one_each(found)
     told = [(one.domain, one.summary) for one in found if one.summary is not None]
     yield _info("build", "The nfxlat that tells this", [(("version",), (__version__,))])
-    running = sum(one.one is not None for one in found)
     yield _gauge("translators", "Translators that run in this network namespace", (), [((), running)])
     up = [((one.domain,), float(one.summary is not None)) for one in found]
     if not up:
@@ -87,6 +88,19 @@ def _families(found: list[Health]) -> "Iterator[Metric]":
     for family in (*_traffic(told), *_offload(told), *_process(told), *_state(found)):
         if family.samples:
             yield family
+
+
+def _one_each(found: list[Health]) -> list[Health]:
+    """Of each domain the translator that has answered for the longest. While a successor gets ready there are two, and
+    a sample that is told twice has the whole scrape refused."""
+    best: dict[str, Health] = {}
+    for one in found:
+        best[one.domain] = max(best.get(one.domain, one), one, key=_seconds)
+    return [*best.values()]
+
+
+def _seconds(one: Health) -> float:
+    return -1.0 if one.summary is None else float(one.summary["seconds"])
 
 
 Told = list[tuple[str, dict[str, Any]]]

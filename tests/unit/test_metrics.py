@@ -80,6 +80,21 @@ def test_openmetrics_says_what_the_textfile_says() -> None:
     assert samples == {line for line in metrics.textfile(MANY).splitlines() if not line.startswith("#")}
 
 
+def test_of_two_translators_of_a_domain_one_is_told() -> None:
+    """A successor that gets ready, and one that does not answer, stand beside the one at work."""
+    silent = Health("siit0", Running("siit0", 9), trouble=("does not answer",))
+    for which in (
+        [found(seconds=900.0), found(seconds=1.0), silent],
+        [silent, found(seconds=1.0), found(seconds=900.0)],
+    ):
+        text = metrics.textfile(which)
+        names = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+        assert len(set(names)) == len(names)
+        assert sample(text, 'nfxlat_uptime_seconds{domain="siit0"}') == "900.0"
+        assert sample(text, "nfxlat_translators") == "3.0"
+    assert sample(metrics.textfile([silent]), 'nfxlat_up{domain="siit0"}') == "0.0"
+
+
 def test_what_is_owned_is_bounded_and_what_is_missing_comes_first() -> None:
     things = [Thing("route", f"{number}", number != 900) for number in range(1000)]
     text = metrics.textfile([Health("siit0", Running("siit0", 7), summary(), things)])
