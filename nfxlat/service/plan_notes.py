@@ -41,11 +41,12 @@ def _led_by_another(program: Program, domain: Domain) -> bool:
 
 def plan_notes(found: Iterable[Plan], offloaded: Collection[str] = ()) -> dict[str, list[str]]:
     """The lines for each domain, by name; what several have is told once. `offloaded`: see `run_options`."""
-    told: set[Place] = set()
+    told: set[tuple[Place, str]] = set()
     notes = {}
     for one in found:
-        routes = [route for route in one.routes if route.place not in told]
-        told.update(route.place for route in routes)
+        vrf = one.device.vrf  # offline the tables of two VRFs have no numbers to tell them apart
+        routes = [route for route in one.routes if (route.place, vrf) not in told]
+        told.update((route.place, vrf) for route in routes)
         options = run_options(one.rules.queues, one.name in offloaded)
         notes[one.name] = _notes(one, [_command(one, route) for route in routes], options)
     return notes

@@ -44,6 +44,15 @@ def test_what_domains_share_is_told_once() -> None:
     ]
 
 
+def test_what_domains_in_two_vrfs_have_alike_is_told_for_each() -> None:
+    found = notes(replace(FIRST, vrf="red"), replace(FIRST, name="siit1", vrf="blue"))
+    for name, vrf in (("siit0", "red"), ("siit1", "blue")):
+        assert [line.strip() for line in found[name] if "route add" in line and "198.51.100.0/24" in line] == [
+            f"ip route add unreachable 198.51.100.0/24 metric 4294967295 vrf {vrf}",
+            f"ip route add 198.51.100.0/24 dev {name} mtu 1480 vrf {vrf}",
+        ]
+
+
 def test_the_translator_s_queues_are_named_as_it_is_started() -> None:
     found = notes(FIRST, SECOND, queues=Queues(20, 2))
     assert "    nfxlat run --config FILE --domain siit0 --queue 20 --workers 2" in found["siit0"]
