@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -13,7 +14,9 @@ from nfxlat.lab.probe import family_of
 
 _ETH_P_ALL = 3
 _IP = (0x0800, 0x86DD)  # linux/if_ether.h: IPv4, IPv6
+_SO_RCVBUFFORCE, _BUFFER = 33, 32 << 20  # asm-generic/socket.h; octets
 _LARGEST = 1 << 17
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/socket.h, linux/if_packet.h
 
 
 class Capture:
@@ -21,7 +24,9 @@ class Capture:
 
     def __init__(self, namespace: Namespace, interface: str) -> None:
         with namespace.entered():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)  # nothing, until it is bound
+        # a stream beside it fills the default, which is for a few hundred packets, where a slow machine reads late
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         self._socket.bind((interface, _ETH_P_ALL))
         self._socket.setblocking(False)
         self.packets: list[bytes] = []
@@ -56,8 +61,13 @@ class Capture:
             looked = len(self.packets)
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._socket], [], [], left)[0]:
-                raise TimeoutError("no such packet arrived")
+                raise TimeoutError(f"no such packet arrived{self._missed()}")
             self._take()
+
+    def _missed(self) -> str:
+        """What the tap itself has dropped, since it was read too slowly."""
+        seen, dropped = struct.unpack("=II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        return f"; the tap has dropped {dropped} of {seen}" if dropped else ""
 
 
 def icmp4(packet: bytes) -> bool:

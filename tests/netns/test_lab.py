@@ -12,7 +12,7 @@ from pathlib import Path
 import hold_lab
 import pytest
 
-from nfxlat.lab import datagram, leftovers, probe, transfer
+from nfxlat.lab import capture, datagram, leftovers, probe, transfer
 from nfxlat.lab.netns import Namespace, link, signals_deferred, wait_for
 from nfxlat.lab.topology import (
     DEAD4,
@@ -335,6 +335,26 @@ def test_signals_wait_for_the_end_of_a_deferring_block() -> None:
     finally:
         signal.signal(signal.SIGINT, former)
     assert done == ["whole"]
+
+
+def burst(namespace: Namespace, datagrams: int) -> None:
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for _ in range(datagrams):
+            udp.sendto(bytes(1400), ("127.0.0.1", CLOSED))
+
+
+def test_a_tap_that_is_read_late_has_seen_all() -> None:
+    with Namespace("tap") as namespace, capture.Capture(namespace, "lo") as tap:
+        burst(namespace, 1000)
+        assert len([packet for packet in tap.drain() if packet[9] == socket.IPPROTO_UDP]) == 2000  # out and in
+
+
+def test_a_tap_that_has_dropped_something_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_BUFFER", 1 << 14)
+    with Namespace("tap") as namespace, capture.Capture(namespace, "lo") as tap:
+        burst(namespace, 100)
+        with pytest.raises(TimeoutError, match=r"the tap has dropped \d+ of \d+"):
+            tap.wait(lambda seen: False, 0.05)
 
 
 def test_wait_for_gives_up_at_its_deadline() -> None:
