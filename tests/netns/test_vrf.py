@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 from carried import addresses, routes
+from vrfs import join, make
 
-from nfxlat.errors import OperatorError
 from nfxlat.lab.checks import Checks, Load
 from nfxlat.lab.datagram import path_mtu
 from nfxlat.lab.netns import Namespace, links, wait_for
@@ -32,39 +32,18 @@ MODELS = {
 }
 
 
-def into_vrf(node: Namespace, device: str, vrf: str) -> None:
-    """With its addresses, which IPv6 loses as the interface goes down and up, and its routes."""
-    own, paths = addresses(node, device), routes(node, device)
-    node.ip(f"link set {device} master {vrf}")
-    for address in own:
-        if ":" in address:
-            node.ip(f"address add {address} dev {device} nodad")
-    for path in paths:
-        node.ip(f"{path} dev {device} vrf {vrf}")
-
-
 @pytest.fixture(scope="module")
 def vrf_lab(shared_bare_lab: Lab) -> Lab:
     node = shared_bare_lab.translator
-    try:
-        make(node)
-    except OperatorError as error:
-        if "nknown device type" not in error.what and "not supported" not in error.what:
-            raise
-        pytest.skip(f"this kernel: {error.what}")
+    make(node, "red", TABLE)
     for device in ("to-r4", "to-r6"):
-        into_vrf(node, device, "red")
+        join(node, device, "red")
     links([(shared_bare_lab.host4, "aside", node, "aside", 1500)])
     shared_bare_lab.host4.ip("address add 172.16.0.2/30 dev aside")
     node.ip("address add 172.16.0.1/30 dev aside")
     node.wait_ready()
     (shared_bare_lab.directory / "red.toml").write_text(f'{DOMAIN}vrf = "red"\n')
     return shared_bare_lab
-
-
-def make(node: Namespace) -> None:
-    node.ip(f"link add red type vrf table {TABLE}")
-    node.ip("link set red up")
 
 
 def crosses(lab: Lab) -> bool:
@@ -91,7 +70,7 @@ def test_a_vrf_that_is_made_anew_is_joined_anew(vrf_lab: Lab) -> None:
         own = {device: addresses(node, device) for device in paths}
         node.ip("link del red")
         process.told("there is no VRF of this name")
-        make(node)
+        make(node, "red", TABLE)
         for device in paths:
             node.ip(f"link set {device} master red")
             for address in own[device]:
