@@ -350,12 +350,13 @@ class Worker:
         result = outcome.packets[0]
         destination = _destination(result)
         again, mtu, back = hops, _BY_THE_KERNEL, None
+        by_raw = not device or local_source(result, self._local)  # as `_stage` has it: nobody forwards it
         if device:
-            local = destination in self._local or local_source(result, self._local)
+            local = destination in self._local or by_raw
             again = hops_of(kind.hook, kind.indev, device=True, result_is_local=local)
             if not again and packet[7] <= 1 and is_later_fragment6(packet):
                 return translate(packet, 1)  # RFC 4443 3.3; of IPv4, forwarding says nothing about such a fragment
-        elif self._routes is not None:
+        if by_raw and self._routes is not None:
             route = self._routes.route(destination)
             if isinstance(route, Reason):
                 return self._translator.unreachable(packet, route)

@@ -3,6 +3,9 @@
 host4 --- router4 --- translator --- router6 --- host6
 """
 
+import contextlib
+import socket
+from contextlib import closing
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -15,10 +18,12 @@ from scapy.packet import Raw
 from nfxlat.lab.capture import Capture, icmp4, send_packet
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_EAM4, TRANSLATOR, Lab
+from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, PREFIX6, TRANSLATOR, Lab
 
 PAYLOAD = b"what is said of this?"
 LOWEST4, LOWEST6 = "10.0.3.1", "2001:db8:0:1::5"  # a bridge of containers, a deprecated address
+CLAT4 = "192.0.0.1"
+IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_MTU = 10, 2, 14
 IP_INJECTOR = pytest.mark.parametrize("run_arguments", [("--inject", "ip")], ids=["ip"])
 
 
@@ -165,3 +170,36 @@ def test_what_left_is_counted_and_not_what_was_refused(lab: Lab, process: Transl
         "hop_limit_exceeded": {"4to6": 1},
     }
     assert (counted.total("injected"), counted.total("errors_sent")) == (1, 0)
+
+
+@pytest.mark.parametrize("inject", ["ip", "device"])
+def test_a_host_is_told_that_its_own_packets_are_too_big(bare_lab: Lab, inject: str) -> None:
+    """Their results have an address of this host as source where the EAM says so: they leave by a raw socket, which is
+    refused what is larger than the route's MTU, and tells nobody."""
+    node = bare_lab.translator
+    for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+        node.sysctl(f"net.{key}", 1)
+    arguments = ("--role", "host", "--prefix6", str(PREFIX6), "--eam", f"{CLAT4}={TRANSLATOR[1]}", "--inject", inject)
+    with TranslatorProcess(node, bare_lab.directory, *arguments) as process:
+        node.ip("link set to-r6 mtu 1400")
+        with node.entered(), closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as own:
+            own.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+            own.bind((CLAT4, 0))
+            own.connect((HOST6_4, 4001))
+
+            def told() -> bool:
+                with contextlib.suppress(OSError):
+                    own.send(bytes(1440))
+                return own.getsockopt(socket.IPPROTO_IP, IP_MTU) == 1400 - 20
+
+            def fits() -> bool:
+                with contextlib.suppress(OSError):  # what was told of those before
+                    return own.send(bytes(1380 - 28)) > 0
+                return False
+
+            wait_for(told, "the path MTU")
+            wait_for(fits, "the largest that fits to be sent")
+        wait_for(lambda: "4to6" in process.summary()["reasons"].get("translated", {}), "it to leave")
+        reasons = process.summary()["reasons"]
+        assert reasons["packet_too_big"]["4to6"] > 0
+        assert not {"inject_too_big", "inject_failed"} & reasons.keys()
