@@ -74,6 +74,8 @@ def test_rules_tell_domains_apart(red: str, blue: str) -> None:
         ("meta mark 2", "meta mark & 1 == 1"),
         ("meta mark 2", "meta mark set 1"),
         ("meta mark @red", "meta mark 3"),
+        ("meta mark 1", "ct mark 2"),
+        ("iif 3", 'iif "eth0"'),
         ("ip saddr 10.0.0.0/24", "ip saddr { 10.0.0.9, 10.0.2.1 }"),
         ("ip saddr 10.0.0.0/24", "ip saddr @some"),
     ],

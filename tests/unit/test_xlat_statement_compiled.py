@@ -317,6 +317,8 @@ def test_what_the_rules_say_themselves_costs_no_rule() -> None:
     assert guards("ip daddr 198.51.100.1", early) == {"injected", "to-this-node", "forged-source"}
     assert guards('iifname != "siit0" ip daddr 198.51.100.1', early) == {"to-this-node", "forged-source"}
     assert guards('fib daddr oifname "siit0"', early) == {"injected", "forged-source"}
+    for other in ('fib saddr oifname "siit0"', 'log prefix "oifname siit0 "', 'fib daddr oifname != "siit0"'):
+        assert guards(f"{other} ip daddr 198.51.100.1", early) == {"injected", "to-this-node", "forged-source"}
     assert guards("ip daddr 198.51.100.1", late) == {"sent-by-nfxlat", "to-this-node"}
     assert guards('oifname != "siit0"', late) == {"sent-by-nfxlat", "to-this-node"}
     assert guards('oifname "siit0"', "postrouting priority 101") == {"injected"}

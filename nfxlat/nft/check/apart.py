@@ -1,4 +1,5 @@
-"""Whether rules tell two statements apart that take packets to the same addresses: by interface, mark, user, source."""
+"""What fields of a packet may be where it meets a rule; and whether rules tell two statements apart that take packets
+to the same addresses: by interface, mark, user, source."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from nfxlat.nft.language.program import Network, Statement
 from nfxlat.nft.language.source import Chain, Rule, Source
 from nfxlat.nft.language.tokens import Token
 
-_NAME, _NUMBER = re.compile(r'"[^"]+"|\w[\w.:*-]*'), re.compile(r"0x[0-9A-Fa-f]+|\d+")
+_NAME, _NUMBER = re.compile(r'(?!\d+$)("[^"]+"|\w[\w.:*-]*)'), re.compile(r"0x[0-9A-Fa-f]+|\d+")
 FIELDS: dict[tuple[str, ...], re.Pattern[str]] = {
     **{(word,): _NAME for word in ("iifname", "oifname", "iif", "oif")},
     ("meta", "sdifname"): _NAME,
@@ -28,14 +29,14 @@ def apart(source: Source, one: Statement, other: Statement) -> bool:
 
 def _told(source: Source, one: tuple[Statement, Chain], other: tuple[Statement, Chain]) -> bool:
     for field in FIELDS:
-        these, those = (_possible(source, where.rule, where.matches, base, field) for where, base in (one, other))
-        if these is not None and those is not None and not any(_same(a, b) for a, b in product(these, those)):
+        these, those = (may_be(source, where.rule, where.matches, base, field) for where, base in (one, other))
+        if these is not None and those is not None and not any(same(a, b) for a, b in product(these, those)):
             return True
     these_, those_ = (_sources(source, where) for where, _ in (one, other))
     return bool(these_ and those_) and not any(_overlap(a, b) for a, b in product(these_, those_))
 
 
-def _possible(
+def may_be(
     source: Source,
     rule: Rule,
     tokens: Sequence[Token],
@@ -56,7 +57,7 @@ def _possible(
     possible: set[str] = set()
     for caller in ways:
         matches = _leading(caller, rule.chain.name)
-        values = _possible(source, caller, matches, base, field, seen | {rule.chain.key})
+        values = may_be(source, caller, matches, base, field, seen | {rule.chain.key})
         if values is None:
             return None
         possible |= values
@@ -88,7 +89,7 @@ def _sources(source: Source, statement: Statement) -> list[Network]:
     return [*read(source, statement.matches, "saddr")]
 
 
-def _same(one: str, other: str) -> bool:
+def same(one: str, other: str) -> bool:
     """Whether two values, or names of interfaces with a `*`, may be the same."""
     return fnmatchcase(one, other) or fnmatchcase(other, one)
 

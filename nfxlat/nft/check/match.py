@@ -7,7 +7,8 @@ from itertools import pairwise
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.statement import Match, Place
 from nfxlat.nft.check.place import DEFRAGMENTATION
-from nfxlat.nft.check.selection import RETURNING, ahead_of, by_fib, interface, interfaces, output_interface, selects
+from nfxlat.nft.check.selection import RETURNING, ahead_of, interface, output_interface, selects
+from nfxlat.nft.language import leaving
 from nfxlat.nft.language.chains import WHOLE
 from nfxlat.nft.language.inputs import FRAME
 from nfxlat.nft.language.program import Program, Statement
@@ -33,9 +34,9 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
     if statement.hooks & {"prerouting", "output"}:
         if not selects(words, statement.hooks, domain.name if domain is not None else None):
             yield from _destination(program, statement, words, where)
-        if "prerouting" in statement.hooks and interfaces(words):
+        if "prerouting" in statement.hooks and leaving.direct(words):
             yield Match.INTERFACE_AT_PREROUTING.at(where)
-        if "output" in statement.hooks and by_fib(words):
+        if "output" in statement.hooks and leaving.by_route(words):
             yield Match.INTERFACE_BY_FIB_AT_OUTPUT.at(where)
     if "postrouting" in statement.hooks and statement.direction == "to":
         yield from _route(program, domain, output_interface(program.source, statement), where)

@@ -10,6 +10,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from nfxlat.nft.language import leaving
 from nfxlat.nft.language.inputs import FRAME
 from nfxlat.nft.language.program import Program, Statement
 from nfxlat.nft.language.sets import set_name
@@ -42,7 +43,7 @@ def _of(program: Program, statement: Statement, domain: Domain, role: Role, head
         found.add("sent")
     if "prerouting" not in statement.hooks or _holds(words, *FRAME.split()):
         found.add("frame")
-    if leaves_by_device(words, domain):
+    if domain.name in leaving.direct(words, equal=True) | leaving.by_route(words, equal=True):
         found.add("local")
     if role == "host" and ("ip6", "daddr") in pairwise(words) and not _holds(words, "ip6", "daddr", "!="):
         found |= {"local", "native"}  # a CLAT's address may be one of its host's: prefix6 as source tells
@@ -57,11 +58,6 @@ def takes_all_at_output(program: Program, domain: Domain, direction: str) -> boo
         _first(program, statement) and _words(program, statement) in (by_address, routed, [*routed, *by_address])
         for statement in program.of(domain, direction)
     )
-
-
-def leaves_by_device(words: list[str], domain: Domain) -> bool:
-    """Whether a rule takes only what is routed into the domain device."""
-    return _holds(words, "oifname", domain.name)
 
 
 def _first(program: Program, statement: Statement) -> bool:

@@ -35,11 +35,11 @@ def _sound4(text: str) -> bool:
 
 def behind(source: Source, tokens: Sequence[Token], field: tuple[str, ...], pattern: re.Pattern[str]) -> list[str]:
     """What stands behind a field such as `ip daddr`, all of it of `pattern`; of a map its keys and values. Nothing
-    where it is a named set, or `!=`."""
+    where it is a named set, or `!=`. `mark` alone is that of `meta`, not of `ct`."""
     texts = [token.text for token in source.expanded(tokens)]
     found: list[str] = []
     for index in range(len(texts) - len(field)):
-        if tuple(texts[index : index + len(field)]) != field:
+        if tuple(texts[index : index + len(field)]) != field or (index and texts[index - 1] == "ct"):
             continue
         values = texts[index + len(field) :]
         if values[0] in ("==", "vmap"):
