@@ -199,7 +199,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using run' -l role -xka "router host" -d 'w
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l inject -xka "device ip" -d 'how results are sent: through the domain device (default for a router) or raw IP sockets (for a host)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l source -xka "netlink netfilterqueue" -d 'packet source (default: netlink)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l busy-poll -x -d 'microseconds to poll for the next packet before sleeping, while polling finds any; 0: off (default: 100)'
-complete -c nfxlat -n '_shtab_nfxlat_using run' -l offload -l no-offload -d 'translate packets of known pairs of addresses, and flows, at ingress, in the kernel, from the second one on; without --setup those that rules with `offload` took. Chains of others at ingress, and at prerouting before -450, do not see these packets (default: as the domain'"'"'s key has it)'
+complete -c nfxlat -n '_shtab_nfxlat_using run' -l offload -l no-offload -d 'translate packets of known pairs of addresses, and flows, at ingress, in the kernel, from the second one on; without --setup those that rules with `offload` took. Chains of others at ingress, and at prerouting up to -450, do not see these packets (default: as the domain'"'"'s key has it)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l offload-entries -x -d 'pairs and flows that the kernel keeps at most; the least recently used give way (default: 65536)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l no-fast-path -d 'translate every packet in the core: slower'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l icmp-rate -x -d 'ICMP errors that a worker sends per second, and as many Packet Too Big (default: 1000)'

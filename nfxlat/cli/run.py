@@ -85,7 +85,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action=argparse.BooleanOptionalAction,
         help="translate packets of known pairs of addresses, and flows, at ingress, in the kernel, from the second one "
         "on; without --setup those that rules with `offload` took. Chains of others at ingress, and at prerouting "
-        "before -450, do not see these packets (default: as the domain's key has it)",
+        "up to -450, do not see these packets (default: as the domain's key has it)",
     )
     parser.add_argument(
         "--offload-entries",

@@ -315,7 +315,7 @@ _DECLARED: Final = (
         kinds.BOOLEAN,
         "Whether packets of known pairs of addresses are translated at ingress, in the kernel, from the second one on. "
         "Recommended for routers: bulk TCP is several times faster. Chains of others at ingress, and at prerouting "
-        "before -450, do not see these packets any more; nfxlat run names them when it starts. Where the kernel "
+        "up to -450, do not see these packets any more; nfxlat run names them when it starts. Where the kernel "
         "cannot, one line says so, and all goes through the queue. Without --setup the rules say whose decisions may "
         "be repeated: xlat to siit0 offload, see nfxlat-rules(8).",
         True,

@@ -45,10 +45,14 @@ def check_live(program: Program) -> list[Finding]:
 def _passed_over(program: Program) -> Iterator[Finding]:
     """Chains that are loaded, and not the program's, which packets of its statements with `offload` pass by."""
     allowed = [statement for statement in program.statements if statement.repeated.by]
-    for chain in ahead_of(FIRST) if allowed else ():
-        if (chain.family, chain.table) not in program.source.tables:
-            names = ", ".join(dict.fromkeys(statement.operand.text for statement in allowed))
-            yield Host.PASSED_OVER.at(f"chain {chain.family} {chain.table} {chain.name}", chain=chain, names=names)
+    bases = (chain.base for statement in allowed for chain in statement.bases)
+    at = [base.priority for base in bases if base and base.hook == "prerouting" and base.priority is not None]
+    last = max(at, default=FIRST)
+    names = ", ".join(dict.fromkeys(statement.operand.text for statement in allowed))
+    for chain in ahead_of(last) if allowed else ():
+        if chain.key not in program.source.tables:
+            sees = "may see" if chain.hook == "prerouting" and chain.priority == last else "sees"
+            yield Host.PASSED_OVER.at(f"chain {' '.join(chain[:3])}", chain=chain, sees=sees, names=names)
 
 
 def _inputs(meant: Plan) -> Inputs:

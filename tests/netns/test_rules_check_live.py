@@ -113,6 +113,26 @@ def test_a_stateful_ruleset_that_drops_what_is_translated_is_named(node: Namespa
     assert check_live(found) == []
 
 
+def test_a_table_that_is_dormant_drops_nothing(node: Namespace) -> None:
+    found = prepared(node, "router")
+    load.run(STATEFUL.replace("{ chain", "{ flags dormant; chain"))
+    assert check_live(found) == []
+    load.run("add table inet fw")  # without the flag: it wakes
+    assert [one.code for one in check_live(found)] == ["stateful"]
+
+
+def test_of_the_same_priority_what_was_loaded_later_comes_first_and_is_named(node: Namespace) -> None:
+    found = prepared(node, "offload")
+    early = "table inet %s { chain pre { type filter hook prerouting priority %d; counter; }; }"
+    for name, priority in (("sooner", -451), ("same", -450), ("later", -449)):
+        load.run(early % (name, priority))
+    rule = "packets before the rules of siit0, which say offload"
+    assert [one.what for one in check_live(found)] == [
+        f"inet same pre (prerouting, priority -450) may see {rule}",
+        f"inet sooner pre (prerouting, priority -451) sees {rule}",
+    ]
+
+
 def test_flow_offload_in_the_ruleset_is_named(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     found = prepared(node, "router")
     monkeypatch.setattr(load, "run", lambda commands: FLOWTABLE)  # not every kernel has it

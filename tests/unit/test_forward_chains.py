@@ -8,6 +8,33 @@ from nfxlat.nft.language.scan import scan
 
 DROP = "table ip filter { chain FORWARD { type filter hook forward priority filter; policy drop; %s }; %s }"
 ACCEPT = DROP.replace("policy drop", "policy accept")
+ZONES = """
+table inet firewalld {
+    chain filter_FORWARD {
+        type filter hook forward priority filter + 10; policy accept;
+        ct state { established, related } accept
+        ct status dnat accept
+        iifname "lo" accept
+        ct state invalid drop
+        jump filter_FORWARD_ZONES
+        reject with icmpx admin-prohibited
+    }
+    chain filter_FORWARD_ZONES {
+        iifname "docker0" goto filter_FWD_docker
+        %s
+        goto filter_FWD_public
+    }
+    chain filter_FWD_docker {
+        accept
+    }
+    chain filter_FWD_trusted {
+        accept
+    }
+    chain filter_FWD_public {
+        reject with icmpx admin-prohibited
+    }
+}
+"""
 FIREWALLD = """
 table inet firewalld {
     chain filter_FORWARD {
@@ -36,6 +63,10 @@ def found(text: str, *, tracked: bool = False) -> list[Finding]:
         DROP % ("counter packets 12 bytes 800 accept;", ""),
         DROP % ("jump mine;", 'chain mine { iifname "siit0" accept; }'),
         DROP % ("ct state established,untracked accept;", ""),
+        ZONES % 'iifname "siit0" goto filter_FWD_trusted',
+        ZONES % 'iifname vmap { "eth0" : drop, "siit*" : goto filter_FWD_trusted }',
+        ZONES % "goto filter_FWD_trusted",
+        (DROP % ("", "")).replace("{ chain", "{ flags dormant; chain", 1),
         ACCEPT % ("", ""),
         ACCEPT % ('iifname "eth0" drop;', ""),
         ACCEPT % ("jump mine;", "chain mine { drop; }"),  # nobody knows what the jump is reached by
@@ -72,6 +103,12 @@ def test_a_chain_that_may_accept_is_no_finding(text: str) -> None:
             "stateful",
             "ufw route allow in on siit0",
         ),
+        (
+            ZONES % 'iifname "eth0" goto filter_FWD_trusted',
+            "stateful",
+            "firewall-cmd --zone=trusted --add-interface=siit0",
+        ),
+        (DROP % ('iif "lo" jump mine;', "chain mine { accept; }"), "forward-drop", "nft insert rule ip filter FORWARD"),
         (
             FIREWALLD,
             "stateful",

@@ -285,6 +285,9 @@ def test_chains_ahead_of_a_priority_are_those_at_ingress_and_earlier_ones_at_pre
     chains = [
         (2, chain("b", "early", 0, -500)),
         (2, chain("a", "same", 0, -450)),
+        (2, chain("a", "later", 0, -449)),
+        (2, chain("ours", "same", 0, -450)),
+        (2, chain("ours", "nfxlat_file_0000abcd", None, 0)),
         (2, chain("a", "forward", 2, -500)),
         (5, chain("c", "ingress", 0, 10)),
         (5, chain("c", "egress", 1, 10)),
@@ -301,6 +304,7 @@ def test_chains_ahead_of_a_priority_are_those_at_ingress_and_earlier_ones_at_pre
     monkeypatch.setattr(nf_tables, "dump", lambda kind, family: told[kind])
     assert [str(one) for one in ahead_of(-450)] == [
         "inet d ingress (ingress, priority 0)",
+        "ip a same (prerouting, priority -450)",  # made later than ours it comes first
         "ip b early (prerouting, priority -500)",
         "netdev c ingress (ingress, priority 10)",
     ]

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from nfxlat.judgement import Finding
+from nfxlat.nft.check.apart import may_be, same
 from nfxlat.nft.check.domains import common
 from nfxlat.nft.check.judgements.surroundings import Others
 from nfxlat.nft.language.literals import addresses4, behind
@@ -31,6 +32,7 @@ def flowtables(source: Source) -> Iterator[Finding]:
     adding = (
         token
         for rule in source.rules
+        if not source.is_dormant(rule.chain.table)
         for token, verb in pairwise(rule.tokens)
         if token.text == "flow" and verb.text in ("add", "offload")
     )
@@ -44,6 +46,8 @@ def forwarding(source: Source, devices: Iterable[str], tracked: Collection[str] 
     devices = list(devices)
     for chain in source.chains.values():
         if chain.base is None or chain.base.hook != "forward" or chain.table.family not in ROUTED:
+            continue
+        if source.is_dormant(chain.table):
             continue
         rules = _reached(source, chain)
         by_state = any("ct" in rule.words and DROPPING & set(rule.words) for rule in rules)
@@ -59,7 +63,7 @@ def forwarding(source: Source, devices: Iterable[str], tracked: Collection[str] 
             lacking = [
                 way
                 for way in (("iifname", "oifname") if device in tracked else ("iifname",))
-                if not any(_accepts(source, rule, device, way) for rule in rules)
+                if not any(_accepts(source, chain, rule, device, way) for rule in rules)
             ]
             if judgement is not None and lacking:
                 named = f"{chain.table.family} {chain.table.name} {chain.name}"
@@ -91,7 +95,7 @@ def untracked_nat(source: Source, routers: Collection[Domain]) -> Iterator[Findi
     """Rules of `source` that would put source NAT on what these domains of routers translate."""
     for rule in source.rules:
         verdict = next((token for token in rule.tokens if token.text in ("masquerade", "snat")), None)
-        if verdict is None:
+        if verdict is None or source.is_dormant(rule.chain.table):
             continue
         sources = sorted(addresses4(source, rule.tokens, "saddr"))
         domain = next((d for d in routers if common(sources, prefixes.translated4(d))), None)
@@ -104,13 +108,17 @@ def _reached(source: Source, base: Chain) -> list[Rule]:
     return [rule for rule in source.rules if base in source.bases(rule.chain)]
 
 
-def _accepts(source: Source, rule: Rule, device: str, way: str) -> bool:
-    """Whether packets from (`way` iifname) or into (oifname) the device may be accepted by a rule, as far as its words
-    tell."""
+def _accepts(source: Source, base: Chain, rule: Rule, device: str, way: str) -> bool:
+    """Whether packets from (`way` iifname) or into (oifname) the device may be accepted by a rule, as far as its words,
+    and those on the way from the chain `base`, tell."""
     words = rule.words
     if "accept" not in words:
         return False
     concatenated = way in words and "." in words  # whatever belongs to which
     names = words if concatenated else behind(source, rule.tokens, (way,), _NAME)
-    named = any(fnmatchcase(device, name.strip("\"'")) for name in names)
-    return named or ("ct" in words and "untracked" in words) or _outright(words) == "accept"
+    if any(fnmatchcase(device, name.strip("\"'")) for name in names):
+        return True
+    if not ("ct" in words and "untracked" in words) and _outright(words) != "accept":
+        return False
+    ways = (may_be(source, rule, rule.tokens, base, (one,)) for one in (way, way.removesuffix("name")))
+    return all(some is None or any(same(device, one) for one in some) for some in ways)

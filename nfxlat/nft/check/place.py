@@ -31,7 +31,7 @@ def place(source: Source, statement: Statement) -> Iterator[Finding]:
     if not statement.bases:
         yield Place.UNREACHED.at(source.place(statement.at.start), chain=statement.rule.chain.name)
     table = statement.rule.chain.table
-    if "flags dormant" in source.declared.get(table.key, ()):
+    if source.is_dormant(table):
         yield Place.DORMANT.at(source.place(statement.at.start), table=f"{table.family} {table.name}")
     for chain in statement.bases:
         assert chain.base is not None

@@ -39,7 +39,7 @@ def text(name: str, role: Role, model: Model, *, offload: bool = False, in_vrf: 
 
 def owner(name: str) -> str:
     """The name of the chain that marks the tables of the domain `name`."""
-    return f"nfxlat_domain_{name}"
+    return f"{chains.MARK}domain_{name}"
 
 
 def tables(name: str) -> tuple[tuple[Family, str], ...]:

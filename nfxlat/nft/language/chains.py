@@ -42,6 +42,7 @@ from nfxlat.xlat.domain import Domain
 PROTOCOL = {"ip": "ip protocol", "ip6": "meta l4proto"}  # behind extension headers, and of fragments too
 WHOLE = {"ip": "ip frag-off & 0x3fff == 0", "ip6": "exthdr frag missing"}
 FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
+MARK = "nfxlat_"  # begins the names of the chains by which a table is known to be ours
 SEED = 7915  # of all hashes: a flow goes to the same worker by whichever rule
 FITS = f"meta length <= {COPY_RANGE}"
 UDP_STAMPED = f"meta priority & {stamp.ANY_MASK | stamp.UDP:#x} == {stamp.ANY | stamp.UDP:#x}"

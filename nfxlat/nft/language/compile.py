@@ -21,7 +21,7 @@ from nfxlat.nft.language.source import Source
 from nfxlat.queues import Queues
 from nfxlat.terms import Role
 
-OWNER = "nfxlat_file_"
+OWNER = f"{chains.MARK}file_"
 NO_NOTES: Mapping[str, Sequence[str]] = {}
 
 

@@ -89,6 +89,11 @@ class Source(Input):
         """The base chains from which packets reach `chain`, itself included if it is one."""
         return self.hooked[chain.key]
 
+    def is_dormant(self, table: Table) -> bool:
+        """Whether its chains see no packets."""
+        said = (words.replace(",", " ").split() for words in self.declared.get(table.key, ()))
+        return any(words[:1] == ["flags"] and "dormant" in words for words in said)
+
     @property
     def removes(self) -> bool:
         """Whether it clears the ground itself."""

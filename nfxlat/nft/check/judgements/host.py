@@ -209,7 +209,7 @@ class Host(Judgement):
     PASSED_OVER = (
         "passed-over",
         WARNING,
-        "{chain} sees packets before the rules of {names}, which say offload",
+        "{chain} {sees} packets before the rules of {names}, which say offload",
         "packets of pairs and flows that are known pass it by: it does not count, limit or drop them",
         "do that in a forward chain, or leave offload out",
     )
