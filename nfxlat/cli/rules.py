@@ -116,7 +116,8 @@ def _sound(found: Program) -> None:
     for finding in errors[1:]:
         print("\n".join(map(printable, finding.lines())), file=sys.stderr)
     if errors:
-        raise OperatorError(f"{errors[0].what}: {errors[0].effect}", where=errors[0].where, hint=errors[0].instead)
+        what = ": ".join(filter(None, (errors[0].what, errors[0].effect)))
+        raise OperatorError(what, where=errors[0].where, hint=errors[0].instead)
 
 
 def _load(arguments: argparse.Namespace) -> int:

@@ -182,3 +182,12 @@ def test_the_files_of_a_configuration_are_known_before_they_are_read(tmp_path: P
     path.write_text("[domain]\nsiit0 = 1\n")
     assert list(config.sources(path)) == [path]
     assert list(config.sources(tmp_path / "none")) == [tmp_path / "none"]
+
+
+def test_a_fault_without_an_effect_is_still_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = "type filter hook prerouting priority -450; ip daddr 192.0.2.1 xlat to 2001:db8:64::/95"
+    file = tmp_path / "x.nft"
+    file.write_text(f"table ip t {{\n\tchain c {{ {rule}; }}\n}}\n", encoding="utf-8")
+    assert main(["rules", "compile", str(file)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("has length 95, not one of 32 40 48 56 64 96 (RFC 6052 2.2); such as 2001:db8:64::/96")

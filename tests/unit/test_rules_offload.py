@@ -218,7 +218,7 @@ def test_what_the_program_cannot_repeat_is_refused(match: str, what: str) -> Non
         set seen { type ipv4_addr; }
         set timed { type ipv4_addr; timeout 1h; }
         set counted { type ipv4_addr; counter; }
-        chain learning { update @seen { ip saddr }; }
+        chain learning { type filter hook forward priority 0; update @seen { ip saddr }; }
     """
     on_it = offload(read(f"{match} {STATEMENT}", before=before))
     ahead = offload(read(f"{match} return\n\t\t{STATEMENT}", before=before))
@@ -254,6 +254,32 @@ def test_maps_are_followed_into_their_chains() -> None:
     chains = "\tchain d {\n\t\tct state new drop\n\t}"
     (found,) = offload(read(f"ip saddr vmap @m\n\t\t{STATEMENT}", before=before, chains=chains))
     assert found.where == "x.nft:21:3"
+
+
+def test_a_map_may_lead_at_run_time_to_chains_that_nothing_else_leads_to() -> None:
+    before = "\tmap m {\n\t\ttype ipv4_addr : verdict\n\t}"
+    chains = "\tchain d {\n\t\tct state new drop\n\t}"
+    (found,) = offload(read(f"ip saddr vmap @m\n\t\t{STATEMENT}", before=before, chains=chains))
+    assert found.what.startswith("ct, ")
+    assert offload(read(f"ip saddr vmap @m\n\t\t{STATEMENT}", before=before)) == []
+
+
+@pytest.mark.parametrize(
+    ("match", "by_address"),
+    [
+        ("fib daddr type local", True),
+        ("fib saddr . iif type != { local, multicast }", True),
+        ("fib daddr type unicast", False),
+        ("fib saddr type { local, blackhole }", False),
+        ("fib saddr type vmap { local : drop }", False),
+    ],
+)
+def test_of_ipv6_the_kind_of_an_address_may_be_its_route_s_affair(match: str, by_address: bool) -> None:
+    """A blackhole or unreachable route makes it another kind; of IPv4 the local table alone is asked."""
+    statement = "ip6 daddr 2001:db8:64::/96 xlat from siit0 offload"
+    found = offload(read(f"{match} counter drop\n\t\t{statement}", family="inet"))
+    assert [finding.what for finding in found] == ([] if by_address else ["fib, on the way to xlat from siit0 offload"])
+    assert offload(read(f"{match} counter drop\n\t\t{STATEMENT}", family="inet")) == []
 
 
 def test_counters_that_miss_what_is_offloaded_are_told_and_named_ones_refused() -> None:

@@ -15,6 +15,7 @@ the packet comes by all the same, as what one chain of the input accepts goes on
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 from nfxlat.nft.language.selectors import Fault, Reading, read
@@ -95,10 +96,17 @@ class _Way:
         found = read(self._source, rule, self._family)
         if id(rule) not in self._on_it:
             yield found, final
-        for name in () if found.never else rule.targets:
-            chain = self._source.chains.get((*rule.chain.table.key, name))
-            if chain is not None:
-                yield from self._of(chain, called)
+        for chain in () if found.never else self._led_to(rule):
+            yield from self._of(chain, called)
+
+    def _led_to(self, rule: Rule) -> Iterator[Chain]:
+        """The chains that a rule leads to. A named map may at run time, too: to those that nothing else leads to."""
+        by_name = any(one == "vmap" and other[:1] == "@" for one, other in pairwise(rule.words))
+        for chain in self._source.chains.values():
+            if chain.table is rule.chain.table and (
+                chain.name in rule.targets or (by_name and not self._source.bases(chain))
+            ):
+                yield chain
 
     def _of(self, chain: Chain, final: frozenset[str]) -> Iterator[tuple[Reading, frozenset[str]]]:
         """The rules of a chain and of those that it leads to, each chain once."""

@@ -7,7 +7,7 @@ is not for them, and what stands ahead of it is.
 """
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from nfxlat.nft.language.source import GENERATED, VOLATILE, Rule, Source
@@ -50,6 +50,8 @@ _HEADERS: Final = ("tcp", "udp", "th", "ip", "ip6", "ether", "meta")  # a field 
 _DOING: Final = frozenset(("set", "add", "update", "delete", "counter", "log", "dup", "fwd"))  # not matching
 _BETWEEN: Final = ("and", "or", "xor", "lshift", "rshift")  # two halves of a value
 _OPERATORS: Final = ("==", "!=", "<", ">", "<=", ">=", "eq", "ne", "lt", "gt", "le", "ge")
+
+_KINDS: Final = frozenset(("local", "multicast", "anycast"))
 
 _STATE: Final = "it changes from packet to packet, and the first decision would be repeated"
 _SEES: Final = "what is offloaded does not pass it, and is missing from it"
@@ -248,11 +250,22 @@ class _Reader:
             keys.append(self._text(1))
             self._at += 2
         result = self._text()
-        if result != "type" or not set(keys) <= {"saddr", "daddr", "iif"}:
+        by_route = result != "type" or (self._family == "ip6" and not self._kinds_of_addresses())
+        if by_route or not set(keys) <= {"saddr", "daddr", "iif"}:
             self._at = start
-            return self._fault("fib", _ROUTE if result != "type" else _NATURE)
+            return self._fault("fib", _ROUTE if by_route else _NATURE)
         self._at += 1
         return True
+
+    def _kinds_of_addresses(self) -> bool:
+        """Whether `type` is compared with what an address itself is. Whether it is unicast, blackhole or unreachable is
+        its route's affair (nft_fib_ipv6.c); of IPv4 the local table alone is asked (nft_fib_ipv4.c)."""
+        words = [text for text in self._texts[self._at + 1 :] if text not in _OPERATORS]
+        if words[:1] == ["{"]:
+            words = [text for text in takewhile(lambda text: text != "}", words) if text not in ("{", ",")]
+        else:
+            words = words[:1]
+        return set(words) <= _KINDS
 
     def _value(self, key: tuple[str, ...]) -> bool:
         """What an expression is compared with; `key` is what is compared, () where it is several things."""
