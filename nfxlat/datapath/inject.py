@@ -15,6 +15,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -227,3 +228,12 @@ def _enlarge(any_socket: socket.socket) -> None:
         any_socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
     except PermissionError:
         any_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+
+
+@dataclass(frozen=True, slots=True)
+class Injectors:
+    """`main` takes results; `raw` (a raw IP socket) what must not come in on the domain device."""
+
+    main: Injector
+    raw: Injector
+    device: bool  # main is the device injector

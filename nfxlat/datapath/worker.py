@@ -5,64 +5,33 @@ Rules
   DROP behind it, since nothing waits for that.
 - DROP, because what goes on is the translated copy. ACCEPT for what is not ours, and at postrouting for what was
   translated too: there the original dies in the domain device while conntrack and NAT stay whole.
-- The number of hops to take off follows hook and injector (`hops_of`): exactly one decrement a node.
-- What only the kernel can do is done for the worker's plain queue: a packet goes there whose unfinished checksum is in
-  an inner header, and a superframe that is too long for a queue message. It is taken, and counted, there.
-- What came from the domain device itself is never translated again: the guard against loops is the input interface.
+- Runs of packets of known pairs take the fast path, all others the core (nfxlat.datapath.slowpath).
 """
 
 import select
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from ipaddress import IPv4Address
+from collections.abc import Callable, Collection, Sequence
 
 from nfxlat.datapath.busypoll import BusyPoll
-from nfxlat.datapath.counters import ERROR, PART, Counters, Direction, Total, cell
+from nfxlat.datapath.counters import Counters, Direction, Total, cell
 from nfxlat.datapath.fastpath import FastPath, Taken
-from nfxlat.datapath.hops import hops_of
-from nfxlat.datapath.inject import Injector, local_source
-from nfxlat.datapath.pathmtu import PathMtus, narrowed
+from nfxlat.datapath.inject import Injectors
+from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.routecache import RouteCache
-from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, SLOTS, Kind, Record, Source
-from nfxlat.datapath.superframe import (
-    TCP,
-    complete_checksum,
-    cutting,
-    is_later_fragment6,
-    is_own_checksum_unfinished,
-    segments,
-    stamp_of,
-    transport,
-)
+from nfxlat.datapath.slowpath import SlowPath
+from nfxlat.datapath.source import ACCEPT, AGAIN, SLOTS, Source
 from nfxlat.datapath.tally import Tally
 from nfxlat.datapath.teacher import ASKED, Teacher
 from nfxlat.datapath.trace import Traced, Tracing
-from nfxlat.outcome import Action, Outcome, Reason, dropped
-from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
-from nfxlat.xlat.special import martian4
+from nfxlat.outcome import Reason
+from nfxlat.wire.nfqueue import SKB_GSO
 from nfxlat.xlat.translator import Translator
 
-_EVENTS = (Reason.UDP_ZERO_CHECKSUM, Reason.UDP_ZERO_CHECKSUM_FRAGMENT)
 # Looking an enumeration's member up takes longer than counting.
 _BATCHES, _PACKETS, _FAST, _INJECTED = Total.BATCHES, Total.PACKETS, Total.FAST, Total.INJECTED
-_ORIGINALS, _REQUEUED, _CUT, _PARTS = Total.ORIGINALS, Total.REQUEUED, Total.CUT, Total.PARTS
-_IN_HANDS = Total.IN_HANDS
+_ORIGINALS, _REQUEUED, _PARTS, _IN_HANDS = Total.ORIGINALS, Total.REQUEUED, Total.PARTS, Total.IN_HANDS
 _SEGMENTS, _OCTETS4, _OCTETS6 = Total.SEGMENTS, Total.OCTETS4, Total.OCTETS6
 _TCP_PAYLOAD, _SUPERFRAMES, _SUPERFRAME_PAYLOAD = Total.TCP_PAYLOAD, Total.SUPERFRAMES, Total.SUPERFRAME_PAYLOAD
 _TRANSLATED4, _TRANSLATED6 = (cell(Reason.TRANSLATED, direction) for direction in (Direction.V4TO6, Direction.V6TO4))
-_FROM_OUTSIDE = (PREROUTING, FORWARD)  # hooks; what a TUN is given by this node itself is told by its source
-_HEADER = {4: 20, 6: 40}  # octets of what the core makes
-_BY_THE_KERNEL = 65535  # next-hop MTU for the device injector: the kernel's forwarding judges the size
-
-
-@dataclass(frozen=True, slots=True)
-class Injectors:
-    """`main` takes results; `raw` (a raw IP socket) what must not come in on the domain device."""
-
-    main: Injector
-    raw: Injector
-    device: bool  # main is the device injector
 
 
 class Worker:
@@ -93,26 +62,30 @@ class Worker:
         self.teacher = teacher
         self._busy_poll = busy_poll
         self._sources = {source.fileno(): source for source in sources}
-        self._translator = translator
         self._injectors = injectors
         self._counters = counters
         self._fast = fast
         self._routes = routes
         self._paths = paths
-        self._learnt = learnt
-        self._event = event
-        self._device_index = device_index
-        self._local = local
-        self._stamped: Collection[int] = frozenset()
+        self._slow = SlowPath(
+            translator,
+            injectors,
+            counters,
+            paths=paths,
+            routes=routes,
+            learnt=learnt,
+            event=event,
+            device_index=device_index,
+            local=local,
+        )
         self._taken = Taken()
-        self._seen: list[Outcome] | None = None
         self._tally: Tally | None = None
         self.trace(None)
         self.stopped = False
 
     def renew(self, translator: Translator, local: Collection[bytes]) -> None:
         """From the next batch on: `translator` translates, and this node's addresses are `local`."""
-        self._translator, self._local = translator, local
+        self._slow.translator, self._slow.local = translator, local
         if self._fast is not None:
             self._fast.renew(translator, local)
         if self.teacher is not None:
@@ -120,22 +93,22 @@ class Worker:
 
     def trust_stamps(self, stamped: Collection[int]) -> None:
         """Interfaces, by index, at whose ingress the stamp is made."""
-        self._stamped = stamped
+        self._slow.stamped = stamped
         if self._fast is not None:
             self._fast.trust_stamps(stamped)
 
     def count(self, tally: Tally | None) -> None:
         """From the next batch on, count what leaves by mapping; None: do not."""
-        self._tally = tally
+        self._tally = self._slow.tally = tally
 
     def trace(self, tracing: Tracing | None) -> None:
         """From the next batch on, show packets to those who trace; None: to nobody."""
-        self._run, self._judge = self._fast.run if self._fast is not None else None, self._slow
-        self._seen = None
+        self._run, self._judge = self._fast.run if self._fast is not None else None, self._slow.judge
+        self._slow.seen = None
         if tracing is not None:
-            traced = Traced(tracing, self._fast, self._injectors.main.frame.size, self._slow)
+            traced = Traced(tracing, self._fast, self._injectors.main.frame.size, self._slow.judge)
             self._run, self._judge = traced.run if self._fast is not None else None, traced.slow
-            self._seen = tracing.seen
+            self._slow.seen = tracing.seen
         if self.teacher is not None:
             self.teacher.spare = tracing.wants_pair if tracing is not None else None
 
@@ -249,158 +222,3 @@ class Worker:
         totals[_IN_HANDS] = source.pending()
         self._counters.publish()
         return count
-
-    def _slow(self, buffer: bytearray, record: Record, plain: int | None) -> int:
-        """Have the core translate a packet, and stage what comes out. The verdict on the original."""
-        start, length, priority, kind = record
-        packet = bytes(buffer[start : start + length])
-        version = packet[0] >> 4 if packet else 0
-        direction = Direction.V4TO6 if version == 4 else Direction.V6TO4 if version == 6 else Direction.UNKNOWN
-        if self._device_index and kind.indev == self._device_index:
-            return self._early(Reason.FROM_DOMAIN_DEVICE, direction, ACCEPT)
-        if self._passes(packet, kind):
-            return self._early(Reason.NOT_OURS, direction, ACCEPT)
-        if not kind.whole:
-            if kind.skb_info & SKB_GSO and plain is not None:
-                return AGAIN
-            return self._early(Reason.QUEUE_TRUNCATED, direction, DROP)
-        from_here = bool(packet) and local_source(packet, self._local)
-        if kind.hook == PREROUTING and from_here:
-            return self._early(Reason.LOCAL_SOURCE, direction, DROP)
-        pieces: Iterable[bytes] = (packet,)
-        stamp = stamp_of(priority, kind, self._stamped)
-        if kind.hook == FORWARD and from_here:
-            kind = kind._replace(hook=LOCAL_OUT)  # of a TUN: nobody has forwarded what this node sends
-        if kind.skb_info & SKB_GSO:
-            how = cutting(packet, stamp)
-            if isinstance(how, Reason):
-                return self._early(how, direction, DROP)
-            pieces = segments(packet, stamp)
-        elif kind.skb_info & SKB_CSUMNOTREADY:
-            if plain is not None and not is_own_checksum_unfinished(packet):
-                return AGAIN
-            pieces = (complete_checksum(packet),)
-        verdict, number = DROP, 0
-        for number, piece in enumerate(pieces, 1):  # noqa: B007
-            outcome = self._translate(piece, kind)
-            if outcome.action is Action.TRANSLATED and kind.hook in _FROM_OUTSIDE and self._poses(piece, outcome):
-                outcome = dropped(Reason.LOCAL_SOURCE)
-            if outcome.action is Action.REJECTED:
-                self._counters.totals[Total.ERRORS_SENT] += 1
-                self._counters.rejected[cell(outcome.reason, direction)] += 1
-                self._injectors.raw.put_packet(outcome.packets[0], ERROR)
-            self._counters.count(outcome.reason, direction)
-            if self._seen is not None:
-                self._seen.append(outcome)
-            if outcome.action is Action.TRANSLATED:
-                if direction is Direction.V4TO6 and (news := self._paths.learn(piece)) is not None:
-                    self._learnt(*news)
-                self._stage(outcome.packets, outcome.reason, direction)
-                if kind.hook == POSTROUTING:
-                    verdict = ACCEPT
-                    self._counters.totals[_ORIGINALS] += self._fragments(piece)
-            elif outcome.action is Action.PASSED:
-                verdict = ACCEPT
-            elif outcome.reason in _EVENTS:  # RFC 7915 4.5
-                self._event(f"{outcome.reason.label}: {_ends(piece)}: {outcome.reason.sentence}")
-        if kind.skb_info & SKB_GSO:
-            self._counters.totals[_SEGMENTS] += number
-            self._counters.totals[_CUT] += number - 1
-        return verdict
-
-    def _early(self, reason: Reason, direction: Direction, verdict: int) -> int:
-        """What is decided before the core is asked: counted."""
-        self._counters.count(reason, direction)
-        if self._seen is not None:
-            self._seen.append(Outcome(Action.PASSED if verdict == ACCEPT else Action.DROPPED, reason))
-        return verdict
-
-    def _passes(self, packet: bytes, kind: Kind) -> bool:
-        """Whether the destination is not translated, or is this node, whatever else is to be said of the packet."""
-        if not self._translator.is_ours(packet):
-            return True
-        if kind.hook not in (PREROUTING, LOCAL_OUT):  # what is forwarded is not for this node
-            return False
-        destination = _destination(packet)
-        return destination in self._local and self._translator.keeps(destination)
-
-    def _poses(self, packet: bytes, outcome: Outcome) -> bool:
-        """Whether the result of a packet from outside bears an address of this node as its source.
-
-        It would leave by the raw socket, past the rules for what is forwarded. The source of an ICMP error that has no
-        mapping, so that a pool or address4 stands in for it, is not meant.
-        """
-        if not local_source(outcome.packets[0], self._local):
-            return False
-        mapped = self._translator.addresses
-        mapping = mapped.to6(packet[12:16]) if packet[0] >> 4 == 4 else mapped.to4(packet[8:24])
-        return mapping.address is not None
-
-    def _translate(self, packet: bytes, kind: Kind) -> Outcome:
-        """The core's outcome, with the hops and the next-hop MTU that hold for the result's destination."""
-        translate, device = self._translator.translate, self._injectors.device
-        if kind.reassembled:
-            translate = partial(translate, reassembled=True)
-        hops = hops_of(kind.hook, kind.indev, device=device, result_is_local=False)
-        outcome = translate(packet, hops, next_hop_mtu=_BY_THE_KERNEL)
-        if outcome.action is not Action.TRANSLATED:
-            return outcome
-        if packet[0] >> 4 == 4 and martian4(packet[12:16]):  # of an ICMP error, where RFC 7915 4.1 would have it pass
-            return dropped(Reason.MARTIAN_SOURCE)
-        result = outcome.packets[0]
-        destination = _destination(result)
-        again, mtu, back = hops, _BY_THE_KERNEL, None
-        by_raw = not device or local_source(result, self._local)  # as `_stage` has it: nobody forwards it
-        if device:
-            local = destination in self._local or by_raw
-            again = hops_of(kind.hook, kind.indev, device=True, result_is_local=local)
-            if not again and packet[7] <= 1 and is_later_fragment6(packet):
-                return translate(packet, 1)  # RFC 4443 3.3; of IPv4, forwarding says nothing about such a fragment
-        if by_raw and self._routes is not None:
-            route = self._routes.route(destination)
-            if isinstance(route, Reason):
-                return self._translator.unreachable(packet, route)
-            mtu = route.mtu
-        narrow = self._paths.mtus.get(result[12:20]) if self._paths.mtus and result[0] >> 4 == 4 else None
-        if self._routes is not None and (quoted := narrowed(packet, result)):  # RFC 7915 4.2, 5.2: all three terms
-            mtu, back = self._routes.mtu(destination) or mtu, self._routes.mtu(quoted) or None
-        elif again == hops and len(max(outcome.packets, key=len)) <= min(mtu, narrow or mtu):
-            return outcome
-        return translate(packet, again, narrow, next_hop_mtu=mtu, mtu_back=back)
-
-    def _fragments(self, original: bytes) -> int:
-        """How many packets an original is that goes on from postrouting: of IPv4 without DF, the kernel makes fragments
-        for its route."""
-        header = (original[0] & 15) * 4
-        if self._routes is None or original[0] >> 4 == 6 or original[6] & 0x40:
-            return 1
-        mtu = self._routes.mtu(original[16:20])
-        return 1 if not mtu or len(original) <= mtu else -(-(len(original) - header) // ((mtu - header) & ~7))
-
-    def _stage(self, packets: Sequence[bytes], reason: Reason, direction: Direction) -> None:
-        totals, what = self._counters.totals, cell(reason, direction)
-        totals[_INJECTED] += len(packets)
-        totals[_PARTS] += len(packets) - 1
-        if self._tally is not None:
-            self._tally.left(packets)
-        for packet in packets:
-            # Through the device, accept_local and rp_filter would drop a source of our own.
-            raw = self._injectors.device and local_source(packet, self._local)
-            (self._injectors.raw if raw else self._injectors.main).put_packet(packet, what)
-            what = PART
-            totals[_OCTETS4 if direction is Direction.V4TO6 else _OCTETS6] += len(packet) - _HEADER[packet[0] >> 4]
-            protocol, offset = transport(packet)
-            if protocol == TCP and offset and offset + 13 <= len(packet):
-                payload = len(packet) - offset - (packet[offset + 12] >> 4) * 4
-                totals[_TCP_PAYLOAD] += max(0, payload)
-
-
-def _ends(packet: bytes) -> str:
-    """Addresses and ports of a whole IPv4 packet with UDP."""
-    at = (packet[0] & 15) * 4
-    ends = zip((packet[12:16], packet[16:20]), (packet[at : at + 2], packet[at + 2 : at + 4]), strict=True)
-    return " > ".join(f"{IPv4Address(address)} port {int.from_bytes(port, 'big')}" for address, port in ends)
-
-
-def _destination(packet: bytes) -> bytes:
-    return packet[24:40] if packet[:1] >= b"\x60" else packet[16:20]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.inject import Injectors
 from nfxlat.datapath.source import Source
-from nfxlat.datapath.worker import Injectors
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 

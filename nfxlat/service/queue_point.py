@@ -7,11 +7,10 @@ from contextlib import ExitStack
 
 from nfxlat.datapath.callback import CallbackQueue
 from nfxlat.datapath.counters import Counters
-from nfxlat.datapath.inject import DeviceInjector, IpInjector
+from nfxlat.datapath.inject import DeviceInjector, Injectors, IpInjector
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.datapath.queue_pair import QueuePair
 from nfxlat.datapath.source import SLOTS
-from nfxlat.datapath.worker import Injectors
 from nfxlat.host.device import DomainDevice, create_or_adopt, in_namespace, remove
 from nfxlat.host.stamp import Stamp
 from nfxlat.netlink.bound_queues import BoundQueue, bound_queues

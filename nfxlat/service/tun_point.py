@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from nfxlat.datapath.counters import Counters
-from nfxlat.datapath.inject import IpInjector
+from nfxlat.datapath.inject import Injectors, IpInjector
 from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
-from nfxlat.datapath.worker import Injectors
 from nfxlat.host import tun
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp

@@ -15,10 +15,11 @@ from nfxlat.datapath import nfqueue
 from nfxlat.datapath.counters import REASONS, Counters
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.frame import ethernet
+from nfxlat.datapath.inject import Injectors
 from nfxlat.datapath.pathmtu import PathMtus, fragmentation_needed
 from nfxlat.datapath.source import HEADROOM, TAILROOM, Kind, Record
 from nfxlat.datapath.superframe import complete_checksum, segments, transport
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.outcome import Action, Reason
 from nfxlat.wire import netlink, stamp, vnet
 from nfxlat.wire import nfqueue as nl

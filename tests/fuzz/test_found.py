@@ -10,10 +10,10 @@ from scapy.layers.inet6 import IPv6
 
 from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.fastpath import FastPath
-from nfxlat.datapath.inject import Injector
+from nfxlat.datapath.inject import Injector, Injectors
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.superframe import segments
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.outcome import Reason
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl
@@ -62,7 +62,7 @@ def test_a_message_without_a_packet_is_counted_and_dropped(
     payload: tuple[bytes, ...], hook: int, injector: Injector
 ) -> None:
     made, counters = worker(True, injector)
-    made._local = {bytes(4)}
+    made._slow.local = {bytes(4)}
     header = netlink.attribute(nl.NFQA_PACKET_HDR, bytes((0, 0, 0, 1, 8, 0, hook)))
     fuzz_datapath.deliver([fuzz_datapath.message(header, *payload)])
     assert made.batch(fuzz_datapath.QUEUE) == 1

@@ -13,10 +13,11 @@ from worker_ends import Injector, Source, Waiting
 from nfxlat.datapath.counters import Counters, Total
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.frame import TUN
+from nfxlat.datapath.inject import Injectors
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.source import SLOTS, Kind, Record
 from nfxlat.datapath.superframe import is_own_checksum_unfinished
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.wire.nfqueue import POSTROUTING, PREROUTING, SKB_CSUMNOTREADY
 
 

@@ -16,10 +16,11 @@ from plain_packets import packets
 from worker_ends import Injector, Source
 
 from nfxlat.datapath.counters import REASONS, Counters
+from nfxlat.datapath.inject import Injectors
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import Kind
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.offline import link
 from nfxlat.offline.record import Record as Captured
 from nfxlat.offline.translation import Judgement, judge

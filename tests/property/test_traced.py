@@ -14,10 +14,11 @@ from worker_ends import Injector, Source, Waiting
 from nfxlat.datapath.counters import Counters
 from nfxlat.datapath.fastpath import FastPath
 from nfxlat.datapath.frame import TUN
+from nfxlat.datapath.inject import Injectors
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.datapath.trace import Tracing
 from nfxlat.datapath.trace_filter import Filter
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.service.traced import Shown
 
 HOST4, HOST6 = ip_network("192.0.2.2"), ip_network("2001:db8:64::c000:202")

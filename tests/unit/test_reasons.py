@@ -25,9 +25,9 @@ from scapy.layers.inet6 import (
 from scapy.packet import Raw
 
 from nfxlat.datapath.counters import Counters
-from nfxlat.datapath.inject import reason_of
+from nfxlat.datapath.inject import Injectors, reason_of
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.outcome import Action, Reason
 from nfxlat.wire import netlink
 from nfxlat.wire import nfqueue as nl

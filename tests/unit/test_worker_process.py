@@ -10,8 +10,9 @@ from packets import ipv4
 from worker_ends import Injector, Source
 
 from nfxlat.datapath.counters import Counters
+from nfxlat.datapath.inject import Injectors
 from nfxlat.datapath.pathmtu import PathMtus
-from nfxlat.datapath.worker import Injectors, Worker
+from nfxlat.datapath.worker import Worker
 from nfxlat.outcome import Reason
 from nfxlat.service import worker_process
 from nfxlat.service.control import Control
@@ -94,10 +95,10 @@ def test_a_worker_whose_supervisor_has_gone_stops(line: Line, told: tuple[Messag
 
 
 def test_what_it_learns_goes_to_the_supervisor_and_nowhere_when_that_is_gone(line: Line) -> None:
-    line.process._worker._learnt(PAIR, 576)
+    line.process._learnt(PAIR, 576)
     assert line.ours.receive() == LEARNT
     line.ours.close()
-    line.process._worker._learnt(PAIR, 576)
+    line.process._learnt(PAIR, 576)
 
 
 def test_a_message_that_is_not_for_a_worker_at_work_is_a_bug(line: Line) -> None:
