@@ -114,10 +114,10 @@ prepare_tayga() {
     unpack tayga "$VENV/tayga" || say "TAYGA is not available: nfxlat bench leaves it out"
 }
 
-# promtool, for contrib/prometheus to be tested with: its package starts a daemon that listens.
+# promtool, for contrib/prometheus to be tested with. Debian 12 has it in a package that starts a daemon which listens.
 prepare_promtool() {
     [ -x "$VENV/bin/promtool" ] || command -v promtool >/dev/null && return
-    if unpack prometheus "$VENV/promtool" ./usr/bin/promtool; then
+    if unpack promtool "$VENV/promtool" ./usr/bin/promtool || unpack prometheus "$VENV/promtool" ./usr/bin/promtool; then
         ln -sf ../promtool/usr/bin/promtool "$VENV/bin/promtool"
     else
         say "promtool is not available: the tests of contrib/prometheus will fail"

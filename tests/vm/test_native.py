@@ -15,7 +15,7 @@ from virtual_machine import Boot, Booted, Guest
 from nfxlat.lab.matrix import table
 
 pytestmark = pytest.mark.timeout(1260)
-SECONDS = 1200  # from power on to power off, which takes five minutes on a machine of its own; the rest is for slow ones
+SECONDS = 1200  # from power on to power off: five minutes on a machine of its own, more beside other tests
 RECORDS = Path(__file__).parents[1] / "matrix"
 CELL = "router-device"
 MIB = 8
