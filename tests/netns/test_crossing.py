@@ -6,6 +6,7 @@ host4 --- router4 --- translator --- router6 --- host6
 import random
 
 import pytest
+from both_ways import download_both_ways
 from counted import Counted
 from scapy.layers.inet import ICMP, IP, UDP, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
@@ -18,7 +19,7 @@ from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, TRANSLATOR, Lab
-from nfxlat.lab.transfer import ServerProcess, download, serving
+from nfxlat.lab.transfer import download, serving
 
 PAYLOAD = random.Random(7915).randbytes(200)
 MEBI = 1 << 20
@@ -49,14 +50,7 @@ def test_ping_udp_and_tcp_cross_both_ways(lab: Lab, process: TranslatorProcess) 
         assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
     with UdpEcho(lab.host4, "0.0.0.0") as echo:
         assert lab.host6.call(exchange, HOST4_6, echo.port, 3000, HOST6_PREFIX).ok
-    servers = [ServerProcess(namespace, 4 * MEBI) for namespace in (lab.host4, lab.host6)]
-    try:
-        server4, server6 = (server.ready() for server in servers)
-        assert lab.host4.call(download, HOST6_4, server6).intact
-        assert lab.host6.call(download, HOST4_6, server4, HOST6).intact
-    finally:
-        for server in servers:
-            server.close()
+    download_both_ways(lab, 4 * MEBI)
     summary = process.summary()
     dropped = {r: n for r, n in summary["reasons"].items() if r not in ("translated", "fragmented", "packet_too_big")}
     assert not dropped

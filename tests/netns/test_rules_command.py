@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rule_file import ROUTER, write
 
 from nfxlat import config
 from nfxlat.cli import main
@@ -20,27 +21,12 @@ from nfxlat.queues import Queues
 pytestmark = pytest.mark.netns
 DOMAINS = config.parse(DOMAIN, "lab").domains
 
-ROUTER = """\
-define pool = { 198.51.100.0/24, 203.0.113.2 }
-
-table ip mine {
-	chain prerouting {
-		type filter hook prerouting priority -450; policy accept;
-		ip daddr $pool xlat to siit0
-	}
-}
-
-table ip6 mine {
-	chain prerouting {
-		type filter hook prerouting priority -450; policy accept;
-		ip6 daddr 2001:db8:64::/96 xlat from siit0
-	}
-}
-
+BYSTANDER = """\
 table ip bystander {
 	set s { type ipv4_addr; elements = { 192.0.2.1 }; }
 }
 """
+RULES = f"{ROUTER}\n{BYSTANDER}"
 INET = """\
 table inet mine {
 	chain both {
@@ -64,12 +50,6 @@ def node() -> Iterator[Namespace]:
         yield namespace
 
 
-def write(directory: Path, text: str, name: str = "mine.nft") -> str:
-    file = directory / name
-    file.write_text(text)
-    return str(file)
-
-
 def load_rules(file: str, *arguments: str) -> int:
     """`nfxlat rules load` of the file, for the lab's domain; its exit status."""
     toml = Path(file).with_name("siit0.toml")
@@ -77,7 +57,7 @@ def load_rules(file: str, *arguments: str) -> int:
     return main(["rules", "load", file, "--config", str(toml), *arguments])
 
 
-@pytest.mark.parametrize("text", [ROUTER, INET, COMMANDS], ids=["block", "inet", "commands"])
+@pytest.mark.parametrize("text", [RULES, INET, COMMANDS], ids=["block", "inet", "commands"])
 def test_what_load_loads_unload_removes_and_nothing_else(
     node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
@@ -93,7 +73,7 @@ def test_what_load_loads_unload_removes_and_nothing_else(
     assert "table ip other" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", [ROUTER, INET, COMMANDS], ids=["block", "inet", "commands"])
+@pytest.mark.parametrize("text", [RULES, INET, COMMANDS], ids=["block", "inet", "commands"])
 def test_every_queue_chain_queues_first_and_then_drops(node: Namespace, tmp_path: Path, text: str) -> None:
     file = write(tmp_path, text)
     assert load_rules(file, "--queue", "20") == 0
@@ -115,7 +95,7 @@ def listed(family: str, table: str, chain: str) -> list[str]:
 
 
 def test_loading_again_takes_the_place_of_the_former(node: Namespace, tmp_path: Path) -> None:
-    file = write(tmp_path, ROUTER)
+    file = write(tmp_path, RULES)
     assert load_rules(file) == 0
     first = load.run("list ruleset")
     assert load_rules(file) == 0
@@ -132,11 +112,11 @@ def test_a_table_of_somebody_else_is_not_added_to(
 ) -> None:
     load.run("table ip mine { chain theirs { }; }")
     before = load.run("list ruleset")
-    file = write(tmp_path, ROUTER)
+    file = write(tmp_path, RULES)
     assert load_rules(file) == 2
     assert "table ip mine: the table already exists" in capsys.readouterr().err
     assert load.run("list ruleset") == before
-    write(tmp_path, "table ip mine\ndelete table ip mine\n" + ROUTER)
+    write(tmp_path, "table ip mine\ndelete table ip mine\n" + RULES)
     assert load_rules(file) == 0
     assert "theirs" not in load.run("list ruleset")
 
@@ -145,11 +125,11 @@ def test_a_table_of_somebody_else_is_not_added_to(
 def test_a_complaint_of_nft_names_the_line_of_the_file_and_changes_nothing(
     node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], former: bool
 ) -> None:
-    file = write(tmp_path, ROUTER)
+    file = write(tmp_path, RULES)
     if former:
         assert load_rules(file) == 0
     before = load.run("list ruleset")
-    broken = ROUTER.replace("table ip bystander {", "table ip bystander {\n\tset { }")
+    broken = RULES.replace("table ip bystander {", "table ip bystander {\n\tset { }")
     line = broken.splitlines().index("\tset { }") + 1
     write(tmp_path, broken)
     assert load_rules(file) == 2
@@ -168,7 +148,7 @@ def test_a_load_that_cannot_open_its_queues_leaves_nothing(
             raise OperatorError("no target")
 
     monkeypatch.setattr(compat, "insert_queue_rule", refuse)
-    compiled = compile_rules(program(ROUTER, "x", DOMAINS), native=False)
+    compiled = compile_rules(program(RULES, "x", DOMAINS), native=False)
     with pytest.raises(OperatorError, match="no target"):
         ruleset.install(compiled, "x")
     assert len(calls) == 3
@@ -177,7 +157,7 @@ def test_a_load_that_cannot_open_its_queues_leaves_nothing(
 
 def test_included_files_are_found_beside_the_file(node: Namespace, tmp_path: Path) -> None:
     write(tmp_path, "define pool = { 198.51.100.0/24 }\n", "addresses.nft")
-    file = write(tmp_path, ROUTER.replace(ROUTER.splitlines()[0], 'include "addresses.nft"'))
+    file = write(tmp_path, RULES.replace(RULES.splitlines()[0], 'include "addresses.nft"'))
     assert os.getcwd() != str(tmp_path)
     assert load_rules(file) == 0
     assert "198.51.100.0/24" in load.run("list chain ip mine prerouting")
@@ -194,7 +174,7 @@ def test_files_of_other_systems_are_loaded_included_ones_too(
 
     write_so("inner.nft", "define pool = { 198.51.100.0/24 }\n")
     write_so("addresses.nft", f'include "{tmp_path}/inner.nft"\n')
-    file = write_so("mine.nft", ROUTER.replace(ROUTER.splitlines()[0], 'include "addresses.nft"'))
+    file = write_so("mine.nft", RULES.replace(RULES.splitlines()[0], 'include "addresses.nft"'))
     assert load_rules(file) == 0, capsys.readouterr().err
     assert "198.51.100.0/24" in load.run("list chain ip mine prerouting")
     write_so("inner.nft", "define other = 1\ndefine pool = }\ndefine more = 2\n")
@@ -205,7 +185,7 @@ def test_files_of_other_systems_are_loaded_included_ones_too(
 def test_unloading_what_is_not_loaded_says_so(
     node: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = write(tmp_path, ROUTER)
+    file = write(tmp_path, RULES)
     assert main(["rules", "unload", file]) == 0
     assert "nothing is loaded from" in capsys.readouterr().err
     assert ruleset.loaded_from(ruleset.owner_of(file)) == []

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from both_ways import download_both_ways
+from rule_file import ROUTER, write
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet, Raw
@@ -37,7 +39,7 @@ from nfxlat.lab.topology import (
     Lab,
     in_prefix6,
 )
-from nfxlat.lab.transfer import ServerProcess, download, serving
+from nfxlat.lab.transfer import download, serving
 from nfxlat.netlink import bound_queues
 from nfxlat.nft.language.program import program
 from nfxlat.nft.shipped import RULES
@@ -47,32 +49,7 @@ from nfxlat.xlat.domain import Domain
 
 pytestmark = pytest.mark.netns
 
-BLOCKS = """\
-define pool = { 198.51.100.0/24, 203.0.113.2 }
-
-table ip mine {
-	chain prerouting {
-		type filter hook prerouting priority -450; policy accept;
-		ip daddr $pool xlat to siit0
-	}
-}
-
-table ip6 mine {
-	chain prerouting {
-		type filter hook prerouting priority -450; policy accept;
-		ip6 daddr 2001:db8:64::/96 xlat from siit0
-	}
-}
-"""
-
-
 XLAT = RULES / "xlat"
-
-
-def write(directory: Path, text: str, name: str = "mine.nft") -> str:
-    file = directory / name
-    file.write_text(text)
-    return str(file)
 
 
 def prepare(lab: Lab, commands: str) -> None:
@@ -100,7 +77,7 @@ def running(lab: Lab, directory: Path, rules: str, *workers: str) -> Iterator[Tr
     """The lab with rules from `nfxlat rules load` and a translator that sets nothing up."""
     file, toml = str(XLAT / rules), str(XLAT / "router.toml")
     if rules == "blocks.nft":  # no output hook, so that the added ones are at work
-        file = write(directory, BLOCKS)
+        file = write(directory, ROUTER)
     nfxlat(lab, "rules", "load", file, "--config", toml, *workers)
     with TranslatorProcess(lab.translator, lab.directory, "--config", toml, *workers, setup=False) as process:
         prepare(lab, nfxlat(lab, "rules", "compile", file, "--config", toml))
@@ -123,14 +100,7 @@ def test_traffic_crosses_by_the_rules_of_a_file(loaded: tuple[Lab, TranslatorPro
     assert lab.host6.call(ping, HOST4_6, HOST6).ok
     with UdpEcho(lab.host6, "::") as echo:
         assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
-    servers = [ServerProcess(namespace, 8 << 20) for namespace in (lab.host4, lab.host6)]
-    try:
-        server4, server6 = (server.ready() for server in servers)
-        assert lab.host4.call(download, HOST6_4, server6).intact
-        assert lab.host6.call(download, HOST4_6, server4, HOST6).intact
-    finally:
-        for server in servers:
-            server.close()
+    download_both_ways(lab, 8 << 20)
     summary = process.summary()
     assert summary["totals"]["superframes"] > 0
     assert not set(summary["reasons"]) - {"translated", "fragmented", "packet_too_big"}
