@@ -2,30 +2,23 @@
 
 import argparse
 import contextlib
-import json
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from nfxlat import ipaddresses
 from nfxlat.cli.screen import say
+from nfxlat.cli.trace_words import filter_of
+from nfxlat.cli.traced_packet import Capture, as_json, lines
 from nfxlat.cli.translators import only_line
-from nfxlat.datapath.trace_filter import ICMP, LARGEST_RATE, LARGEST_SNAP, TCP, UDP, Filter
-from nfxlat.errors import OperatorError, printable
-from nfxlat.offline.pcapng_writer import Writer
-from nfxlat.offline.summary import brief
-from nfxlat.offline.translation import DIRECTION_OF_VERSION
-from nfxlat.outcome import Action, Reason
+from nfxlat.datapath.trace_filter import LARGEST_RATE, LARGEST_SNAP
+from nfxlat.errors import OperatorError
 from nfxlat.service.traced import NotShown, Shown, shown
 
-_PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMP}
-_LOST = (Action.DROPPED, Action.REJECTED)
 COUNT, RATE, SNAP = 1000, 100, 2048
 """Bounds, unless others are asked for: packets in all, a second and worker, octets of each."""
 
@@ -46,7 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         nargs="*",
         metavar="FILTER",
         help="an address or prefix of either family (two: one for each end), tcp, udp, icmp, proto N, port N; all must "
-        "hold. Default: every packet",
+        "hold. ICMP errors about such packets are shown too. Default: every packet",
     )
     parser.add_argument("--dropped", action="store_true", help="only what is dropped or rejected")
     parser.add_argument(
@@ -67,54 +60,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--write", metavar="FILE", help="a pcapng file of both sides, for Wireshark, the reason as comment; -: stdout"
     )
     parser.set_defaults(run=_trace)
-
-
-def filter_of(words: Iterable[str], *, dropped: bool, reasons: Iterable[str], rate: int, snap: int) -> Filter:
-    """What the words of a command line ask for. Raises OperatorError."""
-    networks, protocols, ports = [], set[int](), list[int]()
-    rest = iter(words)
-    for word in rest:
-        if word in _PROTOCOLS:
-            protocols.add(_PROTOCOLS[word])
-        elif word == "proto":
-            protocols.add(_number(next(rest, ""), 255, "proto"))
-        elif word == "port":
-            ports.append(_number(next(rest, ""), 65535, "port"))
-        else:
-            networks.append(_network(word))
-    if len(networks) > 2 or len(ports) > 1:
-        raise OperatorError("more than two addresses, or more than one port", where="filter")
-    labels = {reason.label for reason in Reason}
-    for reason in reasons:
-        if reason not in labels:
-            hint = "nfxlat stats shows those that there are"
-            raise OperatorError("no such reason", where=f"--reason {reason}", hint=hint)
-    return Filter(
-        tuple(networks),
-        frozenset(protocols),
-        ports[0] if ports else None,
-        frozenset(reasons),
-        frozenset(_LOST if dropped else ()),
-        rate,
-        snap or LARGEST_SNAP,
-    )
-
-
-def _network(word: str) -> IPv4Network | IPv6Network:
-    try:
-        return ipaddresses.network(word)
-    except ValueError as error:
-        if "host bits" in str(error):
-            inside = ipaddresses.network(word, strict=False)
-            raise OperatorError("an address with a prefix length", where=f"filter: {word}", hint=f"{inside}?") from None
-        hint = "an address, a prefix, tcp, udp, icmp, proto N or port N"
-        raise OperatorError("not a word of a filter", where=f"filter: {word}", hint=hint) from None
-
-
-def _number(text: str, most: int, where: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= most):
-        raise OperatorError(f"needs a number from 0 to {most} behind it", where=f"filter: {where}")
-    return int(text)
 
 
 def _trace(arguments: argparse.Namespace) -> int:
@@ -188,7 +133,7 @@ def _teller(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> tuple
             sys.stdout.flush()
 
         return at_once, lambda: None
-    capture = _Capture(_opened(arguments.write, stack))
+    capture = Capture(_opened(arguments.write, stack))
     return capture.put, capture.begin
 
 
@@ -201,91 +146,3 @@ def _opened(path: str, stack: contextlib.ExitStack) -> BinaryIO:
         return stack.enter_context(Path(path).open("wb"))
     except OSError as error:
         raise OperatorError(f"cannot be written: {error.strerror}", where=path) from None
-
-
-class _Capture:
-    """A pcapng file: what came on the interface `in`, what left on `out`."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._writer: Writer | None = None
-
-    def begin(self) -> None:
-        self._writer = Writer(self._file, ("in", "out"))
-
-    def put(self, one: Shown) -> None:
-        assert self._writer is not None
-        when = int(one.time * 1e9)
-        self._writer.write(0, when, one.packet, one.length, _comment(one))
-        for packet, length in zip(one.packets, one.lengths, strict=False):
-            self._writer.write(1, when, packet, length, one.reason.label)
-
-
-def _comment(one: Shown) -> str:
-    return f"{one.action.value}: {one.reason.label} ({one.reason.rfc}): {one.reason.sentence}; {', '.join(_facts(one))}"
-
-
-def _facts(one: Shown) -> list[str]:
-    facts = [f"{one.hook} {_interface(one.interface)}".rstrip(), f"worker {one.worker}"]
-    if one.fast:
-        facts.append("fast path")
-    if one.gso_size is not None:
-        size = f" of {one.gso_size} octets" if one.gso_size else ""
-        facts.append(f"superframe, segments{size}{'' if one.fast else ', cut here'}")
-    if one.unfinished:
-        facts.append("checksum left to the hardware")
-    return facts
-
-
-def _interface(index: int) -> str:
-    if not index:
-        return ""
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return f"interface {index}"
-
-
-def lines(one: Shown) -> list[str]:
-    """As text: what came, where, what comes out."""
-    clock = time.strftime("%H:%M:%S", time.localtime(one.time)) + f".{int(one.time * 1e6) % 1_000_000:06}"
-    what = one.action.value if one.reason.label == one.action.value else f"{one.action.value}: {one.reason.label}"
-    found = [f"{clock} {_brief(one.packet, one.length)}", f"  {what} ({one.reason.rfc}); {', '.join(_facts(one))}"]
-    if one.action in _LOST:
-        found.append(f"  {one.reason.sentence}")
-    found += [f"  => {_brief(packet, length)}" for packet, length in zip(one.packets, one.lengths, strict=False)]
-    if len(one.lengths) > len(one.packets):
-        found.append(f"  => {len(one.lengths) - len(one.packets)} more")
-    return found
-
-
-def _brief(packet: bytes, length: int) -> str:
-    whole = packet + bytes(length - len(packet)) if len(packet) < length <= LARGEST_SNAP else packet
-    return printable(brief(whole))
-
-
-def as_json(one: Shown) -> str:
-    """Keys time, worker, hook, interface, direction, action, reason, rfc, sentence, fast, packet and
-    packets (hex), length, lengths, unfinished, missed (packets left out before this one), and of a superframe gso_size,
-    segments."""
-    found: dict[str, object] = {
-        "time": one.time,
-        "worker": one.worker,
-        "hook": one.hook,
-        "interface": _interface(one.interface),
-        "direction": DIRECTION_OF_VERSION.get(one.packet[0] >> 4) if one.packet else None,
-        "action": one.action.value,
-        "reason": one.reason.label,
-        "rfc": one.reason.rfc,
-        "sentence": one.reason.sentence,
-        "fast": one.fast,
-        "unfinished": one.unfinished,
-        "packet": one.packet.hex(),
-        "length": one.length,
-        "packets": [packet.hex() for packet in one.packets],
-        "lengths": list(one.lengths),
-        "missed": one.missed,
-    }
-    if one.gso_size is not None:
-        found |= {"gso_size": one.gso_size, "segments": one.segments}
-    return json.dumps(found)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from nfxlat.datapath.fastpath import FastPath, Taken
 from nfxlat.datapath.ratelimit import TokenBucket
 from nfxlat.datapath.source import Record
-from nfxlat.datapath.trace_filter import Filter, ends
+from nfxlat.datapath.trace_filter import Filter, ends, quoted
 from nfxlat.outcome import Action, Outcome, Reason
 from nfxlat.wire.nfqueue import SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import gso_size_of
@@ -100,7 +100,7 @@ class Tracing:
 
     def wants(self, packet: bytes | bytearray) -> bool:
         """Whether somebody asks for a packet, before it is known what becomes of it."""
-        return any(one.wanted.fits_transport(packet) for one in self._of(*ends(packet)))
+        return any(one.wanted.fits_transport(packet) for one in self._asking(packet))
 
     @property
     def wants_translated(self) -> bool:
@@ -109,11 +109,11 @@ class Tracing:
 
     def show(self, packet: bytes, record: Record, outcomes: Collection[Outcome], *, fast: bool) -> None:
         """Tell those who asked for it."""
-        gone = []
+        gone, asking = [], self._asking(packet)
         for number, reader in tuple(self._readers.items()):
             wanted = reader.wanted
             if (
-                reader in self._of(*ends(packet))
+                reader in asking
                 and wanted.fits_transport(packet)
                 and wanted.fits_outcome(outcomes)
                 and not reader.show(self._message(packet, record, outcomes, wanted.snap, fast))
@@ -121,6 +121,13 @@ class Tracing:
                 gone.append(number)
         for number in gone:
             self.remove(number)
+
+    def _asking(self, packet: bytes | bytearray) -> tuple[Reader, ...]:
+        """Those who ask for packets between its ends, or between those of the packet that it quotes."""
+        found = self._of(*ends(packet))
+        if len(found) < len(self._readers) and (inner := quoted(packet)):
+            found += self._of(*ends(inner))
+        return found
 
     def _of(self, source: bytes, destination: bytes) -> tuple[Reader, ...]:
         """Those who ask for packets between two addresses."""

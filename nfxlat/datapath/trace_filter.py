@@ -7,6 +7,8 @@ Rules
 - All of it has to hold. Of one network an end of the packet has to be in it, of two one end in each.
 - An end has two addresses, its own and the one that it maps to, so a filter may be of either family.
 - ICMP stands for ICMPv6 too. A fragment other than the first has no ports.
+- An ICMP error belongs to the conversation that it quotes a packet of: addresses, protocol and port may be its own, or
+  that packet's. So who asks for a flow sees the Packet Too Big of a router on its way.
 - `reasons` and `actions` are of what became of the packet; empty: whatever did.
 """
 
@@ -20,11 +22,14 @@ from typing import Any
 
 from nfxlat import ipaddresses
 from nfxlat.outcome import Action, Outcome, Reason
+from nfxlat.wire import icmp
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 _WITH_PORTS = frozenset((TCP, UDP, 33, 132, 136))  # DCCP, SCTP, UDP-Lite
 _FRAGMENT, _EXTENSIONS = 44, frozenset((0, 43, 60))
+LOST = (Action.DROPPED, Action.REJECTED)
 _LABELS = frozenset(reason.label for reason in Reason)
+_SHORTEST = 20  # octets of an IP header
 LARGEST_RATE, LARGEST_SNAP = 1_000_000, 65535
 _LARGEST = 1 << 14  # octets of a request
 
@@ -100,9 +105,12 @@ class Filter:
         return (first and fourth) or (second and third)
 
     def fits_transport(self, packet: bytes | bytearray) -> bool:
-        """Whether protocol and ports of a packet are those that are asked for."""
+        """Whether protocol and ports of a packet, or of the one that it quotes, are those that are asked for."""
         if not self.protocols and self.port is None:
             return True
+        return self._fits(packet) or bool((inner := quoted(packet)) and self._fits(inner))
+
+    def _fits(self, packet: bytes | bytearray) -> bool:
         protocol, at = transport(packet)
         if self.protocols and protocol not in self.protocols:
             return False
@@ -129,6 +137,17 @@ def ends(packet: bytes | bytearray) -> tuple[bytes, bytes]:
     if version == 6 and len(packet) >= 40:
         return bytes(packet[8:24]), bytes(packet[24:40])
     return b"", b""
+
+
+def quoted(packet: bytes | bytearray) -> bytes:
+    """What an ICMP error says that it is about, as much as there is of it; empty of any other packet."""
+    if len(packet) < _SHORTEST or packet[9 if packet[0] >> 4 == 4 else 6] in (TCP, UDP):
+        return b""
+    protocol, at = transport(packet)
+    if protocol != ICMP or not at or at >= len(packet):
+        return b""
+    is_error = packet[at] in icmp.ERRORS4 if packet[0] >> 4 == 4 else packet[at] < icmp.INFORMATIONAL6
+    return bytes(packet[at + icmp.HEADER_LENGTH :]) if is_error else b""
 
 
 def transport(packet: bytes | bytearray) -> tuple[int, int]:

@@ -22,11 +22,21 @@ from nfxlat.cli import main
 from nfxlat.cli.translators import only_line
 from nfxlat.datapath.trace_filter import Filter
 from nfxlat.errors import OperatorError
-from nfxlat.lab.datagram import UdpEcho, exchange
+from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
 from nfxlat.lab.netns import Namespace, end_processes, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.topology import HOST4, HOST4_6, HOST6, HOST6_4, HOST6_EAM4, HOST6_PREFIX, Lab
+from nfxlat.lab.topology import (
+    HOST4,
+    HOST4_6,
+    HOST6,
+    HOST6_4,
+    HOST6_EAM4,
+    HOST6_NARROW,
+    HOST6_NARROW_4,
+    HOST6_PREFIX,
+    Lab,
+)
 from nfxlat.offline.capture import opened
 from nfxlat.service.tracing import READERS
 
@@ -125,6 +135,25 @@ def test_only_what_is_asked_for_is_shown(shared_lab: Lab, shared_process: Transl
     assert [(one["direction"], one["fast"]) for one in udp] == [("4to6", True), ("6to4", True)]
     assert [one["reason"] for one in port] == ["udp_zero_checksum"]
     assert [one["direction"] for one in icmp] == ["4to6", "6to4"]
+
+
+def test_an_error_of_a_router_on_the_way_is_part_of_the_conversation(
+    shared_lab: Lab, shared_process: TranslatorProcess
+) -> None:
+    """Path MTU Discovery by router6, whose address is none of the two that are asked for."""
+    with (
+        UdpEcho(shared_lab.host6, HOST6_NARROW) as echo,
+        tracer(shared_lab, shared_process, HOST4, HOST6_NARROW_4, "udp", "port", str(echo.port)) as one,
+    ):
+
+        def told() -> list[str]:
+            shared_lab.host4.ip("route flush cache")
+            shared_lab.host4.call(path_mtu, HOST6_NARROW_4, echo.port)
+            return [line for line in one.lines() if "packet too big (2/0), MTU 1400" in line]
+
+        wait_for(told, "Packet Too Big to be shown")
+        about = f"  about {HOST4_6} port "
+        assert any(line.startswith(about) and f"> {HOST6_NARROW} port {echo.port} UDP" in line for line in one.lines())
 
 
 def test_it_ends_by_itself_and_leaves_out_what_is_too_much(shared_lab: Lab, shared_process: TranslatorProcess) -> None:

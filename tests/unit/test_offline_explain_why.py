@@ -91,7 +91,7 @@ ROUTING = b"\x11\0\0\1\0\0\0\0"
             error4(A, EAM4, 11, 0, 0, error4(EAM4, A, 3, 1, 0, b"")),
             Reason.INNER_ICMP_ERROR,
             [],
-            "ICMP unreachable (3/1)",
+            "ICMP host unreachable (3/1)",
         ),
         (
             error4(A, EAM4, 11, 0, 0, v4(EAM4, A, 1, icmp.build4(13, 0, 0, b""))),

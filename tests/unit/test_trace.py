@@ -3,17 +3,17 @@
 import json
 import socket
 from collections.abc import Iterator
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, ip_network
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clock import Clock
-from packets import ipv4
+from packets import icmp6, ipv4, quote6
 from scapy.layers.inet import UDP
 
-from nfxlat.cli.trace import as_json, lines
+from nfxlat.cli.traced_packet import as_json, lines
 from nfxlat.datapath.source import Kind
 from nfxlat.datapath.trace import Tracing
 from nfxlat.datapath.trace_filter import Filter
@@ -125,6 +125,26 @@ def test_a_drop_says_why(ends: tuple[socket.socket, socket.socket]) -> None:
     ]
     told = json.loads(as_json(one))
     assert (told["direction"], told["action"], told["reason"]) == ("4to6", "dropped", "udp_zero_checksum")
+
+
+def test_an_error_of_a_router_is_shown_to_who_asks_for_the_conversation_and_says_what_it_is_about() -> None:
+    quote = quote6(UDP(sport=53, dport=7), src="2001:db8:64::192.0.2.2", dst="2001:db8::2")
+    packet = icmp6(2, 0, (1400).to_bytes(4, "big"), quote, src="2001:db8:1::1", dst="2001:db8:64::192.0.2.2")
+    filters = (("192.0.2.2", "2001:db8::2", True), ("192.0.2.2", "2001:db8::3", False), ("::", "2001:db8::2", False))
+    for first, second, asked in filters:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            wanted = Filter((ip_network(first), ip_network(second)), frozenset((17,)), 53)
+            tracing = traced(theirs, wanted, Clock())
+            assert tracing.wants(packet) == asked
+            tracing.show(packet, (0, len(packet), 0, Kind(PREROUTING, 0)), (TRANSLATED,), fast=False)
+            tracing.remove(1)
+            octets = ours.recv(1 << 18)
+            assert bool(octets) == asked
+            if asked:
+                head, about, *_ = lines(Shown.of(octets))
+                assert head.endswith("> 2001:db8:64::c000:202 ICMPv6 packet too big (2/0), MTU 1400, 96 octets"), head
+                assert about == "  about 2001:db8:64::c000:202 port 53 > 2001:db8::2 port 7 UDP, 48 octets"
 
 
 def test_of_a_superframe_what_is_not_plain_is_told(ends: tuple[socket.socket, socket.socket]) -> None:

@@ -6,12 +6,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packets import ipv4, ipv6, raw
+from packets import icmp4, icmp6, ipv4, ipv6, quote4, quote6, raw
 from scapy.layers.inet import ICMP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 
-from nfxlat.cli.trace import filter_of
-from nfxlat.datapath.trace_filter import Filter, FilterError, ends, transport
+from nfxlat.cli.trace_words import filter_of
+from nfxlat.datapath.trace_filter import Filter, FilterError, ends, quoted, transport
 from nfxlat.errors import OperatorError
 from nfxlat.outcome import Action, Outcome, Reason, dropped
 
@@ -75,6 +75,42 @@ def test_protocols_and_ports(words: tuple[str, ...], packet: bytes, fits: bool) 
     assert made(*words).fits_transport(packet) == fits
 
 
+QUOTE4, QUOTE6 = quote4(TCP(sport=443, dport=5)), quote6(UDP(dport=53))
+
+
+@pytest.mark.parametrize(
+    ("packet", "quote"),
+    [
+        (icmp4(3, 4, body=QUOTE4), QUOTE4),
+        (icmp4(11, 0, body=QUOTE4[:21]), QUOTE4[:21]),
+        (icmp6(2, 0, body=QUOTE6), QUOTE6),
+        (icmp6(1, 3), b""),
+        (icmp4(8, 0, body=QUOTE4), b""),  # an echo quotes nothing
+        (icmp6(128, 0, body=QUOTE6), b""),
+        (icmp4(3, 4, body=QUOTE4, frag=5), b""),
+        (ipv4(TCP()), b""),
+        (b"\x45" * 20, b""),
+        (b"\x60", b""),
+    ],
+)
+def test_what_an_error_quotes(packet: bytes, quote: bytes) -> None:
+    assert quoted(packet) == quote
+
+
+@pytest.mark.parametrize(
+    ("words", "packet", "fits"),
+    [
+        (("tcp", "port", "443"), icmp4(3, 4, body=QUOTE4), True),
+        (("tcp", "port", "53"), icmp4(3, 4, body=QUOTE4), False),
+        (("udp", "port", "53"), icmp6(2, 0, body=QUOTE6), True),
+        (("icmp",), icmp6(2, 0, body=QUOTE6), True),
+        (("udp", "port", "53"), icmp6(128, 0, body=QUOTE6), False),
+    ],
+)
+def test_an_error_is_of_the_flow_that_it_quotes(words: tuple[str, ...], packet: bytes, fits: bool) -> None:
+    assert made(*words).fits_transport(packet) == fits
+
+
 def test_what_became_of_it() -> None:
     lost = dropped(Reason.UDP_ZERO_CHECKSUM)
     assert made().fits_outcome([TRANSLATED])
@@ -93,6 +129,7 @@ def test_no_octets_are_too_odd_for_it(octets: bytes) -> None:
     source, destination = ends(octets)
     assert made("192.0.2.2").fits_ends(source, destination, lambda address: None) in (True, False)
     assert made("tcp", "port", "1").fits_transport(octets) in (True, False)
+    assert quoted(octets) in octets
     protocol, at = transport(octets)
     assert 0 <= protocol <= 255
     assert at >= 0
