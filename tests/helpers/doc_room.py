@@ -125,7 +125,7 @@ class Room:
 
     def _start(self, text: str, where: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         where = where or ("translator" if self.lab else "")
-        inside = ["nsenter", "-t", str(self.pid), "-m", "-p", "-n", "--"]
+        inside = ["nsenter", "-t", str(self.pid), "-m", "-r", "-w", "-p", "-n", "--"]
         if where:
             inside += ["nsenter", f"--net=/run/netns/{where}", "--"]
         return subprocess.Popen(

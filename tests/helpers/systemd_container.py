@@ -33,7 +33,7 @@ class Container:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A command in its namespaces, PIDs as it counts them."""
-        inside = ["nsenter", "-t", str(self.pid), "-m", "-p", "-n", "-C", "--", *command]
+        inside = ["nsenter", "-t", str(self.pid), "-m", "-r", "-w", "-p", "-n", "-C", "--", *command]
         return subprocess.run(inside, capture_output=True, text=True, timeout=120, check=check)
 
     def systemctl(self, *words: str, check: bool = True) -> str:
