@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize("run_arguments", [("--model", "device")], i
 
 WANTED, OTHER, TABLE = 4001, 4002, 4000
 REST = (f"route add {HOST6_EAM4} via {ROUTER4[1]} table {TABLE}", f"rule add pref 100 to {HOST6_EAM4} lookup {TABLE}")
-BY_PORT = f"rule add pref 90 to {HOST6_EAM4} ipproto udp dport {WANTED} lookup main"
+BY_PORT = f"rule add pref 90 to {HOST6_EAM4} ipproto 17 dport {WANTED} lookup main"  # without /etc/protocols too
 BY_MARK = f"rule add pref 90 to {HOST6_EAM4} fwmark 0x4000 lookup main"
 # `ct` turns defragmentation on; the quoted packet's source port, 20 octets behind the beginning of its header
 MARKS = f"""
