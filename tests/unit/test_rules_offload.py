@@ -148,6 +148,8 @@ def test_what_never_meets_it_or_decides_nothing_counts_for_nothing(ahead: str) -
         ("iifname xlat log", "log"),
         ("jump $sub", "ct"),
         ("ip saddr 192.0.2.1 goto $unknown", "$unknown"),
+        ("ip saddr 192.0.2.1 jump { limit rate 5/second drop; }", "a chain without a name"),
+        ("ip saddr 192.0.2.1 goto { counter; tcp dport 80 drop }", "a chain without a name"),
     ],
 )
 def test_what_stands_ahead_of_a_match_meets_all_and_what_only_looks_like_one_ends_nothing(
@@ -358,6 +360,14 @@ def test_chains_of_the_file_that_come_first_count(family: str, hook: str, first:
 def test_what_commands_put_in_front_counts_wherever_it_stands() -> None:
     text = read(STATEMENT).source.text + "insert rule ip t c ct state new drop\n"
     assert offload(program(text, "x.nft", (SIIT0,)))
+
+
+@pytest.mark.parametrize("command", ["add rule ip t c", "rule t c", "add ip t c", "add t c", "ip t c", "t c"])
+def test_a_rule_by_command_may_leave_words_out(command: str) -> None:
+    text = read(STATEMENT).source.text + f"{command} tcp dport 25 limit rate 5/second drop\n"
+    assert [one.what.partition(",")[0] for one in offload(program(text, "x.nft", (SIIT0,)))] == ["limit"]
+    text = text.replace("limit rate 5/second drop", "xlat to siit0")
+    assert f"{command} tcp dport 25 jump xlat_to_siit0" in compile_rules(program(text, "x.nft", (SIIT0,))).text
 
 
 def test_a_later_rule_hangs_on_what_the_former_let_by() -> None:

@@ -23,6 +23,11 @@ from nfxlat.nft.language.tokens import Input, Token
 NFT_FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
 # nft(8), "CHAINS": names of priorities; in the bridge family others, which matters to nobody here
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+# `add`, and `rule` behind it, may be left out: `ip t c tcp dport 22 drop` is a rule, as all is that is none of these
+COMMANDS = (
+    *("add", "create", "insert", "replace", "delete", "destroy", "flush", "list", "reset", "get", "rename", "monitor"),
+    *("import", "export", "describe", "include", "undefine"),
+)
 OBJECTS = ("set", "counter", "quota", "limit", "ct", "synproxy", "secmark")  # of a table, with a name
 
 
@@ -182,6 +187,8 @@ class _Reader:
         if not rest:
             return
         kind, arguments = rest[0].text, rest[1:]
+        if kind not in ("table", "chain", "rule", "map", "element", "flowtable", *COMMANDS, *OBJECTS):
+            kind, arguments = "rule", rest
         family = "ip"
         if arguments and arguments[0].text in NFT_FAMILIES:
             family, arguments = arguments[0].text, arguments[1:]
@@ -202,7 +209,8 @@ class _Reader:
             body = arguments[2:]
             if len(body) > 1 and body[0].text in ("handle", "position", "index"):
                 body = body[2:]
-            self._rules.append((chain, tuple(body), item[0].start))
+            if body:
+                self._rules.append((chain, tuple(body), item[0].start))
         elif kind in ("map", "element", *OBJECTS):
             self._object(self._table(family, arguments[0]), self._words([rest[0], *arguments[1:]]))
 

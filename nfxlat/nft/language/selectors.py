@@ -137,9 +137,12 @@ class _Reader:
             if not whole:
                 break
         found.verdict = self._verdict()
-        if self._text() in ("jump", "goto") and self._text(1)[:1] == "$":
+        if self._text() in ("jump", "goto"):
             self._at += 1
-            self._unknown_variable()
+            if self._text()[:1] == "$":
+                self._unknown_variable()
+            elif self._text() == "{":
+                self._fault("a chain without a name", "what is in it is not read", "give it a name, and jump there")
         return found
 
     def _verdict(self) -> str:
