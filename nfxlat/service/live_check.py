@@ -12,6 +12,7 @@ from nfxlat.host.found import look
 from nfxlat.judgement import Finding
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.unchecked import unchecked
+from nfxlat.nft.kernel import ruleset
 from nfxlat.nft.kernel.base_chains import ahead_of
 from nfxlat.nft.language.compile import queues_of
 from nfxlat.nft.language.inputs import Inputs
@@ -43,14 +44,18 @@ def check_live(program: Program) -> list[Finding]:
 
 
 def _passed_over(program: Program) -> Iterator[Finding]:
-    """Chains that are loaded, and not the program's, which packets of its statements with `offload` pass by."""
+    """Chains that are loaded, and not the program's, which packets of its statements with `offload` pass by. Tables of
+    a former load of its file are its own: they are emptied by the next."""
     allowed = [statement for statement in program.statements if statement.repeated.by]
+    if not allowed:
+        return
     bases = (chain.base for statement in allowed for chain in statement.bases)
     at = [base.priority for base in bases if base and base.hook == "prerouting" and base.priority is not None]
     last = max(at, default=FIRST)
     names = ", ".join(dict.fromkeys(statement.operand.text for statement in allowed))
-    for chain in ahead_of(last) if allowed else ():
-        if chain.key not in program.source.tables:
+    own = {*program.source.tables, *ruleset.loaded_from(ruleset.owner_of(program.source.name))}
+    for chain in ahead_of(last):
+        if chain.key not in own:
             sees = "may see" if chain.hook == "prerouting" and chain.priority == last else "sees"
             yield Host.PASSED_OVER.at(f"chain {' '.join(chain[:3])}", chain=chain, sees=sees, names=names)
 

@@ -15,7 +15,8 @@ from nfxlat.host.device import create_or_adopt, remove
 from nfxlat.judgement import Finding, Severity
 from nfxlat.lab.netns import Namespace
 from nfxlat.lab.rules import prepare
-from nfxlat.nft.kernel import load
+from nfxlat.nft.kernel import load, ruleset
+from nfxlat.nft.language.compile import compile_rules
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
 from nfxlat.service.doctor import examine
@@ -131,6 +132,14 @@ def test_of_the_same_priority_what_was_loaded_later_comes_first_and_is_named(nod
         f"inet same pre (prerouting, priority -450) may see {rule}",
         f"inet sooner pre (prerouting, priority -451) sees {rule}",
     ]
+
+
+def test_a_table_that_the_file_had_under_another_name_is_its_own(node: Namespace) -> None:
+    found = prepared(node, "offload")
+    former = found.source.text.replace(" fast {", " former {").replace("-450", "-460")
+    before = program(former, found.source.name, tuple(found.domains.values()))
+    ruleset.install(compile_rules(before, native=ruleset.native()), found.source.name)
+    assert check_live(found) == []
 
 
 def test_flow_offload_in_the_ruleset_is_named(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
