@@ -97,8 +97,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    chosen(arguments.domain)  # none at all is another exit status
     found = [*health.look(arguments.domain)]
+    if not found:
+        chosen(arguments.domain)  # raises: none at all is another exit status
     for one in found:
         if arguments.json:
             print(json.dumps(_told(one)))

@@ -1,6 +1,7 @@
 """Which of the running translators a command is about."""
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import state
 from nfxlat.service.requests import Line, lines
 from nfxlat.service.status import Running, running
 
@@ -9,7 +10,7 @@ def chosen(domain: str | None) -> list[Running]:
     """Translators of this namespace, or of one domain. Raises OperatorError where there is none."""
     found = [one for one in running() if domain in (None, one.domain)]
     if not found:
-        raise _none_runs(domain, "start one with nfxlat run, or use ip netns exec")
+        raise _none_runs(domain)
     return found
 
 
@@ -21,11 +22,14 @@ def only_line(domain: str | None) -> Line:
     for line in found:
         line.close()
     if not found:
-        raise _none_runs(domain, "run as root, in the translator's namespace")
+        raise _none_runs(domain)
     names = ", ".join(dict.fromkeys(line.one.domain for line in found))
     raise OperatorError(f"several translators run: {names}", where="--domain", hint="choose one")
 
 
-def _none_runs(domain: str | None, hint: str) -> OperatorError:
+def _none_runs(domain: str | None) -> OperatorError:
     what = f"no translator is running for {domain}" if domain else "no translator is running"
+    hint = "start one with nfxlat run; if one runs, ask as root, in its namespace (ip netns exec)"
+    if left := [name for name in state.others() if domain in (None, name)]:
+        what, hint = f"{what}, and packets for {', '.join(left)} are dropped", "start it again: what it set up stands"
     return OperatorError(what, where="this network namespace", hint=hint)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nfxlat.errors import OperatorError
+from nfxlat.host import run_folder
 
 RUN = Path("/run/netns")
 OWN = Path("/proc/thread-self/ns/net")
@@ -97,7 +98,7 @@ def pin_new(name: str) -> None:
         raise OperatorError(
             f"cannot create a network namespace: {failure[0].strerror}",
             where=str(RUN / name),
-            hint="--setup needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)",
+            hint=run_folder.remedy(failure[0], "--setup needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)"),
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nfxlat import files
 from nfxlat.errors import OperatorError
-from nfxlat.host import netns, state
+from nfxlat.host import netns, run_folder, state
 
 
 def path(name: str) -> Path:
@@ -48,7 +48,8 @@ def store(name: str, toml: str) -> None:
         finally:
             partial.unlink()
     except OSError as error:
-        raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint="run as root") from None
+        hint = run_folder.remedy(error, "run as root")
+        raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint=hint) from None
 
 
 def remove(name: str) -> None:

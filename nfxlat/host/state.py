@@ -18,7 +18,7 @@ from typing import Any
 
 from nfxlat import files
 from nfxlat.errors import OperatorError
-from nfxlat.host import netns
+from nfxlat.host import netns, run_folder
 
 RUN = Path("/run/nfxlat")
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h (5.14+)
@@ -123,9 +123,7 @@ class State:
             except FileNotFoundError:  # the folder went with another's last record
                 continue
             except OSError as error:
-                raise OperatorError(
-                    os.strerror(error.errno or 0), where=str(self.path), hint="--setup needs root"
-                ) from None
+                raise _unwritable(self.path, error) from None
             if not _locked(descriptor, wait):
                 os.close(descriptor)
                 raise OperatorError(
@@ -168,7 +166,7 @@ class State:
                 os.close(descriptor)
                 raise
         except OSError as error:
-            raise OperatorError(os.strerror(error.errno or 0), where=str(self._partial)) from None
+            raise _unwritable(self._partial, error) from None
         os.close(self._descriptor)
         self._descriptor, self._text = descriptor, text
 
@@ -178,11 +176,11 @@ class State:
         text = json.dumps({**data, COOKIE: self._cookie})
         octets = text.ljust(len(self._text) - 1).encode() + b"\n"  # blanks behind it mean nothing
         if len(octets) > len(self._text.encode()):
-            raise OperatorError(os.strerror(errno.ENOSPC), where=str(self.path))
+            raise _unwritable(self.path, OSError(errno.ENOSPC, ""))
         try:
             os.pwrite(self._descriptor, octets, 0)
         except OSError as error:
-            raise OperatorError(os.strerror(error.errno or 0), where=str(self.path)) from None
+            raise _unwritable(self.path, error) from None
         self._text = octets.decode()
 
     def release(self) -> None:
@@ -201,6 +199,11 @@ class State:
             with contextlib.suppress(OSError):
                 RUN.rmdir()
         os.close(self._descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> OperatorError:
+    hint = run_folder.remedy(error, "--setup needs root")
+    return OperatorError(os.strerror(error.errno or 0), where=str(path), hint=hint)
 
 
 def _locked(descriptor: int, wait: bool) -> bool:

@@ -21,6 +21,7 @@ from nfxlat.host import (
     netns,
     offload,
     registry,
+    run_folder,
     shared,
     state,
     sysctl,
@@ -45,6 +46,7 @@ from nfxlat.wire.nfqueue import COPY_RANGE
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 GRO_LEGACY_MAX_SIZE = 65536  # linux/netdevice.h; what is above cannot be in an NFQUEUE message of 64 KB
 OWN_CHAINS = "move what has to see them into a forward chain"
+NAMES_SHOWN = 6  # of interfaces
 BIG = f"what is longer than NFQUEUE hands over ({COPY_RANGE} octets) is cut into segments by the kernel first: slower"
 
 
@@ -52,7 +54,7 @@ def examine(chosen: Plan | None = None) -> list[Diagnosis]:
     """All findings, about this process, its kernel, and the calling thread's network namespace: for the domains there,
     and for `chosen`."""
     host = (*_forwarding(), *_interfaces(), *_neighbours(), *fitness(chosen), *_left_overs())
-    return [*_process(), *_kernel(), *confinement(), *host]
+    return [*_process(), *_run_folder(), *_kernel(), *confinement(), *host]
 
 
 def can_run(findings: list[Diagnosis]) -> bool:
@@ -71,6 +73,13 @@ def _process() -> Iterator[Diagnosis]:
         yield Diagnosis("NetfilterQueue", State.OK, "not installed", meaning)
     else:
         yield Diagnosis("NetfilterQueue", State.OK, "installed", "for --source netfilterqueue")
+
+
+def _run_folder() -> Iterator[Diagnosis]:
+    found, remedy = run_folder.lack()
+    if found:
+        meaning = "nfxlat cannot write down what it makes, so it makes nothing"
+        yield Diagnosis("/run", State.MISSING, found, meaning, remedy)
 
 
 def _kernel() -> Iterator[Diagnosis]:
@@ -160,10 +169,26 @@ def _forwarding() -> Iterator[Diagnosis]:
             yield Diagnosis(what, state, f"{sysctls.dotted(key)}=0", "a router needs it", remedy)
         else:
             yield Diagnosis(what, State.OK, "on", "translated packets can be forwarded")
+    yield from _ipv6()
     strict = [name for name in _names() if max(_rp_filter("all"), _rp_filter(name)) == 1]
     found = f"strict on {', '.join(strict)}" if strict else "off or loose"
     meaning = "--setup adds the routes it needs; without --setup, route translated prefixes into the domain device"
     yield Diagnosis("rp_filter", State.OK, found, meaning if strict else "asymmetric routes are no problem")
+
+
+def _ipv6() -> Iterator[Diagnosis]:
+    """Where IPv6 is switched off: it has no addresses and no routes there, and nobody else tells."""
+    domains = {"lo", *state.domains(), *registry.names()}
+    names = [name for name in _names() if name not in domains]
+    off = [name for name in names if sysctl.read(f"net/ipv6/conf/{name}/disable_ipv6") == "1"]
+    if not off:
+        return
+    everywhere = len(off) == len(names)
+    shown = ", ".join(off[:NAMES_SHOWN]) + (f" and {len(off) - NAMES_SHOWN} more" if len(off) > NAMES_SHOWN else "")
+    found = f"switched off on {'all interfaces: ' if everywhere else ''}{shown}"
+    remedy = f"sysctl -w net.ipv6.conf.{off[0]}.disable_ipv6=0, and give its addresses again"
+    meaning = "no IPv6 packet comes in or leaves there"
+    yield Diagnosis("IPv6", State.MISSING if everywhere else State.NOTE, found, meaning, remedy)
 
 
 def _rp_filter(name: str) -> int:

@@ -50,7 +50,7 @@ def look(domain: str | None = None) -> Iterator[Health]:
     names = {one.domain for one in found}
     for name in state.others():
         if domain in (None, name) and name not in names:
-            yield Health(name, trouble=("it does not run, and what it has set up stands",))
+            yield Health(name, trouble=("it does not run, and what it has set up drops its packets: start it again",))
 
 
 def _look(one: Running) -> Health:

@@ -151,6 +151,34 @@ def test_forwarding_and_rp_filter_are_told(node: Namespace) -> None:
     assert found["rp_filter"]["found"] == "strict on in"
 
 
+def test_ipv6_that_is_switched_off_is_told(node: Namespace) -> None:
+    assert "IPv6" not in findings(node)
+    node.sysctl("net.ipv6.conf.in.disable_ipv6", 1)
+    found = findings(node)["IPv6"]
+    assert (found["state"], found["found"]) == ("note", "switched off on in")
+    node.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+    found = findings(node)["IPv6"]
+    assert found["state"] == "missing"
+    assert found["found"].startswith("switched off on all interfaces: in, bare")
+    assert found["remedy"].startswith("sysctl -w net.ipv6.conf.in.disable_ipv6=0, ")
+
+
+@pytest.mark.parametrize(("mount", "found"), [("ro", "read-only"), ("nr_inodes=1", "full")])
+def test_run_that_cannot_be_written_is_told_by_both(node: Namespace, mount: str, found: str) -> None:
+    """By doctor before, and by who is started all the same; and what to do is not to become root."""
+    room = f'mount -t tmpfs -o {mount} tmpfs /run && exec "$0" "$@"'
+    in_room = ("unshare", "--mount", "sh", "-c", room)
+    told = findings(node, prefix=in_room)["/run"]
+    assert (told["state"], told["found"]) == ("missing", found)
+    for command in (["run", "--setup"], ["run"], ["domain", "add"]):
+        words = ["siit0", "prefix6", "2001:db8:64::/96"] if command[0] == "domain" else PLAIN
+        done = node.run([*in_room, sys.executable, "-m", "nfxlat", *command, *words], check=False)
+        (line,) = [one for one in done.stderr.splitlines() if one.startswith("nfxlat: ")]
+        assert "/run" in line
+        assert "root" not in line
+        assert line.endswith(told["remedy"])
+
+
 def test_big_tcp_is_told_with_a_command_that_ends_it(node: Namespace) -> None:
     assert "BIG TCP on in" not in findings(node)
     node.ip("link set dev in gro_max_size 130000")

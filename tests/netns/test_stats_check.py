@@ -229,6 +229,22 @@ def test_where_nothing_runs_its_exit_status_is_2() -> None:
         assert main(["stats", "--check"]) == 2
 
 
+def test_of_one_that_was_killed_it_is_told_that_packets_are_dropped(
+    lab: Lab, process: TranslatorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process.kill()
+    with lab.translator.entered():
+        assert main(["stats", "--check"]) == 1
+        told = capsys.readouterr().out
+        assert told == "siit0: off: it does not run, and what it has set up drops its packets: start it again\n"
+        assert main(["stats", "--check", "--domain", "siit1"]) == 2
+        assert "no translator is running for siit1; start one with" in capsys.readouterr().err
+        for command in (["stats"], ["trace"], ["eam", "list"], ["top", "--count", "1"]):
+            assert main(command) == 2
+            told = "no translator is running, and packets for siit0 are dropped; start it again: what it set up stands"
+            assert capsys.readouterr().err == f"nfxlat: this network namespace: {told}\n"
+
+
 def test_a_record_that_is_damaged_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nfxlat.files.text", lambda path: "{")
     with pytest.raises(OperatorError, match="cannot be read"):
