@@ -138,7 +138,8 @@ def test_a_table_that_the_file_had_under_another_name_is_its_own(node: Namespace
     found = prepared(node, "offload")
     former = found.source.text.replace(" fast {", " former {").replace("-450", "-460")
     before = program(former, found.source.name, tuple(found.domains.values()))
-    ruleset.install(compile_rules(before, native=ruleset.native()), found.source.name)
+    name = found.source.name
+    ruleset.install(compile_rules(before, native=ruleset.native(), owner=ruleset.owner_of(name)), name)
     assert check_live(found) == []
 
 
