@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-from nfxlat.nft.language.selectors import Fault, Reading, read
+from nfxlat.nft.language.reading import Fault, Reading, read
 from nfxlat.nft.language.source import Chain, ChainKey, Rule, Source
 from nfxlat.nft.language.tokens import Token
 
