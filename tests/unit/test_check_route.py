@@ -66,3 +66,22 @@ def test_one_chain_for_both_hooks_cannot_say_so() -> None:
     text = SHIPPED.replace("\tchain output {", "\tchain both {").replace("hook output", "hook output", 1)
     jump = "\tchain output {\n\t\ttype filter hook output priority -450; policy accept;\n\t\tjump prerouting\n\t}\n}\n"
     assert "interface" in codes(text.rstrip().removesuffix("}") + jump)
+
+
+@pytest.mark.parametrize(
+    ("way", "in_vain"),
+    [
+        ('iifname "siit0" jump d', True),
+        ('iifname { "siit0" } jump d', True),
+        ('iifname vmap { "siit0" : jump d, "eth0" : drop }', True),
+        ('iifname { "siit0", "eth0" } jump d', False),
+        ('iifname != "siit0" jump d', False),
+        ('iifname "siit0" jump d; iifname "eth0" jump d', False),
+    ],
+)
+def test_what_comes_from_the_domain_s_own_device_alone_is_no_match(way: str, in_vain: bool) -> None:
+    text = (
+        "table ip t {\n\tchain d {\n\t\tip daddr 203.0.113.2 xlat to siit0\n\t}\n"
+        f"\tchain c {{\n\t\ttype filter hook prerouting priority -450; {way}\n\t}}\n}}\n"
+    )
+    assert ("loop" in codes(text)) is in_vain

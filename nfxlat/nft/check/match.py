@@ -5,9 +5,10 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 
 from nfxlat.judgement import Finding
+from nfxlat.nft.check.apart import may_be
 from nfxlat.nft.check.judgements.statement import Match, Place
 from nfxlat.nft.check.place import DEFRAGMENTATION
-from nfxlat.nft.check.selection import RETURNING, ahead_of, interface, output_interface, selects
+from nfxlat.nft.check.selection import RETURNING, ahead_of, output_interface, selects
 from nfxlat.nft.language import leaving
 from nfxlat.nft.language.chains import WHOLE
 from nfxlat.nft.language.inputs import FRAME
@@ -27,7 +28,7 @@ def matches(program: Program, statement: Statement) -> Iterator[Finding]:
     domain = statement.domain
     where = program.source.place(statement.rule.tokens[0].start)
     words = [program.source.value(token).text for token in seen(program.source, statement)]
-    if domain is not None and interface(words, "iifname") == domain.name:
+    if domain is not None and _comes_from(program.source, statement) == {domain.name}:
         yield Match.LOOP.at(where, domain=domain.name)
     if _draws_a_seed(words):
         yield Match.SEED.at(where)
@@ -53,6 +54,17 @@ def seen(source: Source, statement: Statement) -> list[Token]:
     for rule in (statement.rule, *callers):
         for ahead in ahead_of(source, rule):
             found += ahead.tokens
+    return found
+
+
+def _comes_from(source: Source, statement: Statement) -> set[str]:
+    """The interfaces that its packets may come from; empty: any."""
+    found: set[str] = set()
+    for base in statement.bases:
+        names = may_be(source, statement.rule, statement.matches, base, ("iifname",))
+        if names is None:
+            return set()
+        found |= names
     return found
 
 

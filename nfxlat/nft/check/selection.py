@@ -16,23 +16,17 @@ def selects(words: Sequence[str], hooks: Set[str], device: str | None) -> bool:
     return bool(found) and all(device in devices if device else devices for devices in found)
 
 
-def interface(words: list[str], key: str) -> str:
-    """What stands behind `iifname` or `oifname`; "" if nothing does."""
-    behind = words[words.index(key) + 1 :] if key in words else []
-    return behind[0].strip("\"'") if behind else ""
-
-
 def output_interface(source: Source, statement: Statement) -> str:
     """What `oifname` matches, or what a rule ahead leaves: `oifname != "siit0" return`; "" if nothing does."""
     callers = source.callers(statement.rule.chain)
     tokens = [*statement.matches, *(token for caller in callers for token in caller.tokens)]
-    if found := interface([source.value(token).text for token in tokens], "oifname"):
-        return found
+    if found := leaving.direct([source.value(token).text for token in tokens], equal=True):
+        return min(found)
     for rule in (statement.rule, *callers):
         for ahead in ahead_of(source, rule):
             words = [source.value(token).text for token in ahead.tokens]
             if words[:2] == ["oifname", "!="]:
-                return interface(words[1:], "!=")
+                return min(leaving.direct(words))
     return ""
 
 
