@@ -48,7 +48,7 @@ FITS = f"meta length <= {COPY_RANGE}"
 UDP_STAMPED = f"meta priority & {stamp.ANY_MASK | stamp.UDP:#x} == {stamp.ANY | stamp.UDP:#x}"
 ANY_STAMP = f"meta priority & {stamp.ANY_MASK:#x} == {stamp.ANY:#x}"
 REPEAT: Mapping[Repeat, int] = {"pair": stamp.REPEAT_PAIR, "flow": stamp.REPEAT_FLOW}
-SENT = f"meta mark {stamp.INJECTED_MARK:#x}"
+SENT, UNSENT = (f"meta mark {sign}{stamp.INJECTED_MARK:#x}" for sign in ("", "!= "))
 ERRORS = {
     "ip": "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
     "ip6": "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
@@ -236,9 +236,12 @@ def domain_chains(
     if output:
         direction = next(d for d, family in TAKES.items() if family == ip)
         what = f"{ERRORS[ip]} " if output == "errors" else ""
-        routed = f'oifname "{domain.name}" ' if domain.vrf else ""  # others of the same address are in other VRFs
+        # Others of the same address are in other VRFs; a CLAT's address may be its host's own, which then hears them.
+        routed = f'oifname "{domain.name}" ' if domain.vrf or answered_by_device(role, ip) else ""
+        if answered_by_device(role, ip):  # here, where few packets pass, and not in the chain for what comes in
+            routed += f"{UNSENT} "
         jump = f"{routed}{what}{ip} daddr @{set_name(domain.name, direction)} jump {guard_chain(domain, direction)}"
-        why = "output-errors" if output == "errors" else "output"
+        why = "output-host" if answered_by_device(role, ip) else "output-errors" if output == "errors" else "output"
         chains.append(Chain("xlat_output", (Rule(jump, f"{name}-output", why),), "output priority -450"))
     return chains
 
@@ -262,6 +265,11 @@ def reassembling(domain: Domain) -> list[Chain]:
 def intercepted(role: Role, ip: str) -> bool:
     """Whether all that is translated of family `ip` is taken ahead of routing, forwarded or this node's own."""
     return role == "router" or (role == "masquerade" and ip == "ip6")
+
+
+def answered_by_device(role: Role, ip: str) -> bool:
+    """Whether the kernel's ICMP errors about what this host sends go into the domain device: to the CLAT's address."""
+    return role == "host" and ip == "ip6"
 
 
 def owner_chain(owner: str, origin: str) -> Chain:

@@ -53,6 +53,8 @@ WHY = {
     "owner": "nothing jumps here: the name tells which tables were loaded together",
     "output-errors": "the rules take some of this node's packets, but its kernel's ICMP errors about translated "
     "packets must always be taken",
+    "output-host": "what the kernel says of this host's translated packets, such as that they are too big, goes to the "
+    "address that they come from, and so into the device",
 }
 
 

@@ -141,11 +141,11 @@ class _Maker:
 
     def _own_output(self, domain: Domain, direction: str) -> str:
         """What of this node's own packets is to be taken besides what the file takes: "all", kernel "errors", or ""."""
-        if not chains.intercepted(self._roles[domain.name], TAKES[direction]):
+        role, ip = self._roles[domain.name], TAKES[direction]
+        answered = chains.answered_by_device(role, ip)
+        if not (answered or chains.intercepted(role, ip)) or takes_all_at_output(self._program, domain, direction):
             return ""
-        if takes_all_at_output(self._program, domain, direction):
-            return ""
-        return "errors" if "output" in self._program.hooks(domain, direction) else "all"
+        return "errors" if answered or "output" in self._program.hooks(domain, direction) else "all"
 
     def _tables_of_the_file(self) -> None:
         needed: dict[Key, dict[tuple[str, str], list[Statement]]] = {}
@@ -198,7 +198,8 @@ class _Maker:
         spared = implied(self._program, statements, domain, self._roles[domain.name], self._headed)
         if output:
             hooks.add("output")
-            spared -= {"sent"}
+            tells = chains.answered_by_device(self._roles[domain.name], TAKES[direction])  # what nfxlat sends, ahead
+            spared = spared | {"sent"} if tells else spared - {"sent"}
         queues = self._queues[domain.name]
         guard = chains.guard(domain, direction, key[0], hooks, spared, queues, repeat, self._host)
         ahead: list[Chain] = []
