@@ -66,6 +66,7 @@ class NetlinkQueue:
         self._ids: list[bytes] = []  # of its packets, as the kernel wrote them
         self._layouts: list[Layout] = []
         self._drop = bytearray(nl.verdict(queue, nl.NF_DROP, 0, batch=True))  # the id is filled in
+        self._cleared: set[int] = set()  # queues in which nothing waits any more for a worker that was killed
 
     @staticmethod
     def form(queue: int, plain: int | None, *, superframes: bool) -> str:
@@ -216,7 +217,8 @@ class NetlinkQueue:
         for index in sorted([*accepted, *again]) if again else accepted:
             if index > following:  # a batch verdict covers all ids up to its own: flush before it changes
                 self._drop_up_to(ids[index - 1], drop)
-            self._judge(ids[index], queue, again=index in again)
+                self._cleared.add(queue)
+            self._judge(ids[index], queue, drop, again=index in again)
             following = index + 1
         if following < len(ids):
             self._drop_up_to(ids[-1], drop)
@@ -229,8 +231,13 @@ class NetlinkQueue:
         except FileNotFoundError:  # as in _judge
             pass
 
-    def _judge(self, packet_id: bytes, queue: int, *, again: bool) -> None:
-        """ACCEPT, or `again`: to the queue `plain`."""
+    def _judge(self, packet_id: bytes, queue: int, drop: bytearray, *, again: bool) -> None:
+        """ACCEPT, or `again`: to the queue `plain`. What a killed worker had in its hands would wait ahead of the first
+        that this one accepts until something is dropped: for ever, where all is accepted."""
+        if queue not in self._cleared:
+            self._cleared.add(queue)
+            if (before := int.from_bytes(packet_id, "big") - 1) > 0:
+                self._drop_up_to(before.to_bytes(4, "big"), drop)
         verdict = nl.NF_QUEUE | (self.plain or 0) << nl.QUEUE_NUMBER_SHIFT if again else nl.NF_ACCEPT
         # A flush by the kernel (a base chain was removed) makes the verdict late: the packet is gone already.
         with contextlib.suppress(FileNotFoundError):

@@ -69,7 +69,8 @@ class QueuePair(NetlinkQueue):
                 continue
             if queue in left:
                 self._drop_up_to(*left.pop(queue))
-            self._judge(packet_id, queue, again=index in again)
+                self._cleared.add(queue)
+            self._judge(packet_id, queue, drop, again=index in again)
         for last in left.values():
             self._drop_up_to(*last)
 

@@ -99,9 +99,9 @@ def test_the_queue_is_configured_before_packets_are_asked_for(kernel: Kernel) ->
 
 def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
     source = NetlinkQueue(9, superframes=False)
-    kernel.deliver(header(5, nl.LOCAL_OUT), netlink.attribute(nl.NFQA_PAYLOAD, b"payload"))
+    kernel.deliver(header(1, nl.LOCAL_OUT), netlink.attribute(nl.NFQA_PAYLOAD, b"payload"))
     kernel.deliver(
-        header(6),
+        header(2),
         u32(nl.NFQA_IFINDEX_INDEV, 4),
         u32(nl.NFQA_MARK, 99),
         u32(nl.NFQA_PRIORITY, 1348),
@@ -109,7 +109,7 @@ def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
         u32(nl.NFQA_SKB_INFO, nl.SKB_GSO | nl.SKB_CSUMNOTREADY),
         netlink.attribute(nl.NFQA_PAYLOAD, b"odd"),
     )
-    kernel.deliver(header(7), u32(nl.NFQA_CAP_LEN, 70000), netlink.attribute(nl.NFQA_PAYLOAD, b"cut"))
+    kernel.deliver(header(3), u32(nl.NFQA_CAP_LEN, 70000), netlink.attribute(nl.NFQA_PAYLOAD, b"cut"))
     first, second, third = source.receive()
     payloads = [bytes(source.buffer[start : start + length]) for start, length, _, _ in (first, second, third)]
     assert payloads == [b"payload", b"odd", b"cut"]
@@ -117,7 +117,7 @@ def test_a_record_tells_what_the_queue_says_of_a_packet(kernel: Kernel) -> None:
     assert second[2:] == (1348, Kind(nl.PREROUTING, 4, nl.SKB_GSO | nl.SKB_CSUMNOTREADY))
     assert third[2:] == (0, Kind(nl.PREROUTING, 0, whole=False))
     source.conclude([0, 1, 2])
-    assert kernel.verdicts() == [("single", nl.NF_ACCEPT, packet_id) for packet_id in (5, 6, 7)]
+    assert kernel.verdicts() == [("single", nl.NF_ACCEPT, packet_id) for packet_id in (1, 2, 3)]
 
 
 def test_a_packet_that_rules_know_to_have_been_fragments_is_of_a_kind_of_its_own(kernel: Kernel) -> None:
@@ -137,13 +137,32 @@ def test_messages_that_are_no_packets_are_passed_over(kernel: Kernel) -> None:
     assert list(source.receive()) == []
 
 
+BEFORE = "batch", nl.NF_DROP, 9  # what a killed worker had in its hands, of which nobody knows
+
+
+def test_what_a_killed_worker_had_is_dropped_once_and_where_there_may_be_some(kernel: Kernel) -> None:
+    """Else it waits until something is dropped: for ever, in the queue of a host that only sends."""
+    source = NetlinkQueue(9, superframes=False)
+    for packet_id in (10, 11):
+        kernel.deliver(header(packet_id), netlink.attribute(nl.NFQA_PAYLOAD, b"x"))
+        source.receive()
+        source.conclude([0])
+    assert kernel.verdicts() == [BEFORE, ("single", nl.NF_ACCEPT, 10), ("single", nl.NF_ACCEPT, 11)]
+    assert kernel.queues_judged() == [9] * 3
+    first = NetlinkQueue(8, superframes=False)
+    kernel.deliver(header(1), netlink.attribute(nl.NFQA_PAYLOAD, b"x"))
+    first.receive()
+    first.conclude([0])
+    assert kernel.verdicts()[3:] == [("single", nl.NF_ACCEPT, 1)]
+
+
 @pytest.mark.parametrize(
     ("accepted", "verdicts"),
     [
         ([], [("batch", nl.NF_DROP, 14)]),
         ([4], [("batch", nl.NF_DROP, 13), ("single", nl.NF_ACCEPT, 14)]),
-        ([0], [("single", nl.NF_ACCEPT, 10), ("batch", nl.NF_DROP, 14)]),
-        ([0, 1], [("single", nl.NF_ACCEPT, 10), ("single", nl.NF_ACCEPT, 11), ("batch", nl.NF_DROP, 14)]),
+        ([0], [BEFORE, ("single", nl.NF_ACCEPT, 10), ("batch", nl.NF_DROP, 14)]),
+        ([0, 1], [BEFORE, ("single", nl.NF_ACCEPT, 10), ("single", nl.NF_ACCEPT, 11), ("batch", nl.NF_DROP, 14)]),
         (
             [1, 3],
             [
@@ -227,6 +246,7 @@ def test_what_is_not_dropped_of_two_queues_is_judged_in_the_order_of_arrival(ker
     source = pair_of(kernel, superframes, plain, superframes, plain, superframes)
     source.conclude([1, 2], [4])
     assert list(zip(kernel.verdicts(), kernel.queues_judged(), strict=True)) == [
+        (("batch", nl.NF_DROP, 10), plain),
         (("single", nl.NF_ACCEPT, 11), plain),
         (("batch", nl.NF_DROP, 10), superframes),
         (("single", nl.NF_ACCEPT, 12), superframes),
