@@ -47,6 +47,11 @@ class Reading:
         self._loop.on_readable(aside, lambda: self._hear(then))
         self._loop.later(SECONDS, lambda: self._give_up(aside))
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something is being read."""
+        return self._aside is not None
+
     def close(self) -> None:
         """Without an answer."""
         self._again = None

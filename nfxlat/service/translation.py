@@ -347,6 +347,8 @@ class Service:
         """In the place of what is; what has been refused."""
         if self._succession.has_let_go:
             return OperatorError("a successor is taking over", hint="try again")
+        if self._reading.at_work:  # it would put files in the place of this that have not seen it
+            return OperatorError("the configuration is being read again (SIGHUP)", hint="try again when it has been")
         return self._have_read(lambda: domain)
 
     def _have_read(self, read: Callable[[], Domain] | None) -> OperatorError | None:

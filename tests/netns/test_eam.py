@@ -4,6 +4,8 @@ host4 --- router4 --- translator --- router6 --- host6
 """
 
 import io
+import os
+import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -13,6 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from nfxlat.cli import main
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6, HOST6_EAM4, Lab
@@ -101,6 +104,26 @@ def test_mappings_change_at_run_time_all_or_nothing(bare_lab: Lab, tmp_path: Pat
         assert summary["reloads"]["done"] == 4
         if "--offload" in options and summary["offload"] is not None:
             assert summary["workers_restarted"] == 0
+
+
+def test_while_files_are_read_again_nothing_is_changed_that_they_would_take_back(bare_lab: Lab, tmp_path: Path) -> None:
+    """The eam-file is a pipe here, which ends when the test says so; a million lines take as long."""
+    lab, file = bare_lab, tmp_path / "siit0.eam"
+    file.write_text(EAM)
+    (tmp_path / "siit0.toml").write_text(BASE)
+    with TranslatorProcess(lab.translator, lab.directory, "--config", str(tmp_path / "siit0.toml")) as process:
+        file.unlink()
+        os.mkfifo(file)
+        with file.open("r+b", 0) as pipe:
+            os.kill(process.pid, signal.SIGHUP)
+            wait_for(process.beside, "the file to be read")
+            done = eam(lab, "add", OTHER, OTHER6)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "being read again (SIGHUP)" in done.stderr
+            pipe.write(EAM.encode())
+        process.told("reload: nothing has changed")
+        assert eam(lab, "add", OTHER, OTHER6).returncode == 0
+        assert f"{OTHER}/32 {OTHER6}/128\n" in eam(lab, "list").stdout
 
 
 def test_another_user_changes_nothing(lab: Lab, process: TranslatorProcess) -> None:
