@@ -8,6 +8,8 @@ A name says what the descriptor is and how it was set up, so that nothing else i
 """
 
 import os
+import socket
+import stat
 from collections.abc import Mapping, MutableMapping
 
 from nfxlat.service.notify import notify, settled
@@ -52,6 +54,15 @@ class Store:
     def waiting(self, start: str) -> int:
         """How many that nobody has taken yet have a name that begins so."""
         return sum(name.startswith(start) for name in self._given)
+
+    def ports(self) -> frozenset[int]:
+        """Netlink port ids of the sockets that nobody has taken yet."""
+        found = set()
+        for descriptor in self._given.values():
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with socket.socket(fileno=os.dup(descriptor)) as copy:
+                    found |= {copy.getsockname()[0]} if copy.family == socket.AF_NETLINK else set()
+        return frozenset(found)
 
     def keep(self, name: str, descriptor: int) -> None:
         """Have the manager keep it, where there is one."""

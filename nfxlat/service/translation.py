@@ -29,6 +29,7 @@ from nfxlat.host import vrfs
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
+from nfxlat.netlink.bound_queues import bound_queues
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.service import accounts, inherited, readiness, rights, status
@@ -161,12 +162,14 @@ class Service:
         return result
 
     def _bind(self, stack: ExitStack) -> None:
+        ports = self._store.ports()
         try:
             self._bind_queues(stack)
         except OperatorError:
-            if self._predecessor is None:
+            if self._predecessor is None or self._held_by_others(ports):
                 raise
             self._report("the queues cannot be shared with the predecessor, which ends first")
+            self._store.close_rest()  # ours, of the same sockets
             self._store.forget_all()
             self._predecessor.retire(self._report)
             self._await_predecessor()
@@ -174,6 +177,11 @@ class Service:
         # first: from now on a --setup sees us
         self._names.listen()
         stack.callback(self._names.close)
+
+    def _held_by_others(self, ports: frozenset[int]) -> bool:
+        """Whether a queue is not free that is none of those sockets', which are the predecessor's too: its end would
+        not help."""
+        return bool(ports) and any(one.number in self._point.queues and one.port not in ports for one in bound_queues())
 
     def _bind_queues(self, stack: ExitStack) -> None:
         with ExitStack() as some:

@@ -15,6 +15,7 @@ from lossless import without_loss
 from manager import Manager
 
 from nfxlat.cli import main
+from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
@@ -130,6 +131,41 @@ def test_a_successor_that_dies_with_the_host_in_its_hands_gives_it_back(bare_lab
         # and a true one may come still
         process = manager.started()
         assert lab.host4.call(ping, HOST6_EAM4).ok
+
+
+def test_a_successor_that_needs_other_sockets_of_the_same_queues_takes_them(bare_lab: Lab, tmp_path: Path) -> None:
+    """The predecessor ends first; nobody else holds them then, the successor's own copies included."""
+    lab, node = bare_lab, bare_lab.translator
+    with Manager(node, tmp_path, "--config", write(tmp_path)) as manager:
+        process = manager.started()
+        manager.make_way(process)
+        manager.command += ["--inject", "ip"]
+        process = manager.started()
+        assert any("which ends first" in line for line in manager.output())
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        assert alone(lab, process.pid)
+        assert len(manager.store) == 1
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_successor_whose_queue_is_another_program_s_leaves_its_predecessor_at_work(
+    bare_lab: Lab, tmp_path: Path
+) -> None:
+    lab, node = bare_lab, bare_lab.translator
+    with Manager(node, tmp_path, "--config", write(tmp_path), "--domain", "siit0") as manager:
+        process = manager.started()
+        stood = standing(node)
+        with node.entered():
+            other = NetlinkQueue(41, superframes=False)
+        manager.command += ["--queue", "40"]
+        manager.make_way(process)
+        for status in (75, 0):  # once more, and the manager has what goes on for main
+            assert manager.start().wait(60) == status
+        other.close()
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        assert alone(lab, manager.main)
+        assert standing(node) == stood
 
 
 def test_what_waits_outlives_a_kill(bare_lab: Lab, tmp_path: Path) -> None:
