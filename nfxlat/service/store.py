@@ -35,7 +35,10 @@ class Store:
         names = environment.pop("LISTEN_FDNAMES", "").split(":")
         given: dict[str, int] = {}
         for number, name in zip(range(FIRST, FIRST + count), names, strict=False) if mine else ():
-            os.set_inheritable(number, False)
+            try:
+                os.set_inheritable(number, False)
+            except OSError:  # it is not open: somebody has set the environment by hand
+                continue
             if name in given:
                 os.close(number)
             else:

@@ -90,3 +90,12 @@ def test_what_is_for_another_process_is_not_ours(environment: dict[str, str]) ->
 )
 def test_a_unit_is_over_when_it_is_stopped_and_nobody_starts_it(shown: str, over: bool) -> None:
     assert unit.is_over(shown) is over
+
+
+def test_a_descriptor_that_is_not_open_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfxlat.service.store.FIRST", 1 << 30)  # more than a process may have
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "nfqueue-8:nfqueue-9"}
+    store = Store.of(environment)
+    assert environment == {}
+    assert store.take("nfqueue-8") is None
+    assert not store.keeps
