@@ -11,6 +11,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import addresses, device, neighbours, routes, shared, state, sysctl, tun
+from nfxlat.host.overlap import overlapping
 from nfxlat.host.state import unreadable
 from nfxlat.plan import record as records
 from nfxlat.plan.neighbours import Proxy
@@ -118,7 +119,9 @@ class Standing:
             self._report = report
 
     def refuse_overlap(self, new: Plan) -> None:
-        """A route that another domain has is its own, unless both share it: both would translate the same addresses."""
+        """A route that another domain has is its own, unless both share it: both would translate the same addresses. So
+        would rules of the hook model, which take all of a prefix, where one is inside another's; of routes the longest
+        counts."""
         places = {route.place: route for route in new.routes}
         for name, data in state.others(new.name).items():
             with contextlib.suppress(Unreadable):
@@ -126,11 +129,11 @@ class Standing:
                 common = new.shared.intersection(other.shared)
                 for route in other.routes:
                     if route.place in places and route.network not in common:
-                        raise OperatorError(
-                            f"domain {name} has this route already",
-                            where=f"domain.{new.name}: route {places[route.place]}",
-                            hint="two domains cannot translate the same addresses: remove them from one",
-                        )
+                        raise _claimed(new, places[route.place], f"domain {name} has this route already")
+                if "hook" in (new.rules.model, _model(other)):
+                    ours = [route for route in new.routes if route.network not in common]
+                    if both := overlapping(ours, [route for route in other.routes if route.network not in common]):
+                        raise _claimed(new, both[0], f"domain {name} has route {both[1]}, which overlaps it")
 
     def renew_routes(self, old: Plan, failed: Plan) -> None:
         """Those of `old` that `failed` has others in the place of; what is not ours there has not been touched."""
@@ -267,3 +270,13 @@ class Standing:
             self._report(f"{what} {one} {suffix}".rstrip())
         if len(concerned) > ROUTES_SHOWN:
             self._report(f"{what} and {len(concerned) - ROUTES_SHOWN} more {suffix}".rstrip())
+
+
+def _claimed(new: Plan, route: Route, what: str) -> OperatorError:
+    hint = "two domains cannot translate the same addresses: remove them from one"
+    return OperatorError(what, where=f"domain.{new.name}: route {route}", hint=hint)
+
+
+def _model(record: Record) -> str:
+    """Of a large domain no purpose is written down: then it may be the hook model, where it is not another's device."""
+    return record.purpose[1] if len(record.purpose) > 1 else "device" if record.kind == "tun" else "hook"

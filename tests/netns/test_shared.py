@@ -98,6 +98,30 @@ def test_a_mapping_of_another_domain_is_refused_and_harms_nothing(node: Namespac
     first.down()
 
 
+AROUND = replace(SECOND, prefix6=IPv6Network("2001:db8::/40"), pool4=())
+PART = replace(SECOND, pool4=(IPv4Network("198.51.100.8/29"),))
+
+
+@pytest.mark.parametrize("second", [AROUND, PART], ids=["around", "part"])
+def test_a_prefix_inside_another_s_is_refused_where_rules_decide(node: Namespace, second: Domain) -> None:
+    """Rules take all of a prefix: which of the two translated would depend on who began first."""
+    first = set_up(FIRST, 7)
+    before = snapshot()
+    with pytest.raises(OperatorError, match=r"domain siit0 has route .* dev siit0 .*, which overlaps it") as caught:
+        set_up(second, 17)
+    assert caught.value.where.startswith("domain.siit1: route ")
+    assert snapshot() == before
+    first.down()
+
+
+def test_of_routes_the_longest_counts(node: Namespace) -> None:
+    both = [Setup(domain, queues=Queues(), model="device", report=lambda line: None) for domain in (FIRST, PART)]
+    for setup in both:
+        setup.up()
+    for setup in both:
+        setup.down()
+
+
 @pytest.mark.parametrize("keeping", [0, 1])
 def test_sysctls_are_kept_where_one_of_two_says_so(node: Namespace, keeping: int) -> None:
     """Whoever goes first: what is kept is not put back by the other."""
