@@ -101,12 +101,10 @@ class _Way:
 
     def _led_to(self, rule: Rule) -> Iterator[Chain]:
         """The chains that a rule leads to. A named map may at run time, too: to those that nothing else leads to."""
-        by_name = any(one == "vmap" and other[:1] == "@" for one, other in pairwise(rule.words))
-        for chain in self._source.chains.values():
-            if chain.table is rule.chain.table and (
-                chain.name in rule.targets or (by_name and not self._source.bases(chain))
-            ):
-                yield chain
+        table, chains = rule.chain.table, self._source.chains
+        yield from (chains[key] for name in rule.targets if (key := (*table.key, name)) in chains)
+        if any(one == "vmap" and other[:1] == "@" for one, other in pairwise(rule.words)):
+            yield from (chain for chain in chains.values() if chain.table is table and not self._source.bases(chain))
 
     def _of(self, chain: Chain, final: frozenset[str]) -> Iterator[tuple[Reading, frozenset[str]]]:
         """The rules of a chain and of those that it leads to, each chain once."""

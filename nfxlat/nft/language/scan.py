@@ -12,7 +12,7 @@ tokens up to a newline or `;`, braces inside it included. Nothing here changes a
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
@@ -104,7 +104,13 @@ class _Reader:
             MappingProxyType(_hooked(chains, rules)),
             MappingProxyType({key: tuple(table.declared) for key, table in self._tables.items()}),
             frozenset(self._listed),
+            frozenset(self._changed_sets()),
         )
+
+    def _changed_sets(self) -> Iterator[str]:
+        for _, tokens, _ in self._rules:
+            if any(token.text in ("add", "update", "delete") for token in tokens):
+                yield from (word[1:] for word in self._words(tokens) if word[0] == "@")
 
     def _targets(self, table: TableKey, tokens: Sequence[Token]) -> tuple[str, ...]:
         words, maps = self._words(tokens), self._tables[table].maps

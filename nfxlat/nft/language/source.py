@@ -84,6 +84,7 @@ class Source(Input):
     hooked: Mapping[ChainKey, tuple[Chain, ...]]
     declared: Mapping[TableKey, tuple[str, ...]]  # all but chains and rules, less elements
     listed: frozenset[ChainKey]  # sets and maps that elements are given for
+    changed_sets: frozenset[str]  # names of those that rules add elements to, or take from
 
     def bases(self, chain: Chain) -> tuple[Chain, ...]:
         """The base chains from which packets reach `chain`, itself included if it is one."""
@@ -98,12 +99,6 @@ class Source(Input):
     def removes(self) -> bool:
         """Whether it clears the ground itself."""
         return bool(self.commands & {"flush", "delete", "destroy"})
-
-    @property
-    def changed_sets(self) -> set[str]:
-        """Names of sets that rules of this input add elements to, or take from."""
-        changing = (rule.tokens for rule in self.rules if {"add", "update", "delete"} & set(rule.words))
-        return {token.text[1:] for tokens in changing for token in self.expanded(tokens) if token.text[0] == "@"}
 
     def callers(self, chain: Chain) -> list[Rule]:
         """The rules that jump or go to `chain`, and those that lead to their chains in turn."""
