@@ -166,14 +166,17 @@ class Service:
         try:
             self._bind_queues(stack)
         except OperatorError:
-            if self._predecessor is None or self._held_by_others(ports):
+            if (self._predecessor is None and not ports) or self._held_by_others(ports):
                 raise
-            self._report("the queues cannot be shared with the predecessor, which ends first")
+            self._report("the queues' former sockets are of no use: they are closed, and a predecessor ends first")
             self._store.close_rest()  # ours, of the same sockets
             self._store.forget_all()
-            self._predecessor.retire(self._report)
+            if self._predecessor is not None:
+                self._predecessor.retire(self._report)
             self._await_predecessor()
             self._bind_queues(stack)
+        if self._predecessor is None and self._options.model != "device":  # or they would keep a TUN that is to go
+            self._store.close_rest()
         # first: from now on a --setup sees us
         self._names.listen()
         stack.callback(self._names.close)

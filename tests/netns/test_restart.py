@@ -133,15 +133,25 @@ def test_a_successor_that_dies_with_the_host_in_its_hands_gives_it_back(bare_lab
         assert lab.host4.call(ping, HOST6_EAM4).ok
 
 
-def test_a_successor_that_needs_other_sockets_of_the_same_queues_takes_them(bare_lab: Lab, tmp_path: Path) -> None:
-    """The predecessor ends first; nobody else holds them then, the successor's own copies included."""
+@pytest.mark.parametrize(  # a predecessor that has a TUN goes on: the model does not change by a restart
+    ("model", "killed"), [("hook", False), ("hook", True), ("device", True)], ids=["makes way", "killed", "killed, TUN"]
+)
+def test_a_start_that_needs_other_sockets_than_the_manager_gives_has_them(
+    bare_lab: Lab, tmp_path: Path, model: str, killed: bool
+) -> None:
+    """A predecessor ends first; nobody holds queues or a TUN then, the manager and our own copies included."""
     lab, node = bare_lab, bare_lab.translator
     with Manager(node, tmp_path, "--config", write(tmp_path)) as manager:
+        command = [*manager.command, "--inject", "ip"]
+        manager.command += ["--model", model]
         process = manager.started()
-        manager.make_way(process)
-        manager.command += ["--inject", "ip"]
+        if killed:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        else:
+            manager.make_way(process)
+        manager.command = command
         process = manager.started()
-        assert any("which ends first" in line for line in manager.output())
         assert lab.host4.call(ping, HOST6_EAM4).ok
         assert alone(lab, process.pid)
         assert len(manager.store) == 1
