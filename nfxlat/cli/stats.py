@@ -124,7 +124,8 @@ def _told(one: Health) -> dict[str, object]:
 def _line(one: Health) -> str:
     name = f"{one.domain} (pid {one.one.pid})" if one.one is not None else one.domain
     parts = [*one.off, *([f"missing: {_shortened(one.missing)}"] if one.missing else [])]
-    said = f"off: {'; '.join(parts)}" if parts else "well: all is there"
+    there = "all is there" if one.set_up else "nothing of yours has gone (nfxlat rules check --live has the rest)"
+    said = f"off: {'; '.join(parts)}" if parts else f"well: {there}"
     return f"{name}: {said}; {one.account}" if one.account is not None else f"{name}: {said}"
 
 

@@ -19,7 +19,8 @@ LOOKS, BETWEEN = 3, 0.3  # a sum that is off is taken again, so many seconds lat
 class Health:
     """Of one domain. `one`: its translator, and `summary` what that says; None where nobody runs, or it is silent.
 
-    `trouble`: why the rest is not known.
+    `trouble`: why the rest is not known. `set_up`: whether `--setup` has made what it needs; else
+    that is the operator's, and only what of it has gone is known.
     """
 
     domain: str
@@ -28,6 +29,7 @@ class Health:
     things: list[Thing] = field(default_factory=list)
     account: Account | None = None
     trouble: tuple[str, ...] = ()
+    set_up: bool = True
 
     @property
     def missing(self) -> list[str]:
@@ -64,7 +66,7 @@ def _look(one: Running) -> Health:
     except OperatorError as error:
         return Health(one.domain, one, trouble=(str(error),))
     try:
-        things = owned.things(one.domain, summary)
+        things, set_up = owned.things(one.domain, summary), owned.is_set_up(one.domain)
     except OperatorError as error:
         return Health(one.domain, one, summary, account=found, trouble=(str(error),))
-    return Health(one.domain, one, summary, things, found)
+    return Health(one.domain, one, summary, things, found, set_up=set_up)

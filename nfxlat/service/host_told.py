@@ -1,7 +1,7 @@
 """Without `--setup` device, routes and forwarding are the operator's: what of them was there and is lost is told.
 
 What is there at the start is what the operator wants: routes may be fewer and shorter than a plan's. Of a large table
-no routes are looked for.
+no routes are looked for. Forwarding that is off from the start is told: routes may be others than a plan's, it may not.
 """
 
 import struct
@@ -35,6 +35,7 @@ class OperatorsHostWatch:
         self._report = report
         self.counts = {"lost": 0, "repaired": 0}
         self._lost: list[Lack] = []
+        self._off: list[Lack] = []  # of forwarding, as it was told last
         self._connection = Connection(NETLINK_ROUTE, groups=GROUPS, receive_buffer=RECEIVE_BUFFER)
         self._looking = Looking(self._look, report, later, DEBOUNCE, "host: cannot be looked at: ")
         self.renew(plan)
@@ -83,6 +84,7 @@ class OperatorsHostWatch:
         if self._never is None:
             self._never = frozenset(lacking) - frozenset(self._lost)
             self._lost = [lack for lack in self._lost if lack in lacking]  # of the others some are not wanted any more
+            self._tell_of_forwarding([lack for lack in lacking if lack.kind == "sysctl" and "forward" in lack.what])
         lost = [lack for lack in lacking if lack not in self._never]
         if new := [lack for lack in lost if lack not in self._lost]:
             self.counts["lost"] += 1
@@ -91,3 +93,9 @@ class OperatorsHostWatch:
             self._report(f"host: {told(back)} is there again")
         self._never -= self._never - frozenset(lacking)  # has come later, and is wanted from now on
         self._lost = lost
+
+    def _tell_of_forwarding(self, off: list[Lack]) -> None:
+        if off and off != self._off:
+            why = "translated packets for other hosts are dropped; without --setup it is yours to set"
+            self._report(f"host: {told(off)}: {why}")
+        self._off = off

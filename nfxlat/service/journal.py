@@ -34,6 +34,7 @@ EVENTS: Final = tuple(
         (r"worker \d+ cannot be started", "worker-missing", ERROR),
         (r"worker \d+ is started", "worker-started", NOTICE),
         (r"(host|rules): .*(cannot be repaired|not repaired|is missing|any more)", "missing", ERROR),
+        (r"host: .*yours to set", "missing", WARNING),
         (r"(host|rules): .*; repaired", "repaired", WARNING),
         (r"(host|rules): .*(is there again|found rules)", "there-again", NOTICE),
         (r".* \(told once\)$", "failure", ERROR),

@@ -37,6 +37,11 @@ def missing(domain: str, summary: dict[str, Any]) -> list[str]:
     return [str(thing) for thing in things(domain, summary) if not thing.there]
 
 
+def is_set_up(domain: str) -> bool:
+    """Whether a record tells what was made. Raises OperatorError where it cannot be read."""
+    return _record(domain) is not None
+
+
 def things(domain: str, summary: dict[str, Any]) -> list[Thing]:
     """All of them; of what no record tells, only what is missing. Raises OperatorError where it cannot be looked at."""
     record = _record(domain)

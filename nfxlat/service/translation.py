@@ -291,7 +291,8 @@ class Service:
         """What `--setup` would make: without it, what is asked after."""
         options = self._options
         table = vrfs.table_of(self._vrf)
-        return plan(options.domain, options.role, options.model, options.queues, lambda ends: Facts(table=table))
+        found = plan(options.domain, options.role, options.model, options.queues, lambda ends: Facts(table=table))
+        return found if options.inject == "device" else replace(found, sysctls=())  # which forwards by itself
 
     @property
     def _vrf(self) -> str | None:

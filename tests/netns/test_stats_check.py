@@ -23,6 +23,7 @@ from nfxlat.plan.plan import plan
 from nfxlat.queues import Queues
 from nfxlat.service import host_told, owned
 from nfxlat.service.host_told import OperatorsHostWatch
+from nfxlat.service.status import running
 
 
 def checked(lab: Lab, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
@@ -102,6 +103,27 @@ def test_without_setup_what_goes_is_told_and_what_comes_back_too(
         lab.translator.sysctl("net.ipv4.ip_forward", 1)
         wait_for(lambda: checked(lab, capsys) == (0, []), "it to be there again")
         assert process.summary()["host"]["lost"]
+        assert not any("yours to set" in line for line in process.output())
+
+
+def test_without_setup_forwarding_that_is_off_is_told_and_nothing_is_said_to_be_there(
+    bare_lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = bare_lab
+    with TranslatorProcess(lab.translator, lab.directory, setup=False) as process:
+        process.told("yours to set")
+        (told,) = [line for line in process.output() if "yours to set" in line]
+        assert told == (
+            "host: sysctl net.ipv4.ip_forward 1 (it is 0), net.ipv4.conf.siit0.forwarding 1 (it is 0), "
+            "net.ipv6.conf.all.forwarding 1 (it is 0): translated packets for other hosts are dropped; "
+            "without --setup it is yours to set"
+        )
+        with lab.translator.entered():
+            assert main(["stats", "--check"]) == 0
+        assert "): well: nothing of yours has gone (nfxlat rules check --live " in capsys.readouterr().out
+    with TranslatorProcess(lab.translator, lab.directory, "--inject", "ip", setup=False) as process:
+        assert checked(lab, capsys) == (0, [])
+        assert not any("yours to set" in line for line in process.output())
 
 
 Timers = list[Callable[[], None]]
@@ -121,6 +143,8 @@ def lines() -> list[str]:
 def watch(timers: Timers, lines: list[str]) -> Iterator[OperatorsHostWatch]:
     """Of an operator who has made a device, one route, and no other."""
     with Namespace("told") as node, node.entered():
+        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+            node.sysctl(key, 1)
         node.ip("link add siit0 type veth peer name other")
         node.ip("link set other up")
         node.ip("link set siit0 up")
@@ -234,6 +258,7 @@ def test_of_one_that_was_killed_it_is_told_that_packets_are_dropped(
 ) -> None:
     process.kill()
     with lab.translator.entered():
+        wait_for(lambda: not running(), "its workers to be gone too")
         assert main(["stats", "--check"]) == 1
         told = capsys.readouterr().out
         assert told == "siit0: off: it does not run, and what it has set up drops its packets: start it again\n"
