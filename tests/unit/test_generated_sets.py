@@ -94,6 +94,17 @@ def test_what_a_variable_says_of_an_object_is_part_of_its_declaration() -> None:
     assert in_place.marks(compiled(BLOCK + one)) != in_place.marks(compiled(BLOCK + other))
 
 
+def test_a_set_whose_elements_leave_the_file_is_declared_in_another_way() -> None:
+    """Put over the former rules, it would keep them; what others put into a set without elements stays."""
+    one = "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 192.0.2.1 }\n\t}\n}\n"
+    other = one.replace("\t\telements = { 192.0.2.1 }\n", "")
+    by_command = other + "add element ip t s { 192.0.2.1 }\n"
+    marks = [in_place.marks(compiled(BLOCK + text)) for text in (one, other, by_command)]
+    assert marks[0] != marks[1] != marks[2]
+    for same in (one.replace(".1 }", ".2, 192.0.2.3 }"), one.replace("ipv4_addr\n\t\t", "ipv4_addr; ")):
+        assert in_place.marks(compiled(BLOCK + same)) == marks[0]
+
+
 @pytest.mark.parametrize("again", ["redefine p = 2001:db8:65::/96\n", "define p = 2001:db8:65::/96\n"])
 def test_a_variable_of_two_meanings_is_no_operand(again: str) -> None:
     """The first statement would mean the second value."""

@@ -102,10 +102,15 @@ class _Reader:
             tuple(self._includes),
             frozenset(self._first),
             MappingProxyType(_hooked(chains, rules)),
-            MappingProxyType({key: tuple(table.declared) for key, table in self._tables.items()}),
+            MappingProxyType({key: self._declared(key) for key in self._tables}),
             frozenset(self._listed),
             frozenset(self._changed_sets()),
         )
+
+    def _declared(self, key: TableKey) -> tuple[str, ...]:
+        """A set that is given elements differs from one that is not: what others put into that stays."""
+        listed = sorted(f"elements {name}" for *table, name in self._listed if tuple(table) == key)
+        return (*self._tables[key].declared, *listed)
 
     def _changed_sets(self) -> Iterator[str]:
         for _, tokens, _ in self._rules:
@@ -256,7 +261,8 @@ class _Reader:
     def _declare(self, table: TableKey, words: list[str]) -> None:
         """Note an object of a table, or elements of one."""
         if words[:1] != ["element"] and words:
-            self._tables[table].declared.append(" ".join(_less_elements(words)))
+            said = (word for word in _less_elements(words) if word != ";")
+            self._tables[table].declared.append(" ".join(said))
         if len(words) > 1 and (words[0] == "element" or "elements" in words):
             self._listed.add((*table, words[1]))
 

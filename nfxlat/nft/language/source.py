@@ -82,7 +82,7 @@ class Source(Input):
     includes: tuple[Token, ...]  # the word of each
     commands: frozenset[str]  # the first word of each, but for those that define variables
     hooked: Mapping[ChainKey, tuple[Chain, ...]]
-    declared: Mapping[TableKey, tuple[str, ...]]  # all but chains and rules, less elements
+    declared: Mapping[TableKey, tuple[str, ...]]  # all but chains and rules; of elements, which sets have some
     listed: frozenset[ChainKey]  # sets and maps that elements are given for
     changed_sets: frozenset[str]  # names of those that rules add elements to, or take from
 
