@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -46,6 +47,20 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"formatter_class": _Formatter} | settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What is left over behind a command is refused by it, not by `nfxlat`, whose help says less."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:
+            near = [close for word in unknown for close in self._near(word)]
+            hint = f", did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
+
+    def _near(self, word: str) -> list[str]:
+        """The option that was meant, perhaps."""
+        name = word.partition("=")[0]
+        return get_close_matches(name, self._option_string_actions, 1, 0.6) if name.startswith("--") else []
 
     def error(self, message: str) -> NoReturn:
         choices = re.search(r"(?<=\(choose from ).*(?=\)$)", message)

@@ -14,18 +14,20 @@ from nfxlat.service.counted import Asking, Counted
 from nfxlat.service.status import Running
 
 SORTED = 100_000  # more than these are told as they come
-LONGEST = 86400.0  # seconds
+SECONDS, LONGEST = 10.0, 86400.0  # to count for
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Raises OperatorError for a filter that is none, and for a time that is none."""
+    if arguments.seconds is None:
+        arguments.seconds = SECONDS
     if not 0 <= arguments.seconds <= LONGEST:
         raise OperatorError("invalid time", where="--seconds", hint=f"from 0 to {LONGEST:g} s")
     if arguments.mappings:
         try:
             ipaddresses.network(arguments.mappings, strict=False)
-        except ValueError as error:
-            raise OperatorError(f"is no address or prefix: {error}", where="--mappings") from None
+        except ValueError:
+            raise OperatorError("not an address or a prefix", where=f"--mappings {arguments.mappings}") from None
 
 
 def show(arguments: argparse.Namespace, found: list[Running]) -> int:

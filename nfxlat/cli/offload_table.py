@@ -24,4 +24,6 @@ def show(translators: Sequence[Running], *, as_json: bool) -> int:
 
 
 def _head(offload: dict[str, int] | None) -> str:
-    return "no offload" if offload is None else f"{offload['pairs']} pairs and {offload['flows']} flows known"
+    if offload is None:
+        return "no offload here; nfxlat run --offload begins it"
+    return f"{offload['pairs']} pairs and {offload['flows']} flows known"

@@ -54,9 +54,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     stats.add_argument(
         "--seconds",
         type=float,
-        default=10.0,
         metavar="S",
-        help="how long --mappings counts (default: 10)",
+        help=f"how long --mappings counts (default: {mappings.SECONDS:g})",
     )
     stats.add_argument("--json", action="store_true", help="one JSON object per translator, each on its own line")
     stats.add_argument("--domain", metavar="NAME", help="this domain only")
@@ -67,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     """The command."""
     if arguments.json and (arguments.openmetrics or arguments.textfile):
         raise OperatorError("not with --openmetrics or --textfile", where="--json", hint="leave one of them out")
+    if arguments.seconds is not None and arguments.mappings is None:
+        raise OperatorError("it is how long --mappings counts", where="--seconds", hint="add --mappings")
     if arguments.check:
         return _check(arguments)
     if arguments.mappings is not None:

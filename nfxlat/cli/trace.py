@@ -81,6 +81,8 @@ def _trace(arguments: argparse.Namespace) -> int:
         line = stack.enter_context(only_line(arguments.domain))
         line.ask("trace", wanted=wanted.encode().decode())
         ready()
+        if sys.stderr.isatty():
+            print(f"nfxlat: tracing {line.one.domain}, until Ctrl-C", file=sys.stderr)
         ended = _show(line.connection, tell, arguments.count, arguments.seconds)
     print(f"nfxlat: {ended}", file=sys.stderr)
     return 0

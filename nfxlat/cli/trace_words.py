@@ -1,6 +1,7 @@
 """What a command line asks `nfxlat trace` for: words, made a filter."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat import ipaddresses
@@ -29,7 +30,8 @@ def filter_of(words: Iterable[str], *, dropped: bool, reasons: Iterable[str], ra
     labels = {reason.label for reason in Reason}
     for reason in reasons:
         if reason not in labels:
-            hint = "nfxlat stats shows those that there are"
+            near = get_close_matches(reason, labels, 1)
+            hint = f"did you mean {near[0]}?" if near else "nfxlat stats shows those that were met so far"
             raise OperatorError("no such reason", where=f"--reason {reason}", hint=hint)
     return Filter(
         tuple(networks),

@@ -29,6 +29,9 @@ def only_line(domain: str | None) -> Line:
 
 def _none_runs(domain: str | None) -> OperatorError:
     what = f"no translator is running for {domain}" if domain else "no translator is running"
+    others = ", ".join(dict.fromkeys(one.domain for one in running()))
+    if others:
+        return OperatorError(what, where="this network namespace", hint=f"what runs is {others}")
     hint = "start one with nfxlat run; if one runs, ask as root, in its namespace (ip netns exec)"
     if left := [name for name in state.others() if domain in (None, name)]:
         what, hint = f"{what}, and packets for {', '.join(left)} are dropped", "start it again: what it set up stands"

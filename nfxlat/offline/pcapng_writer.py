@@ -6,7 +6,8 @@ from typing import BinaryIO, Final
 
 from dpkt import pcapng
 
-_RAW: Final = 101  # LINKTYPE_RAW
+from nfxlat.offline.link import RAW
+
 _LENGTH, _LENGTH_AT = Struct("<I"), 24  # original packet length, in an Enhanced Packet Block
 _IF_NAME: Final = 2
 _NANOSECONDS: Final = b"\x09"  # if_tsresol
@@ -24,7 +25,7 @@ class Writer:
                 pcapng.PcapngOptionLE(code=pcapng.PCAPNG_OPT_IF_TSRESOL, data=_NANOSECONDS),
                 pcapng.PcapngOptionLE(code=pcapng.PCAPNG_OPT_ENDOFOPT),
             ]
-            block = pcapng.InterfaceDescriptionBlockLE(snaplen=0, linktype=_RAW, opts=options)
+            block = pcapng.InterfaceDescriptionBlockLE(snaplen=0, linktype=RAW, opts=options)
             file.write(bytes(block))
         file.flush()
 

@@ -75,3 +75,4 @@ def test_always_it_goes_on_over_a_killed_worker_and_a_reload(
         assert main(["stats", "--mappings"]) == 0
         assert f"7              700  {EAM} 2001:db8:2::2/128" in capsys.readouterr().out
         assert main(["stats", "--mappings", "nonsense"]) == 2
+        assert main(["stats", "--seconds", "1"]) == 2

@@ -218,7 +218,7 @@ def test_one_that_asks_for_more_on_its_connection_traces_no_longer_than_it_is_th
         (["--count", "-1"], "--count: a number from 0"),
         (["--seconds", "nan"], "--seconds: a number of seconds above 0"),
         (["--rate", "10000000"], "--rate: a number from 0 to 1000000"),
-        (["--domain", "siit9"], "no translator is running for siit9"),
+        (["--domain", "siit9"], "no translator is running for siit9; what runs is siit0"),
         (["--write", "/nonexistent/x"], "/nonexistent/x: cannot be written: No such file or directory"),
     ],
 )

@@ -55,7 +55,11 @@ def test_what_is_no_command_is_told_all_of_them(words: list[str], capsys: pytest
             ["run", "--model", "hok"],
             "nfxlat run: argument --model: invalid choice: 'hok' (choose from hook, device, route)",
         ),
-        (["run", "--modle", "hook"], "nfxlat: unrecognized arguments: --modle hook"),
+        (
+            ["run", "--modle", "hook"],
+            "nfxlat run: unrecognized arguments: --modle hook, did you mean --model?",
+        ),
+        (["eam", "list", "extra"], "nfxlat eam list: unrecognized arguments: extra"),
         (["run", "--prefix6"], "nfxlat run: argument --prefix6: expected one argument"),
         (["domain"], "nfxlat domain: the following arguments are required: VERB"),
         (["demo", "--size", "x"], "nfxlat demo: argument --size: invalid int value: 'x'"),

@@ -154,8 +154,10 @@ def test_what_is_no_filter_is_told(words: tuple[str, ...], line: str) -> None:
 
 
 def test_a_reason_that_there_is_not() -> None:
-    with pytest.raises(OperatorError, match="--reason foo: no such reason"):
+    with pytest.raises(OperatorError, match="--reason foo: no such reason; nfxlat stats shows"):
         made(reasons=("foo",))
+    with pytest.raises(OperatorError, match="--reason no_rout: no such reason; did you mean no_route"):
+        made(reasons=("no_rout",))
 
 
 def test_it_survives_the_way() -> None:
