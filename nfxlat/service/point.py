@@ -35,7 +35,8 @@ class TranslationPoint(Protocol):
         """Open the rest, now that the host is ready; a share for each worker, who counts in `counters`."""
 
     def begin(self) -> None:
-        """The workers are about to take packets: what was counted of queues that a predecessor has left is its own."""
+        """A predecessor's workers have retired, and ours are about to take packets: what was counted until now of the
+        queues that it has left is its own."""
 
     @property
     def inherited(self) -> int:

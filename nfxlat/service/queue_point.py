@@ -49,6 +49,8 @@ class QueuePoint:
             for source in self._bound(worker):
                 stack.callback(source.close)
                 own.append(source)
+        # Now: rules that are loaded flush queues, and what waits for us is then away, but still in our sockets.
+        self.begin()
         how = f"queues {self._queues.first} to {self._queues.last} bound (plain, TCP, in turn)"
         self._report(f"{how}, source {self._source_kind}")
 

@@ -205,7 +205,6 @@ class Service:
         """From the first worker's start to the last one's end."""
         try:
             if self._predecessor is None:
-                self._point.begin()
                 self._supervisor.start()
             else:
                 self._supervisor.start(self._take_over)

@@ -178,10 +178,15 @@ def test_a_successor_whose_queue_is_another_program_s_leaves_its_predecessor_at_
         assert standing(node) == stood
 
 
-def test_what_waits_outlives_a_kill(bare_lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [(), ("--offload",)], ids=["as before", "with other rules"])
+def test_what_waits_outlives_a_kill(bare_lab: Lab, tmp_path: Path, before: tuple[str, ...]) -> None:
+    """Where rules are loaded anew the kernel forgets what waits; it is in our sockets all the same, and counted."""
     lab, node = bare_lab, bare_lab.translator
     with Manager(node, tmp_path, "--config", write(tmp_path)) as manager:
+        command = [*manager.command]
+        manager.command += before
         process = manager.started()
+        manager.command = command
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         with lab.host6.entered():
@@ -195,6 +200,8 @@ def test_what_waits_outlives_a_kill(bare_lab: Lab, tmp_path: Path) -> None:
                 source.sendto(bytes([number]), (HOST6_EAM4, sink.getsockname()[1]))
             process = manager.started()
             assert [sink.recv(16)[0] for _ in range(100)] == list(range(100))
+        with node.entered():
+            assert main(["stats", "--check"]) == 0
 
 
 def test_without_a_manager_a_restart_is_a_stop_and_a_start(lab: Lab, process: TranslatorProcess) -> None:
