@@ -23,8 +23,10 @@ def only_line(domain: str | None) -> Line:
         line.close()
     if not found:
         raise _none_runs(domain)
-    names = ", ".join(dict.fromkeys(line.one.domain for line in found))
-    raise OperatorError(f"several translators run: {names}", where="--domain", hint="choose one")
+    names = list(dict.fromkeys(line.one.domain for line in found))
+    if len(names) == 1:  # nothing else lets two of one domain stand
+        raise OperatorError("a successor is taking over", where=f"domain {names[0]}", hint="try again")
+    raise OperatorError(f"several translators run: {', '.join(names)}", where="--domain", hint="choose one")
 
 
 def _none_runs(domain: str | None) -> OperatorError:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nfxlat.cli.translators import only_line
 from nfxlat.errors import OperatorError
 from nfxlat.service import requests, status
 from nfxlat.service.loop import Loop
@@ -184,6 +185,17 @@ def test_a_name_that_is_taken_is_no_hindrance_and_is_not_believed() -> None:
                 assert asked.ask("echo", say="x")[0]["word"] == "x"
         finally:
             bench.close()
+
+
+def test_of_two_of_one_domain_none_is_asked(bench: Bench) -> None:
+    other = Bench()
+    try:
+        with pytest.raises(OperatorError, match=f"domain {NAME}: a successor is taking over; try again"):
+            only_line(NAME)
+    finally:
+        other.close()
+    with only_line(NAME) as asked:
+        assert asked.ask("echo", say="x")[0]["word"] == "x"
 
 
 def test_another_user_is_not_heard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
