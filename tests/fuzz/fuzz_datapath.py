@@ -237,7 +237,7 @@ def _queue() -> Any:
     queue: Any = object.__new__(nfqueue.NetlinkQueue)
     queue.queue, queue.plain, queue._descriptor, queue._ids, queue._layouts = 7, 6, -1, [], []
     queue._batch, queue._socket = _Messages(), _Told()
-    queue._drop = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True))
+    queue._drop, queue._cleared = bytearray(nl.verdict(7, nl.NF_DROP, 0, batch=True)), {7}
     queue.buffer, queue.base = queue._batch.buffer, 0
     return queue
 
