@@ -22,6 +22,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ from nfxlat.terms import Report
 
 _TIMEOUT = 2.0  # seconds that a translator has to answer
 _OWN_TIMEOUT = 0.2  # seconds that one who asks may keep the supervisor
+_PATIENCE = 1_000_000  # microseconds for a place among those who wait to be heard
 _BACKLOG = 64
 _LARGEST = 1 << 20  # octets of an answer
 NS_GET_USERNS, NS_GET_OWNER_UID = 0xB701, 0xB704  # linux/nsfs.h
+_TIMEVAL = struct.Struct("@ll")
 _PEER = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 _LINE = re.compile(
     r"[0-9a-f]+:(?: [0-9A-F]+){5} +[0-9]+ @nfxlat/([A-Za-z0-9_.-]{1,15})/([1-9][0-9]{0,6})(/[0-9a-f]{16})?"
@@ -161,16 +164,31 @@ def connected(one: Running, kind: int = socket.SOCK_STREAM) -> socket.socket:
 
 
 def _connected(one: Running, kind: int = socket.SOCK_STREAM) -> socket.socket:
-    """Raises OSError at once where nobody listens, or too many wait already."""
+    """Raises OSError: at once where nobody listens, or too many wait already; behind a translator's own name after
+    _PATIENCE. Anybody may fill that queue, again and again, and the kernel wakes who waits for a place in it
+    (unix_wait_for_peer, af_unix.c); for names that anybody may take nobody waits."""
     connection = socket.socket(socket.AF_UNIX, kind)
     try:
-        connection.setblocking(False)
+        if _translates(one.pid):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(*divmod(_PATIENCE, 1_000_000)))
+        else:
+            connection.setblocking(False)
         connection.connect(one.address)
         connection.settimeout(_TIMEOUT)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _translates(pid: int) -> bool:
+    """Whether that process is `nfxlat run` by root, or our own user; one of another PID namespace is none."""
+    process = Path(f"/proc/{pid}")
+    try:
+        words = [os.path.basename(word) for word in (process / "cmdline").read_bytes().split(b"\0")]
+        return process.stat().st_uid in (0, os.geteuid()) and (b"nfxlat", b"run") in pairwise(words)
+    except OSError:
+        return False
 
 
 def peer(connection: socket.socket) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """What root may ask of a running translator: who is heard, what is understood, and what becomes of the rest."""
 
+import contextlib
 import json
 import os
 import socket
@@ -7,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nfxlat.cli.translators import only_line
 from nfxlat.errors import OperatorError
+from nfxlat.lab.netns import wait_for
 from nfxlat.service import requests, status
 from nfxlat.service.loop import Loop
 from nfxlat.service.requests import Asker, Line, Requests, lines
@@ -196,6 +199,39 @@ def test_of_two_of_one_domain_none_is_asked(bench: Bench) -> None:
         other.close()
     with only_line(NAME) as asked:
         assert asked.ask("echo", say="x")[0]["word"] == "x"
+
+
+def test_where_others_have_filled_the_queue_there_is_a_place_as_soon_as_one_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Anybody may connect, and so fill it; it was "no translator is running" then."""
+    monkeypatch.setattr(status, "_translates", lambda pid: pid == os.getpid())
+    listener, own = status.bound(NAME, socket.SOCK_SEQPACKET, "control")
+    with ExitStack() as stack:
+        stack.enter_context(listener)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                flood = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                flood.setblocking(False)
+                flood.connect(own.address)
+        found: list[Line] = []
+        asking = threading.Thread(target=lambda: found.extend(lines(NAME)))
+        asking.start()
+
+        def waits() -> bool:
+            try:
+                state = Path(f"/proc/self/task/{asking.native_id}/stat").read_text().rpartition(")")[2].split()[0]
+            except (FileNotFoundError, ProcessLookupError):  # it has ended
+                return True
+            return state == "S"
+
+        wait_for(waits, "the one that asks")
+        while asking.is_alive():
+            with contextlib.suppress(BlockingIOError):
+                stack.enter_context(listener.accept()[0])
+            asking.join(0.01)
+        assert [one.pid for one in found] == [os.getpid()]
+        found[0].close()
 
 
 def test_another_user_is_not_heard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
