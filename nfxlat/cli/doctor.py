@@ -27,6 +27,7 @@ from nfxlat.terms import MODELS
 STYLE = {
     State.OK: "green",
     State.NOTE: "yellow",
+    State.WARNING: "bold yellow",
     State.MISSING: "red",
     State.FATAL: "bold red",
     State.UNKNOWN: "magenta",

@@ -9,6 +9,7 @@ class State(StrEnum):
 
     OK = "ok"
     NOTE = "note"  # it works; better is possible, or something is worth knowing
+    WARNING = "warning"  # packets may be lost, or go another way than is meant
     MISSING = "missing"  # a part of nfxlat does not work
     FATAL = "fatal"  # nfxlat cannot run
     UNKNOWN = "unknown"

@@ -294,7 +294,7 @@ def _left_overs() -> Iterator[Diagnosis]:
         else:
             meaning = "it fails closed: packets to translated prefixes are dropped until nfxlat runs again"
             remedy = "nfxlat run --setup takes it over, and removes it at the end"
-            yield Diagnosis(f"domain {name}", State.NOTE, "left by a run that was killed", meaning, remedy)
+            yield Diagnosis(f"domain {name}", State.WARNING, "left by a run that was killed", meaning, remedy)
     for what, domains in shared.users().items():
         if len(domains) > 1:
             meaning = "the last of these domains to stop puts it back"

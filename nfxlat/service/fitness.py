@@ -51,7 +51,9 @@ def _known() -> tuple[list[Plan], list[Plan]]:
     return standing, added
 
 
+_STATES = {Severity.ERROR: State.MISSING, Severity.WARNING: State.WARNING, Severity.NOTE: State.NOTE}
+
+
 def _diagnosis(finding: Finding) -> Diagnosis:
-    state = State.MISSING if finding.severity is Severity.ERROR else State.NOTE
     found = f"{finding.what} [{finding.code}]"
-    return Diagnosis(finding.where, state, found, finding.effect, finding.instead)
+    return Diagnosis(finding.where, _STATES[finding.severity], found, finding.effect, finding.instead)

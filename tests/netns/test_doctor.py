@@ -209,7 +209,8 @@ def test_a_domain_that_runs_and_one_that_was_killed_are_told_apart(node: Namespa
     assert findings(node)["domain siit0"]["found"] == "set up and running"
     process.kill()
     process.wait()
-    assert findings(node)["domain siit0"]["found"] == "left by a run that was killed"
+    left = findings(node)["domain siit0"]
+    assert (left["state"], left["found"]) == ("warning", "left by a run that was killed")
     with node.entered():
         setup = Setup(DOMAIN, queues=Queues(), role="router", report=lambda line: None)
         setup.up()
@@ -232,8 +233,9 @@ def test_a_domain_that_runs_is_judged_as_its_set_up_was(node: Namespace) -> None
         found = findings(node)
         (told,) = [line for line in lines if "[forward-drop]" in line]
         where, judged = next((what, one) for what, one in found.items() if "[forward-drop]" in one["found"])
+        assert judged["state"] == "warning"
         assert told == f"warning: {where}: {judged['found']}: {judged['meaning']}; {judged['remedy']}"
-        assert found["ip rule 100"]["state"] == "note"
+        assert found["ip rule 100"]["state"] == "warning"
         setup.down()
     assert "ip rule 100" not in findings(node), "no domain is here"
 
@@ -247,7 +249,7 @@ def test_a_domain_that_is_still_to_be_set_up_is_judged(node: Namespace) -> None:
     node.ip("address add 198.51.100.7/28 dev in")
     node.ip("rule add pref 100 blackhole")
     first = states()
-    assert (first["address 198.51.100.7"], first["ip rule 100"]) == ("missing", "note")
+    assert (first["address 198.51.100.7"], first["ip rule 100"]) == ("missing", "warning")
     assert states("--model", "device")["ip rule 100"] == "missing"
     assert "the host role needs an EAM" in doctor(node, *PLAIN, "--role", "host").stderr
     assert "address 198.51.100.7" not in findings(node)
