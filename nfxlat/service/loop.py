@@ -44,7 +44,7 @@ class Loop:
         self._signals: dict[int, Handler] = {}
         self._pending: set[int] = set()
         self._due: set[int] = set()  # of those that had come, while they are seen to
-        self._signals_end: list[int] = []  # the descriptor that signals wake the loop by, while they are taken
+        self._wakeup: tuple[socket.socket, socket.socket] | None = None  # signals wake the loop by it, while taken
         self._stopped = False
 
     def on_readable(self, what: HasDescriptor, handler: Handler) -> None:
@@ -82,35 +82,49 @@ class Loop:
     def signals_taken(self, *, to_the_end: bool = False) -> Iterator[None]:
         """The registered signals wake the loop; at the end they do again what they did before. With `to_the_end`, where
         only the end of the process follows, they do nothing then: none kills it after all has been taken down."""
-        wakeup, waker = socket.socketpair()
-        with wakeup, waker:
-            wakeup.setblocking(False)
-            waker.setblocking(False)
-            before = {number: signal.signal(number, self._note) for number in self._signals}
-            previous = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-            self.on_readable(wakeup, lambda: self._call_signals(wakeup))
-            self._signals_end = [wakeup.fileno()]
-            try:
-                yield
-            finally:
-                self._signals_end = []
-                self.forget(wakeup)
-                signal.set_wakeup_fd(previous)
-                if to_the_end:
-                    self._ignore_signals()
-                else:
-                    for number, action in before.items():
-                        signal.signal(number, action)
+        before = {number: signal.signal(number, self._note) for number in self._signals}
+        previous = self._wake_by_signals()
+        try:
+            yield
+        finally:
+            self._close_wakeup()
+            signal.set_wakeup_fd(previous)
+            if to_the_end:
+                self._ignore_signals()
+            else:
+                for number, action in before.items():
+                    signal.signal(number, action)
+
+    def _wake_by_signals(self) -> int:
+        """What signals were told to until now, as set_wakeup_fd(2) has it."""
+        wakeup, waker = self._wakeup = socket.socketpair()
+        for one in self._wakeup:
+            one.setblocking(False)
+        self.on_readable(wakeup, lambda: self._call_signals(wakeup))
+        return signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+
+    def _close_wakeup(self) -> None:
+        assert self._wakeup is not None
+        self.forget(self._wakeup[0])
+        for one in self._wakeup:
+            one.close()
+        self._wakeup = None
 
     def leave_signals(self) -> None:
         """For a child just forked: what its parent takes does nothing here; children of its own are waited for."""
         signal.set_wakeup_fd(-1)
         self._ignore_signals()
 
-    def drop_signals(self) -> None:
-        """Forget those that have come: they were for the process that this one was forked from."""
+    def renew_signals(self) -> None:
+        """For a child just forked that goes on here, while `signals_taken`: those that have come were its parent's.
+
+        The pair that signals wake by is its parent's too, and from Python 3.12 on asyncio, which pyroute2 imports,
+        has a child's signals wake nobody (asyncio/events.py, on_fork).
+        """
         self._due.clear()
         self._pending.clear()
+        self._close_wakeup()
+        self._wake_by_signals()
 
     def _ignore_signals(self) -> None:
         for number in self._signals:
@@ -163,7 +177,7 @@ class Loop:
                 raise
             self._failed("poll", error)
             time.sleep(AGAIN)
-            return [(number, select.POLLIN) for number in self._signals_end if self._pending]
+            return [(self._wakeup[0].fileno(), select.POLLIN)] if self._wakeup and self._pending else []
 
     def _call_readers(self, events: list[tuple[int, int]]) -> None:
         ready = [(descriptor, event, self._readers[descriptor]) for descriptor, event in events]

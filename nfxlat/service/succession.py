@@ -129,7 +129,7 @@ class Succession:
     def _go_on(self, told: int) -> None:
         """The child: all that it does here is behind a handler of its parent's, and it goes on in the loop."""
         try:
-            self._loop.drop_signals()
+            self._loop.renew_signals()
             self._service.inherit()
             self._stands_by, self._refused = True, 0
             self._unit = UnitWatch(self._loop, self._over)

@@ -218,6 +218,32 @@ def test_to_the_end_of_the_process_signals_do_nothing() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_a_child_that_goes_on_hears_its_own_signals_and_takes_none_of_its_parent_s() -> None:
+    """Whatever was done to what signals are told to: from Python 3.12 on asyncio does so in each child."""
+    loop, called = Loop(), list[str]()
+    loop.on_signal(signal.SIGUSR2, lambda: called.append("parent" if os.getpid() == parent else "child"))
+    parent = os.getpid()
+    loop.on_signal(signal.SIGUSR1, loop.stop)
+    with loop.signals_taken():
+        os.kill(parent, signal.SIGUSR2)  # it is the parent's
+        if not (child := os.fork()):
+            code = 1
+            try:
+                signal.alarm(20)
+                signal.set_wakeup_fd(-1)
+                loop.renew_signals()
+                loop.later(0.01, lambda: os.kill(os.getpid(), signal.SIGUSR2))
+                loop.later(0.05, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+                loop.run()
+                code = 0 if called == ["child"] else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        loop.later(0, lambda: os.kill(parent, signal.SIGUSR1))
+        loop.run()
+    assert called == ["parent"]
+
+
 def test_what_a_handler_raises_ends_the_loop() -> None:
     loop = Loop()
 
