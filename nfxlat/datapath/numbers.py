@@ -9,17 +9,19 @@ of requests and answers for one, would wait for ever.
 
 Rules
 - Only who taught the pair tells, and only where all numbers came here in their order. One that lacks was lost, or is
-  another worker's, who may still have it: then the time has to tell.
-- Numbers of a time before the pair was taught may still come, in front of the first of this time.
+  another worker's, who may still have it. Then nothing is told until the time tells that all before is out.
+- The first number is another one each time that a pair is taught: those of the time before do not count.
 """
 
 import contextlib
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from nfxlat.offload import table
 
 Key = tuple[int, bytes, bytes]  # interface index; source and destination as in the header; `table.flow`, or nothing
 
+ON_THE_WAY: Final = 200_000  # nanoseconds from the program to the queue at most: ingress.c
 _LOW = 0xFFFF  # of a number is on the packet
 
 
@@ -29,12 +31,38 @@ class Arrived(Protocol):
     def arrived(self, key: bytes, learnt: int, tcp: int, udp: int) -> None: ...
 
 
+@dataclass(slots=True)
+class _Lane:
+    """TCP or UDP of a pair. `lacked`: when a number last was missing, 0: none is, or all before it is out."""
+
+    last: int
+    begun: bool = False
+    lacked: int = 0
+
+    def see(self, low: int, now: int) -> bool:
+        """Whether it is the next one."""
+        ahead = low - self.last & _LOW
+        if not self.begun and ahead != 1:
+            return True  # of the time before
+        self.begun = True
+        self.last = self.last + ahead - (0 if ahead <= _LOW >> 1 else _LOW + 1) & 0xFFFFFFFF
+        if ahead != 1:
+            self.lacked = now
+        return ahead == 1
+
+    def told(self, drained: int) -> int:
+        """Up to which number all are out; 0: nobody knows."""
+        if drained > self.lacked + ON_THE_WAY:
+            self.lacked = 0
+        return self.last if self.begun and not self.lacked else 0
+
+
 class Numbers:
     """Of at most `capacity` pairs and flows; of more, all that were known go by time."""
 
     def __init__(self, arrived: Arrived, capacity: int) -> None:
         self._arrived, self._capacity = arrived, capacity
-        self._of: dict[Key, tuple[int, list[int]]] = {}  # learnt; last number of TCP and UDP, -1: one lacks
+        self._of: dict[Key, tuple[int, _Lane, _Lane]] = {}  # learnt, TCP, UDP
         self._seen: set[Key] = set()  # since it was told
 
     def forget(self) -> None:
@@ -42,32 +70,28 @@ class Numbers:
         self._of.clear()
         self._seen.clear()
 
-    def begin(self, key: Key, learnt: int) -> None:
-        """It was taught now, at this time in the table."""
+    def begin(self, key: Key, pair: table.Pair) -> None:
+        """It was taught now."""
         if len(self._of) >= self._capacity:
             self.forget()
-        self._of[key] = learnt, [0, 0]
+        self._of[key] = pair.learnt, _Lane(pair.tcp_number), _Lane(pair.udp_number)
 
-    def see(self, key: Key, udp: bool, low: int) -> None:
+    def see(self, key: Key, udp: bool, low: int, now: int) -> None:
         """A packet with these low bits of a number is about to be translated."""
-        known = self._of.get(key)
-        if known is None:
+        if (known := self._of.get(key)) is None:
             return
-        last = known[1][udp]
-        if last + 1 & _LOW == low and last >= 0:
-            known[1][udp] += 1
-            self._seen.add(key)
-        elif last > 0:
-            known[1][udp] = -1
-            self._tell(key)  # at once: this very packet is not out
+        self._seen.add(key)
+        learnt, *lanes = known
+        if not lanes[udp].see(low, now):
+            self._tell(key, learnt, 0, 0)  # at once: this very packet is not out
 
-    def tell(self) -> None:
-        """All that was seen is out."""
+    def tell(self, drained: int) -> None:
+        """All that was seen is out, and of all others what was queued before that time."""
         for key in self._seen:
-            self._tell(key)
+            learnt, tcp, udp = self._of[key]
+            self._tell(key, learnt, tcp.told(drained), udp.told(drained))
         self._seen.clear()
 
-    def _tell(self, key: Key) -> None:
-        learnt, (tcp, udp) = self._of[key]
+    def _tell(self, key: Key, learnt: int, tcp: int, udp: int) -> None:
         with contextlib.suppress(OSError):  # no memory: it goes by time
-            self._arrived.arrived(table.key(*key), learnt, max(tcp, 0), max(udp, 0))
+            self._arrived.arrived(table.key(*key), learnt, tcp, udp)

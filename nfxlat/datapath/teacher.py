@@ -129,7 +129,7 @@ class Teacher:
                 self._due[key] = True
                 continue
             if (number := number_of(priority)) >= 0:
-                self._numbers.see(key, _protocol(buffer, start) == _UDP, number)
+                self._numbers.see(key, _protocol(buffer, start) == _UDP, number, now)
             when = known.get(key)
             if when is None:
                 when = self._old.get(key, -1)
@@ -155,7 +155,7 @@ class Teacher:
         now = self._clock()
         if self._waited_for(now):
             self._drained.look(now)
-        self._numbers.tell()
+        self._numbers.tell(self._pairs.drained)
         for key, asked in self._due.items():
             with contextlib.suppress(OSError):  # no memory: it goes on through the queue
                 self._teach(key, now, asked)
@@ -196,8 +196,9 @@ class Teacher:
             if former.counts(self._generation, now):
                 return
             self._totals[Total.EXPIRED if former.generation == self._generation else Total.FLUSHED] += 1
-        self._pairs.put(there, table.learnt(template, self._generation, now))
-        self._numbers.begin(key, now)
+        learnt = table.learnt(template, self._generation, now)
+        self._pairs.put(there, learnt)
+        self._numbers.begin(key, learnt)
         self._totals[Total.TAUGHT] += 1
 
     def _template(self, addresses: bytes) -> Flow | None:

@@ -126,21 +126,23 @@ class Template(Protocol):
     def traffic_class(self) -> bytes: ...
 
 
-_NOTHING_YET: Final = (0,) * 12  # of either lane
+_FIRST: Final = 65521  # a prime below 2^16
 
 
 def learnt(template: Template, generation: int, now: int) -> Pair:
-    """A pair, or a flow, that has just been learnt, of which packets may still wait."""
+    """A pair, or a flow, that has just been learnt, of which packets may still wait. Numbers begin behind another one
+    each time, never 0."""
     old_sum = (template.pseudo - template.delta - 1) % 0xFFFF + 1
     kept = template.traffic_class[0] ^ template.traffic_class[255]  # bits of the old octet that stay
     traffic_class = kept << 8 | template.traffic_class[0]
     sums = template.delta, old_sum, template.pseudo
-    return Pair(*_NOTHING_YET, now, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
+    lane = 0, 0, 0, 0, now % _FIRST + 1, 0
+    return Pair(*lane, *lane, now, now, now, 0, 0, 0, generation, *sums, traffic_class, template.addresses)
 
 
 def told_by_flow(generation: int, now: int) -> Pair:
     """A pair whose flows are learnt."""
-    return Pair(*_NOTHING_YET, now, now, now, 0, 0, 0, generation, 0, 0, 0, 0, bytes(32), by_flow=1)
+    return Pair(*(0,) * 12, now, now, now, 0, 0, 0, generation, 0, 0, 0, 0, bytes(32), by_flow=1)
 
 
 def state(generation: int, device: int, lowest_ipv6_mtu: int, destination: bytes, source: bytes) -> bytes:

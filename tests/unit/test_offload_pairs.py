@@ -134,7 +134,7 @@ def waits_without_a_pause(node: Node, **fields: int) -> None:
 
 
 def test_of_packets_that_wait_each_has_a_number(node: Node) -> None:
-    node.teach()
+    node.teach(tcp_number=0, udp_number=0)
     assert [numbered(node, UDP_PACKET) for _ in range(3)] == [NUMBERED | FIT | number for number in (1, 2, 3)]
     assert numbered(node, TCP_PACKET) == NUMBERED | FIT | 1
     assert (node.pair.udp_number, node.pair.tcp_number) == (3, 1)
@@ -168,13 +168,13 @@ def test_what_has_no_number_is_out_when_the_time_tells(node: Node, field: str) -
 
 
 def test_nobody_has_told_of_number_0(node: Node) -> None:
-    waits_without_a_pause(node)
+    waits_without_a_pause(node, udp_number=0)
     node.table.arrived(table.key(LOOPBACK, ADDRESSES), node.pair.learnt, 0, 0)
     assert not node.takes(UDP_PACKET)
 
 
 def test_a_superframe_has_its_size_and_no_number(node: Node) -> None:
-    node.teach()
+    node.teach(tcp_number=0)
     assert numbered(node, TCP() / bytes(100), gso_size=50) == MAGIC | 50
     assert (node.pair.tcp_number, node.pair.tcp_whole) == (0, node.pair.tcp_queued)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nfxlat.datapath import numbers
 from nfxlat.offload import table
 from nfxlat.offload.program import FOLDER, linked, text
 from nfxlat.wire import stamp
@@ -58,6 +59,7 @@ def test_both_sides_have_the_same_numbers() -> None:
     assert (number("ANY"), number("ANY_MASK")) == (stamp.ANY, stamp.ANY_MASK)
     assert number("FIT_UDP") == stamp.UDP
     assert number("UNUSED") == table.UNUSED_NS
+    assert number("ON_THE_WAY") == numbers.ON_THE_WAY
     assert number("JUDGED") == table.JUDGED_NS
     outcomes = re.search(r"enum outcome \{ (.*), OUTCOMES \}", SOURCE)
     assert outcomes
