@@ -1,7 +1,7 @@
 """Up to which number the packets of a pair that was taught are out, told to the program at ingress.
 
     program   packet, no superframe, of a pair that waits  --> stamp with the next number --> queue
-    worker    1, 2, 3, ... all seen here, in this order     --> their batch is out: "up to 3"
+    worker    1, 2, 3, ... all seen here, in this order     --> their results are out: "up to 3"
     program   3 was the last                                --> nothing waits: the next packet stays in the kernel
 
 A time alone has to cover the way to the queue (ON_THE_WAY in ingress.c). A flow without a pause as long as that, a row
@@ -65,6 +65,11 @@ class Numbers:
         self._of: dict[Key, tuple[int, _Lane, _Lane]] = {}  # learnt, TCP, UDP
         self._seen: set[Key] = set()  # since it was told
 
+    @property
+    def to_tell(self) -> bool:
+        """Whether something was seen since `tell`."""
+        return bool(self._seen)
+
     def forget(self) -> None:
         """All of them go by time."""
         self._of.clear()
@@ -86,7 +91,7 @@ class Numbers:
             self._tell(key, learnt, 0, 0)  # at once: this very packet is not out
 
     def tell(self, drained: int) -> None:
-        """All that was seen is out, and of all others what was queued before that time."""
+        """The results of all that was seen are out, and of all others what was queued before that time."""
         for key in self._seen:
             learnt, tcp, udp = self._of[key]
             self._tell(key, learnt, tcp.told(drained), udp.told(drained))

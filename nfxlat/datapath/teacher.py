@@ -146,16 +146,17 @@ class Teacher:
         return result
 
     def injected(self) -> None:
-        """The results of the batch that was looked at have been sent; its verdicts come next."""
-        if self._waited_for(self._clock()):
+        """The results of the batch that was looked at have been sent; its verdicts come next. Numbers are told ahead of
+        these: the answer to a result may already be here, and would find that its predecessor waits."""
+        if self._numbers.to_tell or self._waited_for(self._clock()):
             self._settle()
+        self._numbers.tell(self._pairs.drained)
 
     def concluded(self) -> None:
         """The batch that was looked at is translated and out."""
         now = self._clock()
         if self._waited_for(now):
             self._drained.look(now)
-        self._numbers.tell(self._pairs.drained)
         for key, asked in self._due.items():
             with contextlib.suppress(OSError):  # no memory: it goes on through the queue
                 self._teach(key, now, asked)

@@ -114,6 +114,11 @@ def test_a_device_in_another_vrf_than_the_wanted_one_is_missed() -> None:
         assert Lack("device", told_as) in lacks(replace(Wanted.of_plan(ROUTER), vrf=vrf), found)
 
 
+def test_a_device_that_others_have_changed_is_missed() -> None:
+    found = replace(whole(ROUTER), device="altered")
+    assert Lack("device", "siit0 (its MAC address, MTU or ARP was changed)") in lacks(Wanted.of_plan(ROUTER), found)
+
+
 def test_a_route_of_the_same_prefix_in_another_table_is_not_ours() -> None:
     elsewhere = {(network, metric, 10): found for (network, metric, _), found in whole(ROUTER).routes.items()}
     missing = lacks(Wanted.of_plan(ROUTER), replace(whole(ROUTER), routes=elsewhere))

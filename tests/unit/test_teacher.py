@@ -411,13 +411,15 @@ def test_behind_a_number_that_lacks_nothing_is_told_until_all_before_it_is_out(n
     ]
     school.teacher.look(bytearray(tcp + udp), records)
     assert school.pairs.told == {FORTH_KEY: (learnt, 0, 0)}
+    school.teacher.injected()
     school.teacher.concluded()
     assert school.pairs.told == {FORTH_KEY: (learnt, last + 1, 0)}
     school.batch(ipv4(), priority=numbered(last + next_one + 1))
     assert school.pairs.told[FORTH_KEY][2] == 0
     school.now += ON_THE_WAY
-    school.batch(ipv4(), priority=numbered(last + next_one + 2))
-    assert school.pairs.told == {FORTH_KEY: (learnt, last + 1, last + next_one + 2)}
+    for number in (2, 3):
+        school.batch(ipv4(), priority=numbered(last + next_one + number))
+    assert school.pairs.told == {FORTH_KEY: (learnt, last + 1, last + next_one + 3)}
 
 
 def test_numbers_of_a_time_before_it_was_taught_do_not_count() -> None:
@@ -438,6 +440,19 @@ def of_numbers(pairs: Pairs, capacity: int, *keys: tuple[int, bytes, bytes]) -> 
     for key in keys:
         numbers.begin(key, pair)
     return numbers, pair
+
+
+def test_numbers_are_told_ahead_of_the_verdicts_when_the_backlog_is_empty() -> None:
+    """Nobody is watched any more, and all was taught long ago."""
+    school = School()
+    school.batch(ipv4(), ipv4())
+    learnt, last = first(school)
+    school.now += SECOND
+    packet = ipv4()
+    school.settled.clear()
+    school.teacher.look(bytearray(packet), [(0, len(packet), numbered(last + 1), QUEUED)])
+    school.teacher.injected()
+    assert (len(school.settled), school.pairs.told) == (1, {FORTH_KEY: (learnt, 0, last + 1)})
 
 
 def test_a_number_goes_beyond_16_bits() -> None:
