@@ -90,8 +90,9 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def ping(target: str, source: str | None = None, *, count: int = 3, size: int = 56, timeout: float = 1.0) -> Echo:
-    """Send `count` echo requests with `size` octets of data, each waiting up to `timeout` s for its reply."""
+def ping(target: str, source: str | None = None, *, count: int = 3, size: int = 56, timeout: float = 3.0) -> Echo:
+    """Send `count` echo requests with `size` octets of data, each waiting up to `timeout` s for its reply: a neighbour
+    that is asked for a second time takes one second by itself."""
     rtts = []
     with _Icmp(target, source) as icmp:
         is6 = icmp.family == socket.AF_INET6
