@@ -70,7 +70,7 @@ def crossed(lab: Lab, frames: list[tuple[Namespace, str, str, Packet]]) -> list[
             with tap:
                 tap.bind((interface, 0))
                 tap.send(bytes(Ether(dst=destination) / content))
-        capture.wait(lambda seen: seen.endswith(b"number-1"))
+        capture.wait(lambda seen: is_udp(seen) and seen.endswith(b"number-1"))
         return [seen[-8:] for seen in capture.drain() if is_udp(seen)]
 
 
