@@ -47,6 +47,11 @@ def bound_queues() -> list[BoundQueue]:
     return [BoundQueue(row[0], row[1], row[2], row[5], row[6], row[7]) for row in rows]
 
 
+def held_by_others(numbers: Collection[int], ports: Collection[int]) -> bool:
+    """Whether one of these queues is bound by another netlink port than these."""
+    return any(one.number in numbers and one.port not in ports for one in bound_queues())
+
+
 class Seen(NamedTuple):
     """A queue at one moment: packets without a verdict, all that were dropped since it or the socket was full, and the
     last one's id, which those have too that the socket had no room for."""

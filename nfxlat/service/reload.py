@@ -13,7 +13,9 @@ cannot be changed while it runs, is one line, and nothing has changed.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+from nfxlat.config.digest import digest
 from nfxlat.errors import OperatorError
 from nfxlat.service.fence import described
 from nfxlat.service.setup import Setup
@@ -23,9 +25,11 @@ from nfxlat.xlat.domain import Domain
 
 
 class Reload:
-    """`counts`: how many were done and refused, and the longest time that a queue had no worker, in milliseconds."""
+    """`counts`: how many were done and refused, and the longest time that a queue had no worker, in milliseconds.
+    `loaded`: what is at work, and since when, ready for JSON; `domain` is the first."""
 
-    def __init__(self, supervisor: Supervisor, report: Report) -> None:
+    def __init__(self, domain: Domain, supervisor: Supervisor, report: Report) -> None:
+        self.loaded = _described(domain)
         self._supervisor, self._report = supervisor, report
         self.counts = {"done": 0, "refused": 0, "longest_ms": 0.0}
 
@@ -48,6 +52,7 @@ class Reload:
         except OperatorError as error:
             self.refused(error)
             return error
+        self.loaded = _described(domain)
         self.counts["done"] += 1
         self.counts["longest_ms"] = max(self.counts["longest_ms"], round(gap * 1000, 3))
         seconds = time.monotonic() - began
@@ -98,3 +103,7 @@ class Reload:
                 raise
             self._report(described("reload: cleaning up after the former configuration", error))  # the new is at work
         return gaps[0]
+
+
+def _described(domain: Domain) -> dict[str, Any]:
+    return {"digest": digest(domain), "loaded": round(time.time(), 3), "eams": len(domain.eamt)}

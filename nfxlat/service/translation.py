@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import Any
 
 from nfxlat import __version__
-from nfxlat.config.digest import digest
 from nfxlat.datapath.counters import Cells, Counters, Total, summary, totals
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.errors import OperatorError
@@ -29,7 +28,7 @@ from nfxlat.host import vrfs
 from nfxlat.host.device import DomainDevice
 from nfxlat.host.stamp import Stamp
 from nfxlat.host.udp_superframes import takes_udp_superframes
-from nfxlat.netlink.bound_queues import bound_queues
+from nfxlat.netlink.bound_queues import held_by_others
 from nfxlat.plan.facts import Facts
 from nfxlat.plan.plan import Plan, plan
 from nfxlat.service import accounts, inherited, readiness, rights, status
@@ -124,11 +123,10 @@ class Service:
             handlers={**self._succession.handlers, **self._readers.handlers, "eam": changes.answer},
             closed=self._readers.forget,
         )
-        self._reload = Reload(self._supervisor, report)
+        self._reload = Reload(options.domain, self._supervisor, report)
         self._summary_file = SummaryFile(options.summary_file, self._loop)
         self._reading = Reading(self._loop, self._reload.refused)
         self._started = time.monotonic()
-        self._configuration = _configuration(options.domain)
 
     @property
     def domain(self) -> str:
@@ -166,7 +164,8 @@ class Service:
         try:
             self._bind_queues(stack)
         except OperatorError:
-            if (self._predecessor is None and not ports) or self._held_by_others(ports):
+            # nobody's end would help; those sockets are the predecessor's too
+            if held_by_others(self._point.queues, ports) if ports else self._predecessor is None:
                 raise
             self._report("the queues' former sockets are of no use: they are closed, and a predecessor ends first")
             self._store.close_rest()  # ours, of the same sockets
@@ -180,11 +179,6 @@ class Service:
         # first: from now on a --setup sees us
         self._names.listen()
         stack.callback(self._names.close)
-
-    def _held_by_others(self, ports: frozenset[int]) -> bool:
-        """Whether a queue is not free that is none of those sockets', which are the predecessor's too: its end would
-        not help."""
-        return bool(ports) and any(one.number in self._point.queues and one.port not in ports for one in bound_queues())
 
     def _bind_queues(self, stack: ExitStack) -> None:
         with ExitStack() as some:
@@ -373,7 +367,6 @@ class Service:
         former = self._options.domain
         refused = self._reload(former, read, self._setup, use)
         if self._options.domain is not former:
-            self._configuration = _configuration(self._options.domain)
             self._readers.counting.renew(self._options.domain)
         del former
         self._offloading.resume(self._options.domain, self._device)
@@ -426,7 +419,7 @@ class Service:
             "workers": self._options.queues.workers,
             "stamp": {"how": self._stamp.how, "udp": self._stamp.udp} if self._stamp is not None else None,
             "seconds": round(time.monotonic() - self._started, 3),
-            "configuration": self._configuration,
+            "configuration": self._reload.loaded,
             "workers_restarted": self._supervisor.restarts,
             "worker_cpu_seconds": [block.shown(Total.CPU_NS) / 1e9 for block in self._counters],
             "supervisor_cpu_seconds": time.process_time(),
@@ -454,8 +447,3 @@ class Service:
     def _write_summary(self) -> None:
         """SIGUSR1."""
         self._summary_file.begin(json.dumps(self.summary()) + "\n")
-
-
-def _configuration(domain: Domain) -> dict[str, Any]:
-    """What is loaded now."""
-    return {"digest": digest(domain), "loaded": round(time.time(), 3), "eams": len(domain.eamt)}
