@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from lossless import without_loss
 from manager import Manager
+from pinned import on_one_processor
 
 from nfxlat.cli import main
 from nfxlat.datapath.nfqueue import NetlinkQueue
@@ -193,7 +194,7 @@ def test_what_waits_outlives_a_kill(bare_lab: Lab, tmp_path: Path, before: tuple
             sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         with lab.host4.entered():
             source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with sink, source:
+        with sink, source, on_one_processor([]):  # what is started here inherits it
             sink.bind(("::", 0))
             sink.settimeout(60)
             for number in range(100):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from counted import Counted
+from pinned import on_one_processor
 from scapy.layers.inet import IP, TCP
 
 from nfxlat.datapath.inject import DeviceInjector
@@ -87,7 +88,8 @@ def test_every_datagram_of_a_udp_superframe_keeps_its_boundaries(
     shared_lab: Lab, shared_process: TranslatorProcess, to6: bool
 ) -> None:
     counted = Counted(shared_process)
-    sent, received = exchange_rows(*BULK[to6](shared_lab), datagrams(7915))
+    with on_one_processor(shared_process.workers()):
+        sent, received = exchange_rows(*BULK[to6](shared_lab), datagrams(7915))
     assert received == sent
     stamp = shared_process.summary()["stamp"]
     assert stamp["how"] in ("tcx", "cls_bpf")
@@ -98,7 +100,8 @@ def test_every_datagram_of_a_udp_superframe_keeps_its_boundaries(
 
 @pytest.mark.parametrize("run_arguments", [("--inject", "ip"), ("--source", "netfilterqueue")], ids=" ".join)
 def test_where_superframes_are_not_taken_datagrams_cross_one_by_one(lab: Lab, process: TranslatorProcess) -> None:
-    sent, received = exchange_rows(*BULK[True](lab), datagrams(4)[:20])
+    with on_one_processor(process.workers()):
+        sent, received = exchange_rows(*BULK[True](lab), datagrams(4)[:20])
     assert received == sent
     assert process.summary()["totals"]["superframes"] == 0
 
@@ -146,8 +149,11 @@ def test_upload_into_a_path_that_shrinks_goes_on(lab: Lab) -> None:
     assert after.octets > MEBI
 
 
-def test_udp_to_a_host_inside_prefix6_crosses_in_superframes_too(shared_lab: Lab) -> None:
-    sent, received = exchange_rows(shared_lab.host4, shared_lab.host6, HOST6_PREFIX, HOST4_6, datagrams(3)[:20])
+def test_udp_to_a_host_inside_prefix6_crosses_in_superframes_too(
+    shared_lab: Lab, shared_process: TranslatorProcess
+) -> None:
+    with on_one_processor(shared_process.workers()):
+        sent, received = exchange_rows(shared_lab.host4, shared_lab.host6, HOST6_PREFIX, HOST4_6, datagrams(3)[:20])
     assert received == sent
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from counted import Counted
+from pinned import on_one_processor
 
 from nfxlat.bench.procs import cpu_seconds
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
@@ -63,15 +64,17 @@ def received_in_order(
 def test_flows_keep_their_order_and_both_workers_work(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
     lab, process, counted = shared_lab, shared_process, Counted(shared_process)
     before = [cpu_seconds([pid]) for pid in process.workers()]
-    assert received_in_order(lab.host6, lab.host4, HOST6_4, 16) == [list(range(COUNT))] * 16
+    with on_one_processor(process.workers()):
+        assert received_in_order(lab.host6, lab.host4, HOST6_4, 16) == [list(range(COUNT))] * 16
     used = [cpu_seconds([pid]) - earlier for pid, earlier in zip(process.workers(), before, strict=True)]
     assert all(seconds > COUNT * 1e-6 for seconds in used), used  # one flow takes several times that
     assert counted.reasons()["translated"] == {"4to6": 16 * COUNT}
 
 
 @TWO
-def test_flows_of_fragmented_datagrams_keep_their_order(shared_lab: Lab) -> None:
-    assert received_in_order(shared_lab.host6, shared_lab.host4, HOST6_4, 8, 40, 4000) == [list(range(40))] * 8
+def test_flows_of_fragmented_datagrams_keep_their_order(shared_lab: Lab, shared_process: TranslatorProcess) -> None:
+    with on_one_processor(shared_process.workers()):
+        assert received_in_order(shared_lab.host6, shared_lab.host4, HOST6_4, 8, 40, 4000) == [list(range(40))] * 8
 
 
 @TWO
