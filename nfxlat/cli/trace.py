@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
 
 from nfxlat.cli.screen import say
 from nfxlat.cli.trace_words import filter_of
@@ -135,16 +134,24 @@ def _teller(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> tuple
             sys.stdout.flush()
 
         return at_once, lambda: None
-    capture = Capture(_opened(arguments.write, stack))
-    return capture.put, capture.begin
-
-
-def _opened(path: str, stack: contextlib.ExitStack) -> BinaryIO:
-    if path == "-":
+    if arguments.write == "-":
         if sys.stdout.isatty():
             raise OperatorError("a capture is not for a terminal", where="--write -", hint="give the name of a file")
-        return sys.stdout.buffer
+        capture = Capture(sys.stdout.buffer)
+        return capture.put, capture.begin
+    with _naming(arguments.write):
+        file = Path(arguments.write).open("wb")  # noqa: SIM115 - closed by `stack`
+    stack.callback(_naming(arguments.write)(file.close))
+    capture = Capture(file)
+    return _naming(arguments.write)(capture.put), _naming(arguments.write)(capture.begin)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """An error of writing is told with the name of the file."""
     try:
-        return stack.enter_context(Path(path).open("wb"))
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OperatorError(f"cannot be written: {error.strerror}", where=path) from None

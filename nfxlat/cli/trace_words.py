@@ -1,18 +1,18 @@
 """What a command line asks `nfxlat trace` for: words, made a filter."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 
 from nfxlat import ipaddresses
 from nfxlat.datapath.trace_filter import ICMP, LARGEST_SNAP, LOST, TCP, UDP, Filter
 from nfxlat.errors import OperatorError
-from nfxlat.outcome import Reason
+from nfxlat.outcome import TRANSLATING, Reason
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMP}
 
 
-def filter_of(words: Iterable[str], *, dropped: bool, reasons: Iterable[str], rate: int, snap: int) -> Filter:
+def filter_of(words: Iterable[str], *, dropped: bool, reasons: Collection[str], rate: int, snap: int) -> Filter:
     """What the words of a command line ask for. Raises OperatorError."""
     networks, protocols, ports = [], set[int](), list[int]()
     rest = iter(words)
@@ -33,6 +33,9 @@ def filter_of(words: Iterable[str], *, dropped: bool, reasons: Iterable[str], ra
             near = get_close_matches(reason, labels, 1)
             hint = f"did you mean {near[0]}?" if near else "nfxlat stats shows those that were met so far"
             raise OperatorError("no such reason", where=f"--reason {reason}", hint=hint)
+    if dropped and (asked := frozenset(reasons)) and asked <= {reason.label for reason in TRANSLATING}:
+        where = f"--reason {min(asked)}"
+        raise OperatorError("is never a reason for a drop", where=where, hint="leave --dropped out")
     return Filter(
         tuple(networks),
         frozenset(protocols),

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from nfxlat.cli import main
+from nfxlat.cli.exit_status import LACKING
 from nfxlat.cli.translators import only_line
 from nfxlat.datapath.trace_filter import Filter
 from nfxlat.errors import OperatorError
@@ -219,6 +220,7 @@ def test_one_that_asks_for_more_on_its_connection_traces_no_longer_than_it_is_th
         (["--seconds", "nan"], "--seconds: a number of seconds above 0"),
         (["--rate", "10000000"], "--rate: a number from 0 to 1000000"),
         (["--domain", "siit9"], "no translator is running for siit9; what runs is siit0"),
+        (["--dropped", "--reason", "translated"], "--reason translated: is never a reason for a drop; leave --dropped"),
         (["--write", "/nonexistent/x"], "/nonexistent/x: cannot be written: No such file or directory"),
     ],
 )
@@ -229,6 +231,14 @@ def test_mistakes_are_one_line(
         assert main(["trace", *words]) == 2
     (told,) = capsys.readouterr().err.splitlines()
     assert line in told
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(
+    shared_lab: Lab, shared_process: TranslatorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shared_lab.translator.entered():
+        assert main(["trace", "--write", "/dev/full"]) == LACKING
+    assert capsys.readouterr().err == "nfxlat: /dev/full: cannot be written: No space left on device\n"
 
 
 def test_where_nothing_runs_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:

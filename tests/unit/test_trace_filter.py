@@ -160,6 +160,12 @@ def test_a_reason_that_there_is_not() -> None:
         made(reasons=("no_rout",))
 
 
+def test_drops_for_a_reason_that_drops_nothing() -> None:
+    with pytest.raises(OperatorError, match="--reason fragmented: is never a reason for a drop; leave --dropped out"):
+        made(dropped=True, reasons=("translated", "fragmented"))
+    assert made(dropped=True, reasons=("translated", "no_route")).reasons == {"translated", "no_route"}
+
+
 def test_it_survives_the_way() -> None:
     for one in (
         Filter(),
