@@ -53,6 +53,8 @@ class Pairs(Protocol):
 
     def put(self, key: bytes, pair: table.Pair) -> None: ...
 
+    def add(self, key: bytes, pair: table.Pair) -> bool: ...
+
     def answer(self, key: bytes, time: int) -> None: ...
 
     def arrived(self, key: bytes, learnt: int, tcp: int, udp: int) -> None: ...
@@ -198,7 +200,10 @@ class Teacher:
                 return
             self._totals[Total.EXPIRED if former.generation == self._generation else Total.FLUSHED] += 1
         learnt = table.learnt(template, self._generation, now)
-        self._pairs.put(there, learnt)
+        if former is not None:
+            self._pairs.put(there, learnt)
+        elif not self._pairs.add(there, learnt):
+            return  # another worker was faster
         self._numbers.begin(key, learnt)
         self._totals[Total.TAUGHT] += 1
 

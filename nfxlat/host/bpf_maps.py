@@ -29,6 +29,7 @@ _INFORMATION = struct.Struct("=5I")
 _READ_ONLY = 1 << 3  # BPF_F_RDONLY
 _BATCH = struct.Struct("=QQQQIIQQ")
 _MMAPABLE = 1 << 10
+_NOEXIST = 1
 _AT_ONCE = 4096  # elements of a batch
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 
@@ -86,6 +87,13 @@ class Map:
         """Make or replace the element."""
         self._on(_UPDATE, key, ctypes.create_string_buffer(value, self.value))
 
+    def add(self, key: bytes, value: bytes) -> bool:
+        """Make the element; False, and nothing is changed, where there is one."""
+        try:
+            return self._on(_UPDATE, key, ctypes.create_string_buffer(value, self.value), _NOEXIST)
+        except FileExistsError:
+            return False
+
     def remove(self, key: bytes) -> bool:
         """Whether there was one."""
         return self._on(_DELETE, key, None)
@@ -125,12 +133,12 @@ class Map:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _on(self, command: int, key: bytes, value: ctypes.Array[ctypes.c_char] | None) -> bool:
+    def _on(self, command: int, key: bytes, value: ctypes.Array[ctypes.c_char] | None, flags: int = 0) -> bool:
         """False where there is no such element."""
         octets = ctypes.create_string_buffer(key, self.key)
         where = ctypes.addressof(value) if value is not None else 0
         try:
-            bpf.call(command, _ELEMENT.pack(self.descriptor, ctypes.addressof(octets), where, 0))
+            bpf.call(command, _ELEMENT.pack(self.descriptor, ctypes.addressof(octets), where, flags))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return False

@@ -162,6 +162,10 @@ class Table:
         """Teach a pair or a flow (`table.key`), or teach it anew. Raises OSError."""
         self._maps["pairs"].put(key, pair.encoded())
 
+    def add(self, key: bytes, pair: table.Pair) -> bool:
+        """Teach a pair or a flow that is not known; False, and nothing is changed, where it is. Raises OSError."""
+        return self._maps["pairs"].add(key, pair.encoded())
+
     def get(self, key: bytes) -> table.Pair | None:
         octets = self._maps["pairs"].get(key)
         return table.Pair.of(octets) if octets is not None else None

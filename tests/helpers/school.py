@@ -38,6 +38,12 @@ class Pairs:
             raise OSError
         self.pairs[key] = pair
 
+    def add(self, key: bytes, pair: table.Pair) -> bool:
+        if key in self.pairs:
+            return False
+        self.put(key, pair)
+        return True
+
     def answer(self, key: bytes, time: int) -> None:
         self.answers[key] = time
 

@@ -51,6 +51,15 @@ def test_a_pair_is_told_with_what_it_becomes(there: Table) -> None:
     assert one.line().startswith(f"lo: {A4} > {B4} becomes {A6} > {B6}: 5 packets, 400 octets, ")
 
 
+def test_what_is_known_is_not_taught_a_second_time(there: Table) -> None:
+    template = T.template(FORTH)
+    assert template is not None
+    key = table.key(LOOPBACK, FORTH)
+    first, second = (table.learnt(template, GENERATION, now) for now in (1, 2))
+    assert [there.add(key, first), there.add(key, second)] == [True, False]
+    assert there.get(key) == first
+
+
 def test_a_flow_is_told_by_its_ports_and_its_pair_is_not(there: Table) -> None:
     there.put(table.key(LOOPBACK, BACK), table.told_by_flow(GENERATION, 1))
     teach(there, BACK, table.flow(bytes((0, 80, 3, 232)), 6), tcp_queued=5)

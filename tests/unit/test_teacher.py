@@ -252,6 +252,22 @@ def test_a_table_without_room_costs_nothing_but_the_pair() -> None:
     assert school.counters.totals[Total.TAUGHT] == 0
 
 
+def test_of_two_workers_one_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both see that it is not known, before either has taught it."""
+    first, second = School(), School()
+    second.pairs.pairs = first.pairs.pairs
+    taught: list[table.Pair] = []
+
+    def unknown(key: bytes) -> None:
+        second.batch(ipv4(), ipv4())
+        taught.append(second.pairs.pairs[FORTH_KEY])
+
+    monkeypatch.setattr(first.pairs, "get", unknown)
+    first.batch(ipv4(), ipv4())
+    assert [school.counters.totals[Total.TAUGHT] for school in (first, second)] == [0, 1]
+    assert [first.pairs.pairs[FORTH_KEY]] == taught
+
+
 def test_a_flood_is_forgotten_and_what_is_in_use_is_not() -> None:
     school = School(capacity=10)
     school.batch(ipv4(), ipv4())
