@@ -9,7 +9,7 @@ from nfxlat.errors import OperatorError
 from nfxlat.host import input_checks
 from nfxlat.host.facts import facts
 from nfxlat.host.found import look
-from nfxlat.judgement import Finding
+from nfxlat.judgement import Finding, Severity
 from nfxlat.nft.check.judgements.host import Host
 from nfxlat.nft.check.unchecked import unchecked
 from nfxlat.nft.kernel import ruleset
@@ -28,7 +28,8 @@ from nfxlat.xlat import prefixes
 
 
 def check_live(program: Program) -> list[Finding]:
-    """Findings on the calling thread's network namespace. Raises OperatorError without the right to look."""
+    """Findings on the calling thread's network namespace, the worst first. Raises OperatorError without the right to
+    look."""
     found: list[Finding] = []
     all_meant = list(plans(program, queues_of(program, Queues()), facts).values())
     for meant in all_meant:
@@ -40,7 +41,8 @@ def check_live(program: Program) -> list[Finding]:
     found += _passed_over(program)
     found += judged(all_meant)
     found += judged_rules(all_meant, all_tables=True)
-    return list(dict.fromkeys(found))  # several domains, one forwarding
+    several = dict.fromkeys(found)  # several domains, one forwarding
+    return sorted(several, key=lambda finding: list(Severity).index(finding.severity))
 
 
 def _passed_over(program: Program) -> Iterator[Finding]:
