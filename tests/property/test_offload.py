@@ -22,7 +22,7 @@ from nfxlat.host import ingress
 from nfxlat.host.ingress import Table
 from nfxlat.offload import program, table
 from nfxlat.outcome import Action
-from nfxlat.wire.stamp import MAGIC
+from nfxlat.wire.stamp import ANY, ANY_MASK, MAGIC
 from nfxlat.wire.stamp import UDP as FIT
 from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
@@ -249,7 +249,10 @@ def odd(chance: random.Random, pair: bytes, mtu: int) -> Case:
         return Case("mark", base.frame, False, mark=chance.randrange(1, 1 << 31))
 
     def priority() -> Case:
-        return Case("priority", base.frame, False, priority=chance.randrange(1, 1 << 31))
+        others = chance.randrange(1, 1 << 31)
+        if others & ANY_MASK == ANY:  # a stamp, which is written anew
+            others ^= ANY
+        return Case("priority", base.frame, False, priority=others or 1)
 
     def elsewhere() -> Case:
         return Case("another's frame", b"\2else\1" + base.frame[6:], False)

@@ -14,8 +14,8 @@ from virtual_machine import Boot, Booted, Guest
 
 from nfxlat.lab.matrix import table
 
-pytestmark = pytest.mark.timeout(1260)
-SECONDS = 1200  # from power on to power off: five minutes on a machine of its own, more beside other tests
+pytestmark = pytest.mark.timeout(2460)
+SECONDS = 2400  # from power on to power off: five minutes on a machine of its own, more beside other tests
 RECORDS = Path(__file__).parents[1] / "matrix"
 CELL = "router-device"
 MIB = 8
@@ -54,10 +54,10 @@ def at_work(booted: Boot) -> Booted:
     python = [sys.executable, "-m"]
     demo = [*python, "nfxlat", "demo", "--json", "--size", str(MIB), "--seconds", "0.3", "--rounds", "1"]
     # everything takes ten times as long there
-    tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "--timeout=400", "--junitxml=/run/results/tests.xml"]
+    tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "--timeout=600", "--junitxml=/run/results/tests.xml"]
     tests += [f"tests/netns/{name}" for name in (*PASSES, *UNPACKED_LATER)]
     matrix = [*python, "nfxlat.lab.matrix", "--json", CELL]
-    return booted({"demo": (demo, 500), "matrix": (matrix, 400), "tests": (tests, 800)}, SECONDS)
+    return booted({"demo": (demo, 700), "matrix": (matrix, 700), "tests": (tests, 1800)}, SECONDS)
 
 
 @pytest.fixture(scope="session")
