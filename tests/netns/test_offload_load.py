@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+import os
 import socket
 import statistics
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -50,13 +51,32 @@ def flow(lab: Lab) -> Iterator[Flow]:
 @contextmanager
 def address(lab: Lab, node: Node, text: str = "10.9.9.9/32") -> Iterator[None]:
     """An address of the translator more: all is forgotten."""
-    before = node.forgotten("addresses")
-    lab.translator.ip(f"address add {text} dev lo")
+    with heard_of(node):
+        lab.translator.ip(f"address add {text} dev lo")
     try:
-        wait_for(lambda: node.forgotten("addresses") > before, "a new generation")
         yield
     finally:
-        lab.translator.ip(f"address del {text} dev lo")
+        with heard_of(node):
+            lab.translator.ip(f"address del {text} dev lo")
+
+
+@contextmanager
+def heard_of(node: Node) -> Iterator[None]:
+    """A change of addresses: what comes later is not forgotten by it."""
+    before = node.forgotten("addresses")
+    yield
+    wait_for(lambda: node.forgotten("addresses") > before, "a new generation")
+
+
+@contextmanager
+def plain_ipv4(lab: Lab, node: Node) -> Iterator[None]:
+    """Plain forwarding beside it: an address of the translator more."""
+    with ExitStack() as stack:
+        with heard_of(node):
+            stack.enter_context(lab.plain_ipv4())
+        yield
+        with heard_of(node):
+            stack.close()
 
 
 def counter(namespace: Namespace, file: str, name: str) -> int:
@@ -90,6 +110,7 @@ def transfer(lab: Lab, target: str, port: int) -> tuple[int, int]:
     return after[0] - before[0], after[1] - before[1]
 
 
+@pytest.mark.quiet
 def test_tcp_is_learnt_without_a_retransmission_that_plain_forwarding_does_not_have(lab: Lab, node: Node) -> None:
     """On a busy machine plain forwarding has some as well: a sender that has to wait probes."""
     with serving(lab.host6, 1) as server:
@@ -98,10 +119,10 @@ def test_tcp_is_learnt_without_a_retransmission_that_plain_forwarding_does_not_h
             with address(lab, node):
                 before = node.counted("octets")
                 ours = transfer(lab, HOST6_4, server.sink)
-                assert node.counted("octets") - before > GIB // 2
-            return ours <= transfer(lab, PLAIN_HOST6, server.sink)
+                learnt = node.counted("octets") - before > GIB // 2  # not where no queue is ever empty
+            return learnt and ours <= transfer(lab, PLAIN_HOST6, server.sink)
 
-        with lab.plain_ipv4():
+        with plain_ipv4(lab, node):
             wait_for(as_good, "a transfer as good as plain forwarding's", 60.0)
 
 
@@ -175,6 +196,20 @@ def flooding(lab: Lab) -> Iterator[Agent]:
         agent.close()
 
 
+@contextmanager
+def last(pids: Collection[int]) -> Iterator[None]:
+    """These processes get what others leave."""
+    former = {pid: os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
+    try:
+        for pid in former:
+            os.setpriority(os.PRIO_PROCESS, pid, 19)
+        yield
+    finally:
+        for pid, priority in former.items():
+            os.setpriority(os.PRIO_PROCESS, pid, priority)
+
+
+@pytest.mark.quiet
 def test_a_flow_keeps_its_rate_beside_a_flood_of_twice_what_fits(lab: Lab, node: Node) -> None:
     """0.8 of its datagrams at least, in the median of three; the flood is of packets that the queue has to take."""
     macs = lab.translator.mac("to-r4").hex(":"), lab.router4.mac("to-x").hex(":")
@@ -190,7 +225,8 @@ def test_a_flow_keeps_its_rate_beside_a_flood_of_twice_what_fits(lab: Lab, node:
                     before = node.counted("translated")
                     wait_for(lambda: node.counted("translated") > before, "a datagram that crosses in the kernel")
                 start, before = stream.sent, node.process.summary()["totals"]["packets"]
-                flood = agent.ask("udp_send", 30.0, stream=frames, rate=FLOOD, seconds=seconds)
+                with last(node.process.workers()):  # or what a busy machine leaves the sender would all fit
+                    flood = agent.ask("udp_send", 30.0, stream=frames, rate=FLOOD, seconds=seconds)
                 end = stream.sent
                 taken = node.process.summary()["totals"]["packets"] - before
             if flood["sent"] >= 2 * taken:
@@ -198,7 +234,7 @@ def test_a_flow_keeps_its_rate_beside_a_flood_of_twice_what_fits(lab: Lab, node:
                 kept.append(1 - lost / (end - start))
 
         def enough() -> bool:
-            window(0.4)
+            window(1.0)
             return len(kept) >= 3
 
         wait_for(enough, "three floods of twice what fits", 60.0)
