@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
+from pinned import on_one_processor
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from nfxlat.lab.capture import Capture
+from nfxlat.lab.leftovers import processes_in
 from nfxlat.lab.netns import Namespace, link, wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import DOMAIN, HOST4, HOST4_6, HOST6, HOST6_4, HOST6_PREFIX, Lab
@@ -70,7 +72,8 @@ def crossed(lab: Lab, version: int, frames: Sent) -> list[str]:
     own = lab.translator.mac(to).hex(":")
     with sender.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    with tap, Capture(receiver, end) as capture:
+    one = on_one_processor(processes_in(lab.translator.inode))  # the last has to come last
+    with tap, Capture(receiver, end) as capture, one:
         tap.bind(("to-x", 0))
         for destination, content in frames:
             tap.send(bytes(Ether(dst=destination or own) / content))

@@ -10,10 +10,12 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from pinned import on_one_processor
 from scapy.layers.inet import ICMP, IP, UDP, fragment
 from scapy.packet import Packet, Raw
 
 from nfxlat.lab.capture import Capture, send_packet
+from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST4, HOST6, HOST6_EAM4, ROUTER4, TRANSLATOR, Lab
 
 pytestmark = pytest.mark.parametrize("run_arguments", [("--model", "device")], ids=["device"], scope="module")
@@ -47,8 +49,12 @@ def made(ip: Callable[[str], str], *lines: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def lab(shared_lab: Lab) -> Iterator[Lab]:
-    with made(shared_lab.router4.ip, f"address add {HOST6_EAM4}/32 dev lo"), made(shared_lab.translator.ip, *REST):
+def lab(shared_lab: Lab, shared_process: TranslatorProcess) -> Iterator[Lab]:
+    with (
+        made(shared_lab.router4.ip, f"address add {HOST6_EAM4}/32 dev lo"),
+        made(shared_lab.translator.ip, *REST),
+        on_one_processor(shared_process.workers()),  # what is sent behind others comes out behind them
+    ):
         yield shared_lab
 
 

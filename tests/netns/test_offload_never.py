@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from offloaded import OFFLOAD, Node
+from pinned import on_one_processor
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
@@ -148,6 +149,7 @@ def wire(shared_bare_lab: Lab) -> Iterator[Wire]:
         host.run(["nft", SILENT])
     lab.translator.ip(f"address add {in_prefix6(OWN4)}/128 dev lo")
     with TranslatorProcess(lab.translator, lab.directory, *OFFLOAD) as process, ExitStack() as stack:
+        stack.enter_context(on_one_processor(process.workers()))  # what is behind something has not overtaken it
         yield Wire(lab, Node(process), stack)
 
 

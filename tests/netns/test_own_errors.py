@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from counted import Counted
+from pinned import on_one_processor
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.packet import Raw
@@ -160,9 +161,10 @@ def test_what_left_is_counted_and_not_what_was_refused(lab: Lab, process: Transl
     refuse(lab.translator, "ip6", "udp dport 4001")
     refuse(lab.translator, "ip", "icmp type 11")
     counted = Counted(process)
-    for ttl, port in ((64, 4001), (64, 4001), (64, 4002), (2, 4002)):
-        packet = bytes(IP(src=HOST4, dst=HOST6_EAM4, ttl=ttl) / UDP(sport=4000, dport=port) / PAYLOAD)
-        lab.host4.call(send_packet, packet, HOST6_EAM4)
+    with on_one_processor(process.workers()):  # the last comes last
+        for ttl, port in ((64, 4001), (64, 4001), (64, 4002), (2, 4002)):
+            packet = bytes(IP(src=HOST4, dst=HOST6_EAM4, ttl=ttl) / UDP(sport=4000, dport=port) / PAYLOAD)
+            lab.host4.call(send_packet, packet, HOST6_EAM4)
     wait_for(lambda: counted.reasons().get("hop_limit_exceeded"), "all to be counted")
     assert counted.reasons() == {
         "translated": {"4to6": 1},
