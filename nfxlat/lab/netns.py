@@ -54,7 +54,7 @@ def ip(*arguments: str, lines: str = "") -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 30.0) -> None:
     """Poll `condition` until it is true; TimeoutError naming `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -160,17 +160,22 @@ class Namespace:
         (found,) = json.loads(self.ip(f"-j link show dev {interface}"))
         return bytes.fromhex(found["address"].replace(":", ""))
 
-    def wait_ready(self, timeout: float = 10.0) -> None:
-        """Wait until every link that is up has its carrier and no address is tentative."""
+    def wait_ready(self, timeout: float = 30.0) -> None:
+        """Wait until every link that is up has its carrier, no address is tentative, and what is for one arrives."""
         wait_for(lambda: not self._unready(), f"links of {self.name}", timeout)
 
     def _unready(self) -> list[str]:
-        unready = []
+        unready, at_once = [], set()
         for link in json.loads(self.ip("-j address show")):
             up, carrier = "UP" in link["flags"], "LOWER_UP" in link["flags"]
             tentative = any(address.get("tentative") for address in link["addr_info"])
             if up and (not carrier or tentative):
                 unready.append(link["ifname"])
+            if up:
+                at_once |= {address["local"] for address in link["addr_info"] if address.get("nodad")}
+        if at_once and not unready:  # never tentative, but local, and told of, only a moment later (addrconf_dad_work)
+            local = json.loads(self.ip("-j -6 route show table local"))
+            unready += at_once - {route["dst"] for route in local}
         return unready
 
 
