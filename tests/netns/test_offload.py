@@ -62,10 +62,13 @@ def test_a_flow_leaves_the_queue_for_the_kernel(flow: Flow, node: Node) -> None:
 @pytest.mark.parametrize("run_arguments", [OFFLOAD])
 def test_requests_and_answers_without_a_pause_leave_it_too(flow: Flow, node: Node) -> None:
     """On a machine with nothing else to do they come 60 us after each other, and a time alone would never tell."""
-    for _ in range(2000):
-        flow.exchange()
-    for direction in ("4to6", "6to4"):
-        assert node.counted("translated", direction) > 500
+
+    def left() -> bool:
+        for _ in range(2000):
+            flow.exchange()
+        return all(node.counted("translated", direction) > 500 for direction in ("4to6", "6to4"))
+
+    wait_for(left, "most to cross in the kernel, both ways")  # on a busy machine it takes longer until both are known
 
 
 def steer(namespace: Namespace, processor: int) -> None:
@@ -259,6 +262,7 @@ def test_a_decision_that_grows_old_is_judged_anew_by_a_copy(bare_lab: Lab, flow:
     with opened(node.process.pid) as there:
         pair = there.get(key)
         assert pair is not None
+        began = time.monotonic()
         old = time.monotonic_ns() - 40 * 10**9
         there.put(key, pair._replace(judged=old))
         packets, number = node.process.summary()["totals"]["packets"], itertools.count()
@@ -271,8 +275,10 @@ def test_a_decision_that_grows_old_is_judged_anew_by_a_copy(bare_lab: Lab, flow:
             return found.judged > old
 
         wait_for(judged, "an answer")
+    asked_again = int((time.monotonic() - began) / 2)  # at most: where a busy machine leaves the worker waiting so long
     after = node.process.summary()
-    assert (after["totals"]["asked"], after["totals"]["packets"]) == (1, packets)
+    assert 1 <= after["totals"]["asked"] <= 1 + asked_again
+    assert after["totals"]["packets"] == packets
     other.exchange()
     assert flow.arrived() == []
 
