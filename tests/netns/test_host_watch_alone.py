@@ -4,6 +4,7 @@ v4 host 10.9.4.2 --- v4  [ node: Setup of siit0, HostWatch ]  v6 --- (nobody) 20
 """
 
 import errno
+import json
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from setup_node import DOMAIN, entered_node, output
 
 from nfxlat.errors import OperatorError
 from nfxlat.host import device, netns, tun
-from nfxlat.lab.netns import Namespace
+from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.queues import Queues
 from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.setup import Setup
@@ -25,6 +26,12 @@ from nfxlat.xlat.domain import Domain
 from nfxlat.xlat.eamt import Eamt
 
 EAM_ONLY = Domain(eamt=Eamt([(IPv4Network("203.0.113.2"), IPv6Network("2001:db8:2::2"))]))
+
+
+def operstate(name: str) -> str:
+    """RFC 2863."""
+    (link,) = json.loads(output("ip", "-j", "link", "show", name))
+    return str(link["operstate"])
 
 
 class Scene:
@@ -40,7 +47,9 @@ class Scene:
         self.watch = HostWatch(
             self.setup, self.lines.append, lambda _, call: self.timers.append(call), self.remade, Clock()
         )
-        while self.timers or self.hears():  # a TUN without queues loses its carrier a moment later
+        carrier = "DOWN" if model == "device" else "UP"  # a TUN without queues loses it a moment later
+        wait_for(lambda: operstate("siit0") == carrier, f"a carrier that is {carrier}")
+        while self.timers or self.hears():  # what has been told of that
             self.run_timers()
         assert self.lines == []
 

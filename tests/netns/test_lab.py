@@ -196,10 +196,10 @@ def test_bulk_counts_what_arrived(plain: Lab, server: transfer.Server) -> None:
     def received() -> int:
         return int(plain.host6.run(["cat", "/proc/net/dev"]).stdout.partition("to-r6:")[2].split()[0])
 
-    before = received()
+    before, started = received(), time.monotonic()
     result = plain.host4.call(transfer.send_bulk, PLAIN_HOST6, server, 0.2)
     assert 0 < result.octets < received() - before
-    assert 0.1 < result.seconds < 2
+    assert 0 < result.seconds < time.monotonic() - started
     assert result.gbps == pytest.approx(result.octets * 8e-9 / result.seconds)
 
 
@@ -301,7 +301,7 @@ def test_a_signal_leaves_no_namespace_and_no_process(
     process, inside = holder
     assert len(of(process.pid)) == 6
     process.send_signal(number)
-    assert process.wait(20) != 0
+    assert process.wait(60) != 0
     assert of(process.pid) == []
     assert not leftovers.runs(inside)
 
@@ -343,10 +343,15 @@ def burst(namespace: Namespace, datagrams: int) -> None:
             udp.sendto(bytes(1400), ("127.0.0.1", CLOSED))
 
 
+def datagrams(tap: capture.Capture) -> list[bytes]:
+    return [packet for packet in tap.drain() if packet[9] == socket.IPPROTO_UDP]
+
+
 def test_a_tap_that_is_read_late_has_seen_all() -> None:
     with Namespace("tap") as namespace, capture.Capture(namespace, "lo") as tap:
         burst(namespace, 1000)
-        assert len([packet for packet in tap.drain() if packet[9] == socket.IPPROTO_UDP]) == 2000  # out and in
+        wait_for(lambda: len(datagrams(tap)) >= 2000, "all, out and in")  # in: once the kernel gets round to it
+        assert len(datagrams(tap)) == 2000
 
 
 def test_a_tap_that_has_dropped_something_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,7 +366,7 @@ def test_wait_for_gives_up_at_its_deadline() -> None:
     started = time.monotonic()
     with pytest.raises(TimeoutError, match="pigs"):
         wait_for(lambda: False, "pigs", 0.05)
-    assert 0.05 <= time.monotonic() - started < 1
+    assert 0.05 <= time.monotonic() - started < 10
 
 
 def test_what_the_lab_starts_is_this_nfxlat_wherever_it_was_started(
