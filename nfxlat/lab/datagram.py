@@ -97,7 +97,7 @@ def _connected(target: str, port: int, source: str | None, timeout: float) -> so
     return udp
 
 
-def exchange(target: str, port: int, size: int, source: str | None = None, *, timeout: float = 2.0) -> Exchange:
+def exchange(target: str, port: int, size: int, source: str | None = None, *, timeout: float = 5.0) -> Exchange:
     """Send `size` random octets to an echo server; fragments are left to the network stack."""
     payload = os.urandom(size)
     with _connected(target, port, source, timeout) as udp:
@@ -111,7 +111,7 @@ def exchange(target: str, port: int, size: int, source: str | None = None, *, ti
     return Exchange(size, rtt) if answer == payload else Exchange(size, None, f"{len(answer)} other octets came back")
 
 
-def path_mtu(target: str, port: int, source: str | None = None, *, timeout: float = 2.0) -> PathMtu:
+def path_mtu(target: str, port: int, source: str | None = None, *, timeout: float = 5.0) -> PathMtu:
     """Send datagrams with DF set as large as the known path MTU, until one comes back from the echo server.
 
     What this host has learned before counts: flush its route cache to see the discovery.
@@ -140,7 +140,7 @@ def path_mtu(target: str, port: int, source: str | None = None, *, timeout: floa
             return PathMtu(tuple(steps), steps[-1])
 
 
-def icmp_error(target: str, port: int, source: str | None = None, *, timeout: float = 2.0) -> str:
+def icmp_error(target: str, port: int, source: str | None = None, *, timeout: float = 5.0) -> str:
     """The error that an ICMP message brings back about a small datagram, as the name of its errno ("ECONNREFUSED",
     "EHOSTUNREACH"); "answered" if somebody answers, "ETIMEDOUT" if nothing comes within `timeout` seconds.
     """

@@ -138,7 +138,7 @@ class TranslatorProcess:
         self._summary.unlink(missing_ok=True)
         if self.alive():
             os.kill(self.pid, signal.SIGUSR1)
-        wait_for(lambda: self._summary.exists() or not self.alive(), "summary of nfxlat run", 5.0)
+        wait_for(lambda: self._summary.exists() or not self.alive(), "summary of nfxlat run", 20.0)
         summary = self._read_summary()
         if not summary:
             raise ProcessLookupError(f"nfxlat run has ended: {self.last_words()}")

@@ -14,7 +14,7 @@ from nfxlat.lab.topology import Lab
 
 SO_RCVBUFFORCE = 33
 SOFTNET = Path("/proc/net/softnet_stat")
-LOOK, PATIENCE = 0.05, 2.0  # seconds: of one look for what arrives, and without anything once all is sent
+LOOK, PATIENCE = 0.05, 5.0  # seconds: of one look for what arrives, and without anything once all is sent
 
 
 class Stream:
@@ -53,7 +53,7 @@ class Stream:
             self._stopped.wait(max(0.0, due - time.monotonic()))
 
     def _receive(self) -> None:
-        """Until all has arrived that was sent, or nothing has come for two seconds after the end.
+        """Until all has arrived that was sent, or nothing has come for PATIENCE seconds after the end.
 
         `sent` is not the whole of it before `_complete`: the sender may be in the middle of its last.
         """

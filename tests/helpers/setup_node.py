@@ -61,7 +61,7 @@ def leave_nothing() -> None:
 
 
 def output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def ours() -> list[str]:

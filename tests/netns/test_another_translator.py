@@ -69,7 +69,7 @@ def test_a_second_translator_of_a_domain_is_refused(
 ) -> None:
     with started(bare_lab, *first, *RUN, *setup, "--queue", "17") as process:
         before = state(bare_lab)
-        done = bare_lab.translator.run([*second, *RUN, *setup, "--queue", "27"], check=False, timeout=20)
+        done = bare_lab.translator.run([*second, *RUN, *setup, "--queue", "27"], check=False, timeout=60)
         assert done.stderr.splitlines()[-1].startswith("nfxlat: domain.siit0: another nfxlat ")
         assert done.returncode == 2
         assert state(bare_lab) == before
@@ -83,7 +83,7 @@ def test_a_set_up_in_another_container_is_seen_by_one_without_and_the_other_way_
 ) -> None:
     other = () if setup else ("--setup",)
     with started(bare_lab, *PROCESSES, *RUN, *setup, "--queue", "17"):
-        done = bare_lab.translator.run([*RUN, *other, "--queue", "27"], check=False, timeout=20)
+        done = bare_lab.translator.run([*RUN, *other, "--queue", "27"], check=False, timeout=60)
         assert "another nfxlat translates for this domain without --setup, or in another container" in done.stderr
 
 

@@ -160,9 +160,10 @@ def left(pid: int) -> list[str]:
     return [str(path) for where in ("/run/netns", "/run") for path in Path(where).glob(f"nfx-{pid:x}*")]
 
 
+@pytest.mark.timeout(400)
 def test_a_quick_run_ends_green_with_all_keys(tmp_path: Path) -> None:
     process = bench("--json", "--html", str(tmp_path / "bench.html"))
-    output, errors = process.communicate(timeout=110)
+    output, errors = process.communicate(timeout=380)
     assert process.returncode == 0, errors
     value = json.loads(output)
     assert set(value) == {
@@ -222,6 +223,6 @@ def test_markdown_is_alone_on_stdout() -> None:
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], said: str) -> None:
     process = bench(*arguments)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors.count("\n")) == (2, "", 1)
     assert said in errors

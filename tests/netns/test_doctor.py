@@ -69,7 +69,7 @@ def client(node: Namespace) -> Namespace:
 def doctor(node: Namespace, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Run inside `node`, its own /sys mounted as `ip netns exec` does."""
     command = ["ip", "netns", "exec", node.name, *prefix, sys.executable, "-m", "nfxlat", "doctor", *arguments]
-    return node.run(command, check=False, timeout=30)
+    return node.run(command, check=False, timeout=90)
 
 
 def findings(node: Namespace, *, prefix: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
@@ -357,7 +357,7 @@ def coalesced(node: Namespace, client: Namespace, wanted: int) -> tuple[int, int
     with node.entered():
         queue = NetlinkQueue(8, superframes=True)
     within = seen = 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     with closing(queue), blasting(client, 4):
         while seen < wanted:
             assert select.select([queue], [], [], max(0.0, deadline - time.monotonic()))[0], f"{seen} of {wanted}"

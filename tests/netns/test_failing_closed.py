@@ -45,7 +45,7 @@ def test_a_worker_that_dies_is_started_again(lab: Lab, process: TranslatorProces
     assert lab.host4.call(ping, HOST6_4).ok
     os.kill(first, signal.SIGKILL)
     # what comes meanwhile waits in the queue: nothing is lost but the batch in the worker's hands
-    assert lab.host4.call(ping, HOST6_4, timeout=5.0).ok
+    assert lab.host4.call(ping, HOST6_4, timeout=15.0).ok
     (second,) = process.workers()
     assert second != first
     summary = process.summary()

@@ -47,7 +47,7 @@ def load(lab: Lab, ruleset: str) -> None:
 def tcp_works(lab: Lab) -> bool:
     with serving(lab.host6, MEBI) as ready:
         try:
-            return lab.host4.call(download, HOST6_4, ready, timeout=2.0).intact
+            return lab.host4.call(download, HOST6_4, ready).intact
         except OSError:
             return False
 
