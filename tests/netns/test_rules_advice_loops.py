@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nfxlat import config
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import loaded, prepare
@@ -62,4 +63,5 @@ def test_a_host_inside_a_prefix6_is_reached_by_nobody(
             processes.append(stack.enter_context(process))
         prepare(lab.translator, found)
         assert lab.host4.call(ping, HOST6_EAM4, HOST4, count=1, timeout=WAIT[not loop]).ok != loop
-        assert list(processes[1].summary()["reasons"]) == ([refusal] if refusal else [])
+        wanted = [refusal] if refusal else []
+        wait_for(lambda: list(processes[1].summary()["reasons"]) == wanted, f"{wanted}")

@@ -187,7 +187,7 @@ def told_by(uid: int, function: Callable[[], str], group: Path | None = None) ->
 
 def error_for(uid: int, group: Path | None = None) -> str:
     """What a datagram of user `uid` to a closed port of host6 brings back: the name of an errno."""
-    return told_by(uid, lambda: icmp_error(HOST6_4, 9, timeout=0.5), group)
+    return told_by(uid, lambda: icmp_error(HOST6_4, 9), group)
 
 
 def test_one_user_is_translated_and_the_others_are_not(users: Lab) -> None:

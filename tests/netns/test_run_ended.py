@@ -32,7 +32,7 @@ def test_a_run_that_is_ended_leaves_no_lab(tmp_path: Path, number: signal.Signal
         wait_for(lambda: ready.exists() or run.poll() is not None, "the lab", 60)
         assert namespaces_of(run.pid)
         run.send_signal(number)
-        assert run.wait(30) != 0
+        assert run.wait(60) != 0
         if number == signal.SIGKILL:  # as `nfxlat demo --clean` does
             assert leftovers(run.pid)
             clean(run.pid)

@@ -8,6 +8,7 @@ import pytest
 from closed import state_of
 
 from nfxlat.host import state
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import DOMAIN, Lab
 
@@ -77,7 +78,7 @@ def test_other_signals_during_the_start_are_heard_when_it_is_ready(bare_lab: Lab
     started.tell(*OTHERS)
     started.until("ready")
     started.until("reload: nothing has changed")
-    assert started.summary.exists()
+    wait_for(started.summary.exists, "the summary")  # a process of its own writes it
     started.tell(signal.SIGTERM)
     assert started.ended() == 0
     assert left(bare_lab, before) == []

@@ -36,6 +36,7 @@ def test_counters_are_told_while_it_runs(
     lab: Lab, process: TranslatorProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lab.host4.call(ping, HOST6_4, count=3).ok
+    process.summary()  # the worker counts behind what it has sent
     with lab.translator.entered():
         assert running() == [Running("siit0", process.pid)]
         assert main(["stats", "--json", "--domain", "siit0"]) == 0
@@ -179,7 +180,8 @@ def test_who_never_ends_an_answer_is_not_heard_out(node: Namespace) -> None:
         ask(Running("siit0", pid))
 
 
-def test_who_has_too_many_waiting_is_not_waited_for(node: Namespace) -> None:
+def test_who_has_too_many_waiting_is_not_waited_for(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "_TIMEOUT", 60.0)
     waiting = StatusSocket("siit0", dict)
     (one,) = running()
     with contextlib.ExitStack() as stack:
@@ -191,7 +193,7 @@ def test_who_has_too_many_waiting_is_not_waited_for(node: Namespace) -> None:
         began = time.monotonic()
         with pytest.raises(OperatorError, match="does not answer"):
             ask(one)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 20  # not 60
     waiting.close()
 
 

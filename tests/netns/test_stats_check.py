@@ -148,6 +148,7 @@ def watch(timers: Timers, lines: list[str]) -> Iterator[OperatorsHostWatch]:
         node.ip("link add siit0 type veth peer name other")
         node.ip("link set other up")
         node.ip("link set siit0 up")
+        wait_for(lambda: "state UP" in node.ip("link show siit0"), "siit0")  # else its carrier is news to the watch
         node.ip("route add 198.51.100.0/24 dev siit0")
         wanted = plan(DOMAIN, "router", "hook", Queues())
         watch = OperatorsHostWatch(wanted, lines.append, lambda seconds, call: timers.append(call))

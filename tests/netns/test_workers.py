@@ -107,7 +107,7 @@ def test_a_path_mtu_that_one_worker_learns_is_held_by_the_other(lab: Lab) -> Non
             return lab.host6.call(exchange, HOST4_NARROW_6, echo.port, 1200, HOST6, timeout=0.5).ok
 
         # as many source ports, so to either worker; what one has learnt takes a moment to the other
-        wait_for(lambda: all(crosses() for _ in range(8)), "both workers to know the path", 20)
+        wait_for(lambda: all(crosses() for _ in range(8)), "both workers to know the path", 60)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         start(found.router4, directory / "upstream.conf", ROUTER4[1], answers)
         asked = [*advised(), f"server={ROUTER4[1]}"]
         dnsmasq = start(found.translator, directory / "dnsmasq.conf", TRANSLATOR[0], asked)
-        wait_for(lambda: dnsmasq.poll() is not None or ask(found, PLAIN, 0.2) == [OTHER], "dnsmasq")
+        wait_for(lambda: dnsmasq.poll() is not None or ask(found, PLAIN, 1.0) == [OTHER], "dnsmasq", 30)
         yield found
 
 
