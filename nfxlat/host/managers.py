@@ -41,7 +41,15 @@ def _first_namespace() -> bool:
     try:
         return os.stat("/proc/1/ns/net").st_ino == own
     except PermissionError:  # then one that has no name
-        return all(path.stat().st_ino != own for path in netns.RUN.glob("*"))
+        return own not in map(_inode, netns.RUN.glob("*"))
+
+
+def _inode(path: Path) -> int:
+    """0 of a namespace that has just gone."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _files(directory: str, pattern: str) -> list[Path]:

@@ -1,10 +1,13 @@
 """Network managers and the domain device: who runs, and whether a snippet keeps it off."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nfxlat.host import managers
+from nfxlat.host import managers, netns
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 NETWORKD, NETWORK_MANAGER = CONTRIB / "systemd/00-nfxlat.network", CONTRIB / "NetworkManager/nfxlat.conf"
@@ -89,6 +92,23 @@ def test_the_first_file_of_networkd_that_matches_decides(root: Path, name: str, 
 def test_network_manager_is_told_by_name(root: Path, devices: str, told: bool) -> None:
     (root / "etc/NetworkManager/NetworkManager.conf").write_text(f"[keyfile]\nunmanaged-devices={devices}\n")
     assert ("NetworkManager" not in named()) == told
+
+
+def test_a_name_of_a_namespace_that_goes_meanwhile_is_nobody_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first process's is not to be seen."""
+    real = os.stat
+
+    def refused(path: Any, *more: Any, **words: Any) -> os.stat_result:
+        if path == "/proc/1/ns/net":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, *more, **words)
+
+    (tmp_path / "gone").symlink_to("nowhere")
+    monkeypatch.setattr(netns, "RUN", tmp_path)
+    monkeypatch.setattr(os, "stat", refused)
+    assert managers._first_namespace()
+    (tmp_path / "ours").symlink_to("/proc/thread-self/ns/net")
+    assert not managers._first_namespace()
 
 
 def test_managers_of_the_machine_do_not_look_after_other_namespaces(
