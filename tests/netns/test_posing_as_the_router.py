@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from counted import Counted
+from pinned import on_one_processor
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6TimeExceeded, IPv6
 from scapy.packet import Packet, Raw
@@ -35,7 +36,8 @@ def shared_process(shared_bare_lab: Lab, run_arguments: tuple[str, ...]) -> Iter
     lab = shared_bare_lab
     lines = [f"address add {OWN6}/128 dev to-r6 nodad", *(f"address add {address}/32 dev lo" for address in POOL)]
     lab.translator.ip_batch(lines)
-    with TranslatorProcess(lab.translator, lab.directory, *run_arguments) as process:
+    process = TranslatorProcess(lab.translator, lab.directory, *run_arguments)
+    with on_one_processor([]), process:  # it inherits that
         yield process
     lab.translator.ip_batch([line.replace("address add", "address del").removesuffix(" nodad") for line in lines])
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from packets import raw, raw4, udp
+from pinned import on_one_processor
 
 from nfxlat.datapath.nfqueue import NetlinkQueue
 from nfxlat.lab.netns import Namespace, link
@@ -56,7 +57,8 @@ class Net:
     def arrives(self, source: Namespace, destination: str) -> bool:
         """Whether a datagram to `destination` reaches the server, ahead of a later one to the server's own address."""
         family = socket.AF_INET6 if ":" in destination else socket.AF_INET
-        probe, control = self.send(source, destination), self.send(source, OTHER[family])
+        with on_one_processor([]):
+            probe, control = self.send(source, destination), self.send(source, OTHER[family])
         received = []
         while control not in received:
             assert select.select([self.receivers[family]], [], [], 5)[0], "the control datagram is missing"

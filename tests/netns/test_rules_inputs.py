@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pinned import on_one_processor
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -82,7 +83,8 @@ def is_udp(seen: bytes) -> bool:
 @pytest.fixture(scope="module")
 def lab(shared_bare_lab: Lab) -> Iterator[Lab]:
     """Prepared as `compile` says, with a translator and no rules."""
-    with TranslatorProcess(shared_bare_lab.translator, shared_bare_lab.directory, setup=False):
+    process = TranslatorProcess(shared_bare_lab.translator, shared_bare_lab.directory, setup=False)
+    with on_one_processor([]), process:  # it inherits that
         prepare(shared_bare_lab.translator, written())
         yield shared_bare_lab
 

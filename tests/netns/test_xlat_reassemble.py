@@ -10,12 +10,14 @@ import socket
 from collections.abc import Iterator, Sequence
 
 import pytest
+from pinned import on_one_processor
 from scapy.layers.inet import ICMP, IP, UDP, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Packet, Raw
 
 from nfxlat.lab.capture import Capture, send_packet
 from nfxlat.lab.datagram import UdpEcho, exchange, path_mtu
+from nfxlat.lab.netns import wait_for
 from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.rules import example
@@ -39,7 +41,8 @@ LARGE = 3000
 
 @pytest.fixture(scope="module")
 def process(shared_bare_lab: Lab) -> Iterator[TranslatorProcess]:
-    with example(shared_bare_lab, "reassemble", {}) as processes:
+    # what is started here inherits it: fragments arrive in order
+    with on_one_processor([]), example(shared_bare_lab, "reassemble", {}) as processes:
         yield processes["siit0"]
 
 
@@ -76,6 +79,7 @@ def test_datagrams_without_a_checksum_cross_in_fragments_where_asked_for(lab: La
         assert lab.host4.call(unchecked, HOST6_4, echo.port, 100)  # whole
         before = count(process, "udp_zero_checksum_fragment")
         assert not lab.host4.call(unchecked, HOST6_4, echo.port, LARGE, 0.5)
+        wait_for(lambda: count(process, "udp_zero_checksum_fragment") > before, "it to be counted")
         assert count(process, "udp_zero_checksum_fragment") == before + 1
 
 
