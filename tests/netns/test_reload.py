@@ -190,13 +190,18 @@ def test_large_tables_are_exchanged_by_difference(bare_lab: Lab, tmp_path: Path)
     file = write(tmp_path, table(0))
     with TranslatorProcess(lab.translator, lab.directory, "--config", str(file)) as process:
         assert [element(address) for address in ("11.0.0.1", "11.3.13.63", "11.3.16.39")] == [True, True, False]
-        write(tmp_path, table(1000))
-        line = reload(process)
-        assert "200001 EAMs" in line
-        began = time.monotonic()
-        assert len(config.load(str(file)).domains[0].eamt) == 200_001
-        assert float(line.split()[2]) < 4 * (time.monotonic() - began) + 1
-        assert [element(address) for address in ("11.0.0.1", "11.3.13.63", "11.3.16.39")] == [False, True, True]
+        for first in (1000, 0, 1000):  # a busy machine may hold up the reload alone, but not each time
+            write(tmp_path, table(first))
+            line = reload(process)
+            assert "200001 EAMs" in line
+            there = [element(address) for address in ("11.0.0.1", "11.3.13.63", "11.3.16.39")]
+            assert there == [not first, True, bool(first)]
+            began = time.monotonic()
+            assert len(config.load(str(file)).domains[0].eamt) == 200_001
+            if float(line.split()[2]) < 4 * (time.monotonic() - began) + 1:
+                break
+        else:
+            pytest.fail(line)
         assert lab.host4.call(ping, HOST6_EAM4).ok
 
 
