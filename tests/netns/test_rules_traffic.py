@@ -158,7 +158,7 @@ def test_flows_are_spread_over_workers_by_the_rules_of_a_file(bare_lab: Lab, tmp
             assert lab.host4.call(exchange, HOST6_4, echo.port, 100).ok
         assert lab.host4.call(exchange, HOST6_4, echo.port, 3000).ok
         with serving(lab.host6, 1 << 20) as ready:
-            for _ in range(4):
+            for _ in range(12):  # two flows each, so that one worker gets them all once in 8 million times
                 assert lab.host4.call(download, HOST6_4, ready).intact
         with lab.translator.entered():
             rows = [line.split() for line in bound_queues.PROC.read_text().splitlines()]
