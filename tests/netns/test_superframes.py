@@ -142,9 +142,9 @@ def test_upload_into_a_path_that_shrinks_goes_on(lab: Lab) -> None:
     with serving(lab.host6, MEBI) as ready:
         shrink = threading.Timer(0.3, lambda: lab.router6.ip("link set to-h6 mtu 1300"))
         shrink.start()
-        before = lab.host4.call(send_bulk, HOST6_4, ready, 1.0, HOST4)
+        before = lab.host4.call(send_bulk, HOST6_4, ready, 2.0, HOST4)
         shrink.join()
-        after = lab.host4.call(send_bulk, HOST6_4, ready, 0.5, HOST4)
+        after = lab.host4.call(send_bulk, HOST6_4, ready, 2.0, HOST4)
     assert before.octets > MEBI
     assert after.octets > MEBI
 
