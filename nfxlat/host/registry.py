@@ -39,9 +39,8 @@ def store(name: str, toml: str) -> None:
             "the domain already exists", where=f"domain {name}", hint=f"remove it with nfxlat domain del {name}"
         )
     try:
-        state.RUN.mkdir(mode=0o755, exist_ok=True)
         partial = where.with_name(f".{where.name}.{os.getpid()}")
-        partial.write_text(_head() + toml, encoding="utf-8")
+        _write(partial, _head() + toml)
         where.unlink(missing_ok=True)  # of a namespace that is gone
         try:
             os.link(partial, where)  # fails where somebody was faster
@@ -64,6 +63,15 @@ def names() -> list[str]:
     suffix = path("").name
     found = (file.name.removesuffix(suffix) for file in state.RUN.glob(f"*{suffix}"))
     return sorted(name for name in found if text(name) is not None)
+
+
+def _write(file: Path, text: str) -> None:
+    """Raises OSError."""
+    while True:
+        state.RUN.mkdir(mode=0o755, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # the folder went with another's last record
+            file.write_text(text, encoding="utf-8")
+            return
 
 
 def _head() -> str:

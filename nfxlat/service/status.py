@@ -155,7 +155,7 @@ def silent(one: Running) -> OperatorError:
 
 
 def connected(one: Running, kind: int = socket.SOCK_STREAM) -> socket.socket:
-    """To it, and to nobody else. Raises OSError, ValueError where another process has its name."""
+    """To it, and to nobody else. Raises OSError, ValueError where another process has its name, or it has ended."""
     connection = _connected(one, kind)
     if not _believed(one, connection):
         connection.close()
@@ -198,8 +198,11 @@ def peer(connection: socket.socket) -> tuple[int, int, int]:
 
 
 def _believed(one: Running, connection: socket.socket) -> bool:
+    """A name outlives a killed translator for as long as others that hold its socket take to end."""
     pid, uid, _ = peer(connection)
-    return uid in (0, os.geteuid(), _owner()) and (pid in (0, one.pid) or _counts_itself(pid) == one.pid)
+    return (
+        _lives(pid) and uid in (0, os.geteuid(), _owner()) and (pid in (0, one.pid) or _counts_itself(pid) == one.pid)
+    )
 
 
 def _counts_itself(pid: int) -> int:
@@ -239,13 +242,9 @@ def _lives(pid: int) -> bool:
 
 
 def _pid(one: Running) -> int | None:
-    """The process behind the name, as we count processes; None where it is not to be believed, or has ended.
-
-    A name outlives a killed translator for as long as its workers take to notice.
-    """
+    """The process behind the name, as we count processes; None where it is not to be believed, or has ended."""
     try:
         with _connected(one) as connection:
-            pid = peer(connection)[0]
-            return pid if _lives(pid) and _believed(one, connection) else None
+            return peer(connection)[0] if _believed(one, connection) else None
     except OSError:
         return None

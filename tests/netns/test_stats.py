@@ -21,7 +21,8 @@ from nfxlat.lab.probe import ping
 from nfxlat.lab.process import TranslatorProcess
 from nfxlat.lab.topology import HOST6_4, Lab
 from nfxlat.service import status
-from nfxlat.service.status import Running, StatusSocket, ask, running
+from nfxlat.service.requests import lines
+from nfxlat.service.status import Running, StatusSocket, ask, bound, running
 
 NOBODY = 65534
 
@@ -99,6 +100,31 @@ def test_one_that_says_nothing_is_not_waited_for(node: Namespace, monkeypatch: p
         ask(running()[0])
     own.answer()  # who asked has gone
     own.close()
+
+
+def test_one_that_was_killed_is_not_asked_while_another_process_holds_its_sockets(node: Namespace) -> None:
+    """As one that it has just forked does."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        listeners = [bound("siit0", socket.SOCK_STREAM), bound("siit0", socket.SOCK_SEQPACKET, "control")]
+        if holder := os.fork():
+            os.write(tell, f"{holder}\n".encode())
+        while listeners:
+            signal.pause()
+    holder = int(os.read(told, 16))
+    try:
+        assert [one.pid for one in running()] == [child]
+        (line,) = lines()
+        line.close()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert running() == []
+        assert lines() == []
+    finally:
+        os.kill(holder, signal.SIGKILL)
+        os.close(told)
+        os.close(tell)
 
 
 def squat(*names: str, answers: bytes = b"", uid: int = NOBODY) -> int:

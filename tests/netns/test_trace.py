@@ -103,6 +103,7 @@ def test_what_comes_and_what_becomes_of_it_is_shown(shared_lab: Lab, shared_proc
         there, back = numbers.shown(2)
         unchecked_datagram(shared_lab, HOST6_EAM4)
         *_, lost = numbers.shown(3)
+        wait_for(lambda: "  IPv4 UDP without a checksum" in text.lines(), "the third as text too")
         assert text.end() == "nfxlat: 3 packets shown: stopped"
         lines = text.lines()
     assert (there["direction"], there["interface"], there["lengths"]) == ("4to6", "to-r4", [104])
