@@ -40,7 +40,7 @@ def ip(*arguments: str, lines: str = "") -> str:
             input=lines,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
             start_new_session=True,
         )

@@ -90,7 +90,7 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def ping(target: str, source: str | None = None, *, count: int = 3, size: int = 56, timeout: float = 3.0) -> Echo:
+def ping(target: str, source: str | None = None, *, count: int = 3, size: int = 56, timeout: float = 5.0) -> Echo:
     """Send `count` echo requests with `size` octets of data, each waiting up to `timeout` s for its reply: a neighbour
     that is asked for a second time takes one second by itself."""
     rtts = []
