@@ -174,7 +174,7 @@ class Namespace:
             if up:
                 at_once |= {address["local"] for address in link["addr_info"] if address.get("nodad")}
         if at_once and not unready:  # never tentative, but local, and told of, only a moment later (addrconf_dad_work)
-            local = json.loads(self.ip("-j -6 route show table local"))
+            local = json.loads(self.ip("-j -6 route show table all type local"))  # a VRF has its own
             unready += at_once - {route["dst"] for route in local}
         return unready
 

@@ -231,6 +231,7 @@ def test_a_source_that_claims_this_node_s_address_is_dropped(net: Net, up: Setup
 def test_an_address_of_this_node_inside_a_translated_prefix_stays_its_own(net: Net, up: Setup, address: str) -> None:
     family, length = (socket.AF_INET6, 128) if ":" in address else (socket.AF_INET, 32)
     net.node.ip(f"address add {address}/{length} dev lo {'nodad' if length == 128 else ''}".strip())
+    net.node.wait_ready()
     with net.node.entered(), socket.socket(family, socket.SOCK_DGRAM) as receiver:
         receiver.bind((address, PORT))
         payload = net.send(net.client, address)
