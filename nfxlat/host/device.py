@@ -27,7 +27,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns, sysctl, vrfs
 from nfxlat.host.interfaces import IFF_LOWER_UP, IFF_MULTICAST, IFF_NOARP, IFF_UP
-from nfxlat.host.links import delete_link, link_of
+from nfxlat.host.links import delete_link, link_of, wait_until_up
 from nfxlat.host.netns import in_namespace
 from nfxlat.plan import sysctls
 from nfxlat.plan.sysctls import Sysctl
@@ -116,6 +116,9 @@ def create_or_adopt(name: str, *, report: Report, vrf: str = "") -> tuple[Domain
         try:
             _configure_far(far)
             index = configure(ipr, name, report, vrf)
+            with in_namespace(far.far_namespace):
+                wait_until_up(far.far_interface)
+            wait_until_up(name)
         except BaseException:
             if created:
                 remove(far)

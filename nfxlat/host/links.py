@@ -6,10 +6,13 @@ cleanup_net (net/core/net_namespace.c), and takes a veth's other end with it.
 
 import errno
 import socket
+import time
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+
+from nfxlat.host.interfaces import IFF_UP
 
 
 def index_of(name: str) -> int:
@@ -30,6 +33,20 @@ def link_of(ipr: IPRoute, name: str) -> Any | None:
         if error.code != errno.ENODEV:  # gone in between
             raise
         return None
+
+
+def wait_until_up(name: str, seconds: float = 5.0) -> bool:
+    """Whether interface `name`, if it is set up, is up within so many seconds. From its carrier to its queueing
+    discipline the kernel takes a moment (net/core/link_watch.c), and drops what leaves by it meanwhile (noop_qdisc)."""
+    deadline = time.monotonic() + seconds
+    with IPRoute() as ipr:
+        while (link := link_of(ipr, name)) is not None and link["flags"] & IFF_UP:
+            if link.get_attr("IFLA_OPERSTATE") == "UP":
+                return True
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+    return False
 
 
 def delete_link(ipr: IPRoute, link: Any) -> None:

@@ -13,6 +13,7 @@ from nfxlat.datapath.inject import Injectors, IpInjector
 from nfxlat.datapath.tun import INDEV, TunInjector, TunSource
 from nfxlat.host import tun
 from nfxlat.host.device import DomainDevice
+from nfxlat.host.links import wait_until_up
 from nfxlat.host.stamp import Stamp
 from nfxlat.service.options import Options
 from nfxlat.service.point import Share
@@ -58,6 +59,7 @@ class TunPoint:
             stack.callback(raw.close)
             injectors = Injectors(TunInjector(source, own.refused), raw, device=True)
             shares.append(Share([source], injectors, own, frozenset((*source.descriptors(), *raw.descriptors()))))
+        wait_until_up(self._name)
         told = "TCP and UDP" if udp else "TCP"
         self._report(f"tun {self._name}: {len(shares)} queues, vnet header, superframes of {told}")
         return shares

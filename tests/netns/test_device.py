@@ -11,9 +11,9 @@ from packets import raw4, udp
 from pyroute2 import IPRoute
 from setup_node import entered_node, made
 
-from nfxlat.host import addresses, device, netns, routes
+from nfxlat.host import addresses, device, netns, routes, tun
 from nfxlat.host.addresses import local_addresses, watch_addresses
-from nfxlat.host.links import delete_link, link_of
+from nfxlat.host.links import delete_link, link_of, wait_until_up
 from nfxlat.host.mtu import egress_mtu
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.plan.routes import Route
@@ -143,3 +143,32 @@ def test_address_watch_wakes_when_an_address_comes(node: Namespace) -> None:
         watch.drain()
         assert not select.select([watch], [], [], 0)[0]
     assert IPv4Address("10.9.5.1").packed in local_addresses()
+
+
+def test_what_is_routed_into_a_tun_that_has_just_got_its_queue_is_not_dropped(node: Namespace) -> None:
+    """Without waiting it was for 5 to 39 of 150."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(30):
+            tun.create_or_adopt("siit1", report=lambda line: None)
+            node.ip("address replace 10.9.5.1/24 dev siit1")
+            descriptor, _ = tun.open_queue("siit1")
+            try:
+                assert wait_until_up("siit1")
+                sender.sendto(b"routed %d" % number, ("10.9.5.2", 9))
+                seen = b""
+                while not seen.endswith(b"routed %d" % number):
+                    assert select.select([descriptor], [], [], 5)[0]
+                    seen = os.read(descriptor, 2000)
+            finally:
+                os.close(descriptor)
+                tun.remove_named("siit1")
+
+
+def test_what_does_not_come_up_is_not_waited_for_for_ever(node: Namespace) -> None:
+    node.ip("link add left type veth peer name right")
+    assert not wait_until_up("left")  # nobody has set it up
+    node.ip("link set left up")
+    assert not wait_until_up("left", 0.05)
+    node.ip("link set right up")
+    assert wait_until_up("left")
+    assert not wait_until_up("nothing")
