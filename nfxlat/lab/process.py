@@ -117,7 +117,7 @@ class TranslatorProcess:
     def told(self, words: str, times: int = 1) -> float:
         """Wait until so many lines of its output have these words; the seconds that took."""
         began = time.monotonic()
-        wait_for(lambda: sum(words in line for line in self.output()) >= times, words, 30.0)
+        wait_for(lambda: sum(words in line for line in self.output()) >= times, words)
         return time.monotonic() - began
 
     def last_words(self) -> str:
