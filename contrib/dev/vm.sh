@@ -16,7 +16,14 @@ CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/nfxlat/kernel
 # The package that META stands for, as name_version; nothing where apt does not know.
 newest() {
     apt-cache show --no-all-versions "$META" 2>/dev/null |
-        sed -n 's/^Depends: \(linux-image-[^ ]*\) (= \([^)]*\)).*/\1_\2/p'
+        sed -n 's/^Depends: \(.*, \)*\(linux-image-[^ ]*\) (= \([^)]*\)).*/\2_\3/p'
+}
+
+# What has to be unpacked of NAME_VERSION, as apt names it: itself, and the packages that it is split into since Debian 14.
+parts_of() {
+    printf '%s ' "${1%%_*}=${1#*_}"
+    apt-cache show "${1%%_*}=${1#*_}" 2>/dev/null | sed -n 's/^Depends: //p' | tr , '\n' |
+        sed -n 's/^ *\(linux-\(base\|binary\|modules\)-[0-9][^ ]*\) (= \([^)]*\)).*/\1=\3/p'
 }
 
 cached() { [ -f "$CACHE/$1/complete" ]; }
@@ -28,17 +35,26 @@ newest_cached() {
     done | sort -V | tail -n 1
 }
 
-# Image and modules, without most drivers: 90 MB instead of 400.
+# Image and modules of a package, without most drivers: 90 MB instead of 400.
 unpack_kernel() {
     dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards --no-wildcards-match-slash \
         --exclude='./usr/share' --exclude='./boot/[!v]*' \
         --exclude='*/kernel/sound' --exclude='*/kernel/fs/[!9fno]*' \
         --exclude='*/kernel/drivers/[!cnv]*' --exclude='*/kernel/drivers/net/[!bpsvw]*/*' \
         --exclude='*/kernel/drivers/net/p[!p]*/*' --exclude='*/kernel/drivers/net/w[!i]*/*' \
-        --exclude='*/kernel/drivers/net/wireless/*' || return 1
-    [ -d "$2/usr/lib/modules" ] || return 0
-    # since Debian 13: both names lead to them, whichever of the two kmod has been built for
-    mv "$2/usr/lib" "$2/lib" && ln -s ../lib "$2/usr/lib"
+        --exclude='*/kernel/drivers/net/wireless/*'
+}
+
+# Files where each Debian has them: modules by two names since 13, whichever of them kmod has been built for; the image beside
+# the modules since 14.
+same_places() {
+    if [ -d "$1/usr/lib/modules" ]; then
+        mv "$1/usr/lib" "$1/lib" && ln -s ../lib "$1/usr/lib" || return 1
+    fi
+    for image in "$1"/lib/modules/*/vmlinuz; do
+        [ -f "$image" ] || return 0
+        mkdir -p "$1/boot" && mv "$image" "$1/boot/vmlinuz-$(basename "$(dirname "$image")")" || return 1
+    done
 }
 
 download() {
@@ -47,9 +63,13 @@ download() {
     part=$(mktemp -d "$CACHE/part.XXXXXX")
     trap 'rm -rf "$part"' EXIT
     trap 'exit 130' INT TERM HUP
-    download_packages "$part" "${1%%_*}=${1#*_}" || return 1
-    unpack_kernel "$part"/*.deb "$part" || return 1
-    rm "$part"/*.deb
+    # shellcheck disable=SC2046
+    download_packages "$part" $(parts_of "$1") || return 1
+    for package in "$part"/*.deb; do
+        unpack_kernel "$package" "$part" || return 1
+        rm "$package"
+    done
+    same_places "$part" || return 1
     release=$(basename "$part"/lib/modules/*)
     depmod -b "$part" "$release" || return 1
     touch "$part/complete"

@@ -82,8 +82,8 @@ class Booted:
         found = json.loads(results.read_text()) if results.exists() else {}
         if found.get("token") != self.token:
             said = [line for name in ("boot.log", "guest.log") for line in log_tail(self.folder / name)]
-            late = f"the guest did not come to its end within {self.seconds:g} s"
-            pytest.fail("\n".join([late, *said]), pytrace=False)
+            ended = f"the guest ended without results; it had {self.seconds:g} s"
+            pytest.fail("\n".join([ended, *said]), pytrace=False)
         return Guest(self.folder, found)
 
 

@@ -27,7 +27,7 @@ mount --rbind /dev dev
 mount -t tmpfs -o mode=0755 run run
 mkdir run/results run/before run/tmp
 mount -t 9p -o "$options" results run/results
-pivot_root . run/before
+busybox pivot_root . run/before # of util-linux it is in a package of its own since Debian 14
 cd /
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp HOME=/root
