@@ -131,6 +131,7 @@ struct counts { /* of one processor, by direction */
 	__u64 of[2][OUTCOMES];
 };
 
+#define NEXT_HOP_BY_HOP 0
 #define NEXT_FRAGMENT 44
 #define MAGIC 0x6e660000 /* nfxlat/wire/stamp.py */
 #define NUMBERED 0x6e640000
@@ -571,6 +572,14 @@ INLINE int translate(struct __sk_buff *skb, __u32 *number)
 			portless = transport[2] | (transport[3] & 0xf8);
 			ports = transport + 8;
 			diverts = 1;
+		} else if (skb->gso_size && (!packet.size || packet.size + sizeof(struct ipv4) > 0xffff)) { /* BIG TCP */
+			if (packet.protocol == NEXT_HOP_BY_HOP) { /* the jumbo option, of older kernels */
+				if ((void *)(transport + 8) > end)
+					goto unfit;
+				packet.protocol = transport[0];
+				ports = transport + 8;
+			}
+			diverts = packet.protocol == IPPROTO_TCP;
 		}
 		unfit = swap32(frame->ip.first) >> 28 != 6 || packet.size + sizeof(struct ipv4) > 0xffff ||
 			packet.size + sizeof(struct frame6) > skb->len;
@@ -588,7 +597,8 @@ INLINE int translate(struct __sk_buff *skb, __u32 *number)
 		sum = words_of(words[0]) + words_of(words[1]) + words_of(words[2]) + words_of(words[3]) + words_of(words[4]);
 		unfit = frame->ip.version_ihl != 0x45 || swap16(frame->ip.total_length) < sizeof(struct ipv4) ||
 			packet.size + sizeof(struct frame4) > skb->len || fold(sum) != 0xffff;
-		diverts = packet.fragment & 0x3fff && packet.protocol == IPPROTO_UDP;
+		diverts = (packet.fragment & 0x3fff && packet.protocol == IPPROTO_UDP) ||
+			  (skb->gso_size && !frame->ip.total_length && packet.protocol == IPPROTO_TCP); /* BIG TCP */
 		unfit |= packet.fragment & ~DF;
 	}
 	if (packet.protocol != IPPROTO_TCP && packet.protocol != IPPROTO_UDP)

@@ -11,6 +11,7 @@ import threading
 import pytest
 from counted import Counted
 from link_sizes import allow
+from offloaded import OFFLOAD
 from pinned import on_one_processor
 
 from nfxlat.lab.netns import Namespace
@@ -67,7 +68,10 @@ def transfer(receiver: Namespace, sender: Namespace, source: str, target: str) -
 
 @pytest.mark.parametrize("to6", [True, False], ids=["4to6", "6to4"])
 @pytest.mark.parametrize(
-    "run_arguments", [(), ("--model", "route"), ("--model", "device"), ("--inject", "ip")], ids=" ".join, scope="module"
+    "run_arguments",
+    [(), ("--model", "route"), ("--model", "device"), ("--inject", "ip"), OFFLOAD],
+    ids=" ".join,
+    scope="module",
 )
 def test_what_is_longer_than_a_queue_message_crosses_in_segments_and_in_order(
     shared_lab: Lab, shared_process: TranslatorProcess, to6: bool

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from bpf_run import DROPPED, GOES_ON, REDIRECT, Runner
-from packets import A4, B4, T
+from packets import A4, A6, B4, B6, T
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, Jumbo
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
@@ -27,6 +28,7 @@ SECOND = 10**9
 LOOPBACK = 1
 NEAR, FAR = bytes.fromhex("026e66780001"), bytes.fromhex("026e66780002")
 ADDRESSES = bytes(IP(src=A4, dst=B4))[12:20]
+ADDRESSES6 = bytes(IPv6(src=A6, dst=B6))[8:40]
 
 
 class Node:
@@ -39,11 +41,12 @@ class Node:
         self.table.beat()
         self.generation = self.table.configure(LOOPBACK, 1280, NEAR, FAR)
 
-    def teach(self, *, at: int = LOOPBACK, **fields: int) -> None:
-        template = T.template(ADDRESSES)
+    def teach(self, *, at: int = LOOPBACK, version: int = 4, **fields: int) -> None:
+        addresses = ADDRESSES if version == 4 else ADDRESSES6
+        template = T.template(addresses)
         assert template is not None
         pair = table.learnt(template, self.generation, time.monotonic_ns())
-        self.table.put(table.key(at, ADDRESSES), pair._replace(**fields))  # type: ignore[arg-type]
+        self.table.put(table.key(at, addresses), pair._replace(**fields))  # type: ignore[arg-type]
 
     def teach_flow(self, sport: int, dport: int, protocol: int, **fields: int) -> bytes:
         """Without its pair; its key."""
@@ -275,6 +278,32 @@ def test_behind_a_datagram_that_the_core_has_to_cut_others_take_the_queue(node: 
     assert node.takes(UDP() / bytes(1232), flags="")
     assert not node.takes(UDP() / bytes(1233), flags="")
     assert not node.takes(UDP_PACKET)
+
+
+BIG = {
+    "IPv4": IP(src=A4, dst=B4, flags="DF", len=0),
+    "IPv6": IPv6(src=A6, dst=B6, plen=0),
+    "IPv6 with the jumbo option": IPv6(src=A6, dst=B6, plen=0) / IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=70000)]),
+    "IPv6 that would be too long as IPv4": IPv6(src=A6, dst=B6, plen=65520),
+}
+
+
+@pytest.mark.parametrize("header", BIG.values(), ids=BIG)
+def test_behind_big_tcp_shorter_superframes_take_the_queue(node: Node, header: Packet) -> None:
+    """The kernel cuts it in front of the queue, which takes longer than what is translated here."""
+    version, whole = (4, IP(src=A4, dst=B4, flags="DF")) if header.name == "IP" else (6, IPv6(src=A6, dst=B6))
+
+    def takes(layer: Packet, gso_size: int = 0) -> bool:
+        frame = bytes(Ether(dst="00:00:00:00:00:00") / layer)
+        return node.runner.run(frame, ifindex=LOOPBACK, gso_size=gso_size).verdict == REDIRECT
+
+    node.teach(version=version, tcp_queued=ACTIVE, udp_queued=ACTIVE)
+    for layer, gso_size in ((TCP(), 0), (UDP(), 20)):  # no superframe, no TCP
+        assert not takes(header / layer / bytes(60), gso_size)
+        assert takes(whole / TCP_PACKET)
+    assert not takes(header / TCP() / bytes(60), 20)
+    assert not takes(whole / TCP_PACKET)
+    assert takes(whole / UDP_PACKET)
 
 
 def test_behind_a_packet_that_finds_no_memory_others_take_the_queue(tmp_path: Path) -> None:
