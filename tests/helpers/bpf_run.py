@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from nfxlat.host import bpf
 
-_TEST_RUN = 10
+_TEST_RUN, _CHECKSUM_COMPLETE = 10, 1 << 2
 _ASKED = struct.Struct("=IIIIQQIIIIQQIIII")
 _SKB = 192
 MARK_AT, PRIORITY_AT, IFINDEX_AT, GSO_SEGS_AT, GSO_SIZE_AT = 8, 32, 40, 164, 176
@@ -45,7 +45,11 @@ class Runner:
         gso_size: int = 0,
         gso_segs: int = 0,
         repeat: int = 1,
+        complete: bool = False,
     ) -> Result:
+        """`complete`: the packet comes with CHECKSUM_COMPLETE, and what comes out is held against its skb->csum.
+
+        Raises OSError then: EBADMSG where they differ, EINVAL where the kernel knows no such runs."""
         context = ctypes.create_string_buffer(_SKB)
         for at, value in (
             (MARK_AT, mark),
@@ -58,9 +62,23 @@ class Runner:
         data = ctypes.create_string_buffer(frame, len(frame))
         after = ctypes.create_string_buffer(_SKB)
         addresses = [ctypes.addressof(buffer) for buffer in (data, self._out, context, after)]
+        flags = _CHECKSUM_COMPLETE if complete else 0
         asked = ctypes.create_string_buffer(
             _ASKED.pack(
-                self._program, 0, len(frame), _ROOM, *addresses[:2], repeat, 0, _SKB, _SKB, *addresses[2:], 0, 0, 0, 0
+                self._program,
+                0,
+                len(frame),
+                _ROOM,
+                *addresses[:2],
+                repeat,
+                0,
+                _SKB,
+                _SKB,
+                *addresses[2:],
+                flags,
+                0,
+                0,
+                0,
             )
         )
         bpf.call_with(_TEST_RUN, asked, len(asked))

@@ -2,6 +2,7 @@
 else. BPF_PROG_TEST_RUN; superframes are compared after segmentation, as far as it lets them be made.
 """
 
+import errno
 import os
 import random
 import struct
@@ -341,6 +342,28 @@ def test_the_program_equals_the_core(lab: Lab, name: str) -> None:
     for version in (8, 32):
         assert seen["plain", version, True] > PACKETS / 5
         assert sum(number for (_, size, taken), number in seen.items() if size == version and not taken) > PACKETS / 50
+
+
+@pytest.mark.parametrize("name", ["prefix of 40", "prefix of 96", "EAM", "both"])
+def test_skb_csum_follows_each_octet_that_changes(lab: Lab, name: str) -> None:
+    """Of what comes with CHECKSUM_COMPLETE, from many network cards and out of tunnels: else the kernel would complain
+    of the card ("hw csum failure")."""
+    translator = Translator(DOMAINS[name])
+    pairs, mtu = pairs_of(translator), translator.domain.lowest_ipv6_mtu
+    lab.teach(translator, pairs)
+    chance = random.Random(name)
+    for _ in range(600):
+        case = (plain if chance.random() < 0.9 else odd)(chance, chance.choice(pairs), mtu)
+        lab.table.beat()
+        try:
+            result = lab.runner.run(
+                case.frame, mark=case.mark, priority=case.priority, ifindex=case.ifindex, complete=True
+            )
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                pytest.skip("the kernel knows no such runs")
+            pytest.fail(f"{os.strerror(error.errno or 0)}: {case.name}: {case.frame.hex()}")
+        assert result.verdict == (REDIRECT if case.plain else GOES_ON)
 
 
 def length(packet: bytes) -> int:
