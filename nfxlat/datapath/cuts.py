@@ -1,4 +1,8 @@
-"""How the fast path has superframes cut: by the kernel, behind the injector, as the frame in front of them says."""
+"""How the fast path has superframes cut: by the kernel, behind the injector, as the frame in front of them says.
+
+The frame can say that CWR is the first segment's alone (RFC 3168), not that it is every segment's (AccECN, RFC 9768). A
+queue does not tell which of both, a TUN knows the first only: so what has CWR in a queue is the core's.
+"""
 
 from collections.abc import Collection
 
@@ -6,6 +10,7 @@ from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.source import Kind
 from nfxlat.datapath.superframe import MAX_SEGMENTS, safe_gso_size, stamp_of
 from nfxlat.wire import ipv4
+from nfxlat.wire.nfqueue import FORWARD
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
 from nfxlat.xlat.fragmentation4 import DF_THRESHOLD
@@ -67,17 +72,16 @@ class Cuts:
         """Without a stamp, TCP is cut to a size that no path refuses, and UDP cannot be cut at all."""
         version, protocol, offset_flags, limit, priority, kind = asked
         stamp = stamp_of(priority, kind, self._stamped)
-        gso_size = gso_size_of(stamp)
+        gso_size, ecn = gso_size_of(stamp), bool(offset_flags & _CWR)
         if protocol == TCP:
             transport_header = (offset_flags >> 12) * 4
             gso_size = min(gso_size or safe_gso_size(transport_header), limit - transport_header)
-            takes = transport_header >= HEADER_LENGTH[TCP] and gso_size > 0
+            takes = transport_header >= HEADER_LENGTH[TCP] and gso_size > 0 and (not ecn or kind.hook == FORWARD)
         else:
             transport_header = HEADER_LENGTH[UDP]
             takes = is_udp(stamp) and 0 < gso_size <= limit - transport_header
         cut = _NOT_OURS
         if takes:
-            ecn = bool(offset_flags & _CWR)
             octets = self._frame.superframe(version, protocol, transport_header, gso_size, ecn=ecn)
             segment = transport_header + gso_size
             most = transport_header + gso_size * MAX_SEGMENTS

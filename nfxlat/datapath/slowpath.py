@@ -1,7 +1,8 @@
 """What the core translates, packet by packet: all that the fast path leaves.
 
 - What only the kernel can do is done for the worker's plain queue: a packet goes there whose unfinished checksum is in
-  an inner header, and a superframe that is too long for a queue message. It is taken, and counted, there.
+  an inner header, and a superframe that is too long for a queue message, or has CWR, of which the kernel knows whether
+  it is the first segment's or every segment's. It is taken, and counted, there.
 - The number of hops to take off follows hook and injector (`hops_of`): exactly one decrement a node.
 - What came from the domain device itself is never translated again: the guard against loops is the input interface.
 """
@@ -17,6 +18,7 @@ from nfxlat.datapath.pathmtu import PathMtus, narrowed
 from nfxlat.datapath.routecache import RouteCache
 from nfxlat.datapath.source import ACCEPT, AGAIN, DROP, Kind, Record
 from nfxlat.datapath.superframe import (
+    CWR,
     TCP,
     complete_checksum,
     cutting,
@@ -96,6 +98,8 @@ class SlowPath:
             how = cutting(packet, stamp)
             if isinstance(how, Reason):
                 return self._early(how, direction, DROP)
+            if how is not None and plain is not None and how.protocol == TCP and packet[how.offset + 13] & CWR:
+                return AGAIN
             pieces = segments(packet, stamp)
         elif kind.skb_info & SKB_CSUMNOTREADY:
             if plain is not None and not is_own_checksum_unfinished(packet):

@@ -17,6 +17,7 @@ from nfxlat.wire.stamp import gso_size_of, is_udp
 TCP, UDP = 6, 17
 _CHECKSUM_OFFSET = {6: 16, 17: 6, 33: 6, 136: 6}
 SEGMENT_LIMIT = 1280  # octets of an IPv6 segment that no path can refuse (RFC 8200 5), and 1260 as IPv4
+CWR = 0x80  # of TCP's flags
 MAX_SEGMENTS = 65536 // 88  # no superframe may cost more than 64 KB of the smallest segments (TCP_MIN_MSS, net/tcp.h)
 _USUAL_HEADERS = 128  # octets in front of a segment's payload, at most, without extension headers
 _IPV6_HEADER = 40
@@ -174,7 +175,7 @@ def number_tcp(segment: bytearray, offset: int, distance: int, *, first: bool, l
     sequence = int.from_bytes(segment[offset + 4 : offset + 8], "big")
     _pack_u32(segment, offset + 4, (sequence + distance) & 0xFFFFFFFF)
     if not first:
-        segment[offset + 13] &= ~0x80 & 0xFF  # CWR belongs to the first segment
+        segment[offset + 13] &= ~CWR & 0xFF  # it belongs to the first segment (RFC 3168 6.1.2)
     if not last:
         segment[offset + 13] &= ~0x09 & 0xFF  # FIN and PSH to the last
 

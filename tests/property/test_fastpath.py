@@ -23,7 +23,7 @@ from nfxlat.datapath.superframe import (
 )
 from nfxlat.outcome import Action
 from nfxlat.wire import vnet
-from nfxlat.wire.nfqueue import PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
+from nfxlat.wire.nfqueue import FORWARD, LOCAL_OUT, POSTROUTING, PREROUTING, SKB_CSUMNOTREADY, SKB_GSO
 from nfxlat.wire.stamp import MAGIC
 from nfxlat.wire.stamp import UDP as STAMP_UDP
 
@@ -217,7 +217,7 @@ def test_a_superframe_is_what_its_segments_become(packet: bytes, size: int, hops
     if kind:
         expected_kind = vnet.GSO_UDP_L4 if udp else vnet.GSO_TCPV4 if version == 4 else vnet.GSO_TCPV6
         assert kind & 0x7F == expected_kind
-        assert bool(kind & vnet.GSO_ECN) == (not udp and bool(whole[33 if whole[0] >> 4 == 4 else 53] & 0x80))
+        assert not kind & vnet.GSO_ECN
         assert header_length == start + transport_header
         df0 = whole[0] >> 4 == 4 and not whole[6] & 0x40
         wanted = gso_size or 1240 - transport_header
@@ -237,6 +237,19 @@ def test_a_superframe_is_what_its_segments_become(packet: bytes, size: int, hops
     assert [canonical(p, offset) for p in out] == [canonical(p, offset) for p in expected]
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_has_cwr_is_cut_by_whoever_knows_whose_it_is(version: int) -> None:
+    """A TUN knows the first segment's alone; what a queue hands over may have it in every segment (AccECN)."""
+    packet = bytes(plain_header(version) / transport("tcp", 1, 2, 3, "AC") / bytes(3000))
+    fast = FastPath(TRANSLATORS[0], TUN)
+    fast.trust_stamps({2})
+    ((header, _),) = take_all(fast, packet, SKB_CSUMNOTREADY | SKB_GSO, FORWARD, MAGIC | 1000, TUN)
+    assert vnet.unpack(header)[1] & vnet.GSO_ECN
+    for hook in (PREROUTING, LOCAL_OUT, POSTROUTING):
+        for stamp in (MAGIC | 1000, 0):
+            assert not take_all(fast, packet, SKB_CSUMNOTREADY | SKB_GSO, hook, stamp, TUN)
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("full", [1, 2, 30])
 @pytest.mark.parametrize("last", [1, 1232, 1233, 1400])
@@ -248,7 +261,7 @@ def test_a_short_last_segment_of_a_6to4_superframe_has_its_own_df(kind: str, ful
     fast = FastPath(TRANSLATORS[0], FRAME)
     fast.trust_stamps({2})
     stamp = MAGIC | 1400 | (STAMP_UDP if kind == "udp" else 0)
-    made = take_all(fast, packet, SKB_CSUMNOTREADY | SKB_GSO, priority=stamp)
+    made = take_all(fast, packet, SKB_CSUMNOTREADY | SKB_GSO, FORWARD, stamp)  # a TUN's: it has CWR
     assert len(made) == (2 if last + header + 20 <= 1260 else 1)
     out = [p for vnet_header, ip in made for p in segments(ip, stamp & ~0xFFFF | (vnet.unpack(vnet_header)[3] or 1400))]
     expected = [TRANSLATORS[0].translate(s, 0, next_hop_mtu=65535).packets[0] for s in segments(packet, stamp)]

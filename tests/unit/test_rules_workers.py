@@ -62,13 +62,13 @@ def test_tcp_and_udp_go_by_ports_and_all_else_to_the_first_worker() -> None:
     to = "vmap {{ 0 : goto xlat_to_red_{1}, 1 : goto xlat_to_red_{1}_1 }}"
     by_ports = f"jhash {{0}} sport . {{0}} dport mod 2 seed 0x1eeb {to}"
     assert to4 == [
-        f"ip protocol tcp meta length <= 65531 {whole} {by_ports.format('tcp', 'tcp')}",
+        f"ip protocol tcp meta length <= 65531 tcp flags & cwr == 0 {whole} {by_ports.format('tcp', 'tcp')}",
         f"meta priority & 0x6ffd0000 == 0x6e650000 ip protocol udp {whole} {by_ports.format('udp', 'tcp')}",
         f"ip protocol {{ 6, 17 }} {whole} {by_ports.format('th', 'plain')}",
         "goto xlat_to_red_plain",
     ]
     assert [line.partition(" jhash")[0] for line in to6] == [
-        "meta l4proto tcp meta length <= 65531 exthdr frag missing",
+        "meta l4proto tcp meta length <= 65531 tcp flags & cwr == 0 exthdr frag missing",
         "meta priority & 0x6ffd0000 == 0x6e650000 meta l4proto udp exthdr frag missing",
         "meta l4proto { 6, 17 } exthdr frag missing",
         "goto xlat_from_red_plain",
@@ -81,7 +81,7 @@ def test_by_addresses_all_of_a_pair_goes_to_one_worker_fragments_and_what_has_no
         to = f"vmap {{{{ 0 : goto {name}_{{0}}, 1 : goto {name}_{{0}}_1 }}}}"
         by_pair = f"jhash {ip} saddr . {ip} daddr mod 2 seed 0x1eeb {to}"
         assert gotos(text, name) == [
-            f"{protocol} tcp meta length <= 65531 {by_pair.format('tcp')}",
+            f"{protocol} tcp meta length <= 65531 tcp flags & cwr == 0 {by_pair.format('tcp')}",
             f"meta priority & 0x6ffd0000 == 0x6e650000 {protocol} udp {by_pair.format('tcp')}",
             by_pair.format("plain"),
         ]
@@ -94,12 +94,12 @@ def test_domains_in_turn_are_spread_alike() -> None:
 
 
 def test_one_worker_has_all_of_a_flow_that_may_have_superframes_in_one_queue() -> None:
-    """Fragments and packets with extension headers too; and of all hashes, each flow's is the same."""
+    """Packets with extension headers and UDP's fragments too; and of all hashes, each flow's is the same."""
     text = compile_builtin(RED, "router", "hook", Queues(), native=True).text
     stamped = "meta priority & 0x6ffd0000 == 0x6e650000"
     for name, protocol in (("xlat_to_red", "ip protocol"), ("xlat_from_red", "meta l4proto")):
         assert gotos(text, name) == [
-            f"{protocol} tcp meta length <= 65531 goto {name}_tcp",
+            f"{protocol} tcp meta length <= 65531 tcp flags & cwr == 0 goto {name}_tcp",
             f"{stamped} {protocol} udp goto {name}_tcp",
             f"goto {name}_plain",
         ]

@@ -14,8 +14,9 @@ For each domain, whatever the rules select, in each family: no conntrack for wha
 stamp and no mark left over, the kernel's own ICMP errors, no way into the device. That is a table of its own
 (`xlat_siit0`), unless the file has a table `nfxlat_siit0`: then it goes there.
 
-One worker: what is TCP, or UDP with a stamp, goes to its second queue, fragments and packets with extension headers
-too. Both queues are one line (datapath.queue_pair): what a rule cannot tell does not cost a flow its order.
+One worker: what is TCP, or UDP with a stamp, goes to its second queue, packets with extension headers and UDP's
+fragments too; not what the kernel has to cut (BIG TCP, and what has CWR). Both queues are one line
+(datapath.queue_pair): what a rule cannot tell does not cost a flow its order.
 
 Several workers: NFQUEUE's own hash ignores ports, and its ranges cannot stride over a worker's two queues, so nft's
 jhash spreads them. All packets of a flow that have ports go to one worker, and so do all its fragments, to the first
@@ -44,7 +45,7 @@ WHOLE = {"ip": "ip frag-off & 0x3fff == 0", "ip6": "exthdr frag missing"}
 FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
 MARK = "nfxlat_"  # begins the names of the chains by which a table is known to be ours
 SEED = 7915  # of all hashes: a flow goes to the same worker by whichever rule
-FITS = f"meta length <= {COPY_RANGE}"
+FITS = f"meta length <= {COPY_RANGE} tcp flags & cwr == 0"
 UDP_STAMPED = f"meta priority & {stamp.ANY_MASK | stamp.UDP:#x} == {stamp.ANY | stamp.UDP:#x}"
 ANY_STAMP = f"meta priority & {stamp.ANY_MASK:#x} == {stamp.ANY:#x}"
 REPEAT: Mapping[Repeat, int] = {"pair": stamp.REPEAT_PAIR, "flow": stamp.REPEAT_FLOW}

@@ -29,7 +29,8 @@ WHY = {
     "ipsec": "IPsec policies, in the kernel's order: the first that a packet meets decides",
     "plaintext": "its policy wants it to come out of a security association",
     "tcp": "TCP may arrive as superframes, and has a queue of its own; what is longer than a message of that (BIG TCP) "
-    "goes to the plain one, where the kernel cuts it into segments",
+    "goes to the plain one, where the kernel cuts it into segments, and so does what has CWR: the kernel alone knows "
+    "whether that is every segment's",
     "udp": "the stamp says that this is one datagram, a fragment, or a superframe of datagrams of known size",
     "offload-pair": "the decision may be repeated at ingress, in the kernel, for all packets of this interface between "
     "these two addresses: rules on the way here look at nothing else",
