@@ -11,6 +11,9 @@ new one goes on. First retire, then go: two readers of one queue would let a flo
 A worker that hangs is noticed: each is asked every PING_SECONDS, and one that has not answered HUNG_PINGS in a row is
 killed, and so started again. They are counted, and what it has said is heard first, so that a supervisor that was busy
 or stopped itself blames nobody.
+
+What a worker cannot take now, because it is too busy to read, is kept for it, in order, and sent again at the next
+ping: one that missed the last word of a change would not know of it until the next.
 """
 
 import contextlib
@@ -20,12 +23,25 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nfxlat.errors import OperatorError
 from nfxlat.service.control import Control
 from nfxlat.service.loop import HasDescriptor, Loop
-from nfxlat.service.messages import Go, Message, MessageError, PathMtu, Ping, Pong, Ready, Retired, Stop, Told
+from nfxlat.service.messages import (
+    Go,
+    Message,
+    MessageError,
+    PathMtu,
+    Ping,
+    Pong,
+    Ready,
+    Retired,
+    Stop,
+    Told,
+    Trace,
+    Untrace,
+)
 from nfxlat.terms import Report
 
 Main = Callable[[int, Control], None]  # a worker's life: its number, its end of the control socket
@@ -40,7 +56,7 @@ RESTART_AT_MOST = 30.0  # seconds, where it cannot be forked: each time twice as
 
 @dataclass(slots=True, eq=False)
 class _Child:
-    """A worker. `pid` 0 and no `control`: it has ended."""
+    """A worker. `pid` 0 and no `control`: it has ended. `unsent`: what it could not take yet."""
 
     number: int
     pid: int = 0
@@ -49,6 +65,7 @@ class _Child:
     retired: bool = False
     unanswered: int = 0  # pings in a row
     refused: int = 0  # how often in a row it could not be forked
+    unsent: list[Message] = field(default_factory=list)
 
 
 class Supervisor:
@@ -151,11 +168,28 @@ class Supervisor:
     def _all(self) -> tuple[_Child, ...]:
         return (*self._children, *self._successors)
 
+    def _send(self, child: _Child, message: Message) -> None:
+        if child.control is None:  # whoever comes after it is forked with all of this
+            return
+        if isinstance(message, Stop):
+            child.unsent.clear()
+        elif isinstance(message, Untrace):  # the descriptor that goes beside it may be another's by then
+            child.unsent = [one for one in child.unsent if not isinstance(one, Trace) or one.number != message.number]
+        child.unsent.append(message)
+        self._send_again(child)
+
     @staticmethod
-    def _send(child: _Child, message: Message) -> None:
-        if child.control is not None:
-            with contextlib.suppress(OSError):  # it is dying: whoever comes after it is forked with all of this
-                child.control.send(message)
+    def _send_again(child: _Child) -> None:
+        """Send what it could not take before, as far as it does now."""
+        while child.control is not None and child.unsent:
+            try:
+                child.control.send(child.unsent[0])
+            except ConnectionError:  # it is dying
+                child.unsent.clear()
+                return
+            except OSError:  # too busy to read, or no memory; where it stays so, pings are not answered either
+                return
+            del child.unsent[0]
 
     @staticmethod
     def _wait_until_ready(successor: _Child) -> None:
@@ -227,7 +261,7 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
             child.unanswered += 1
-            self._send(child, Ping())
+            self._send(child, Ping())  # behind what it could not take before
         self._revive()
 
     def _start_again(self, child: _Child) -> None:
@@ -266,6 +300,7 @@ class Supervisor:
             self._live(child.number, theirs)
         theirs.close()
         child.retired, child.unanswered = False, 0
+        child.unsent.clear()
         child.pid, child.control, child.started = pid, ours, time.monotonic()
         self._loop.on_readable(ours, lambda: self._relay(child))
 

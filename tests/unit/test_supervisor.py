@@ -15,7 +15,7 @@ from supervised import Bench, Make, make
 from nfxlat.errors import OperatorError
 from nfxlat.service import supervisor as module
 from nfxlat.service.control import Control
-from nfxlat.service.messages import Go, Node, PathMtu, Ready, Told
+from nfxlat.service.messages import Go, Node, PathMtu, Ping, Pong, Ready, Stop, Told, Trace, Untrace
 
 __all__ = ["make"]  # a fixture
 
@@ -167,6 +167,55 @@ def test_a_worker_that_hangs_is_told_killed_and_started_again(
     ]
     assert bench.supervisor.restarts == 1
     assert set(others) < set(bench.pids("Go"))
+
+
+def test_a_worker_that_could_not_read_for_a_moment_misses_nothing_that_it_was_told(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(module, "HUNG_PINGS", 1000)
+    told: list[int] = []
+
+    def reads(bench: Bench, number: int, control: Control) -> None:
+        control.send(Ready())
+        bench.say(number, "Go", os.getpid())
+        while (message := control.receive()) not in (None, Stop()):
+            if isinstance(message, Node):
+                bench.say(number, "Node", len(message.local))
+            elif message == Ping():
+                control.send(Pong())
+
+    bench = make(1, reads)
+    bench.until(lambda: len(bench.lines) == 1)
+    (pid,) = bench.pids("Go")
+    os.kill(pid, signal.SIGSTOP)
+    child = bench.supervisor._children[0]
+    node = Node(frozenset(number.to_bytes(16, "big") for number in range(2000)))
+    while not child.unsent:  # until its socket is full, whatever that holds here
+        bench.supervisor.send(node)
+        told.append(2000)
+    bench.supervisor.send(Node(frozenset((b"last",))))
+    told.append(1)
+    os.kill(pid, signal.SIGCONT)
+    bench.until(lambda: len(bench.lines) == 1 + len(told))
+    assert bench.pids("Node") == told
+    assert bench.reported == []
+    assert child.unsent == []
+
+
+def test_of_a_reader_that_has_gone_meanwhile_no_worker_hears(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make(1)
+    bench.until(lambda: len(bench.lines) == 1)
+    child = bench.supervisor._children[0]
+    os.kill(bench.pids("Go")[0], signal.SIGSTOP)
+    while not child.unsent:
+        bench.supervisor.send(Node(frozenset(number.to_bytes(16, "big") for number in range(2000))))
+    kept = len(child.unsent)
+    for number in (1, 2):
+        bench.supervisor.send(Trace(number, b"{}", bench.reader.fileno()))
+    bench.supervisor.send(Untrace(1))
+    assert [one.number for one in child.unsent[kept:] if isinstance(one, Trace | Untrace)] == [2, 1]
+    os.kill(child.pid, signal.SIGCONT)
 
 
 def test_workers_that_answer_are_left_alone_and_a_supervisor_that_was_away_blames_nobody(
