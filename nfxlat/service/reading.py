@@ -27,7 +27,7 @@ Then = Callable[[Opener], object]  # with what opens the copies
 
 
 class Reading:
-    """`begin` when the files are to be read again; `late` is told where that came to no end."""
+    """`begin` when the files are to be read again; `late` is told where that came to no end, or cannot begin."""
 
     def __init__(self, loop: Loop, late: Callable[[OperatorError], None]) -> None:
         self._loop, self._late = loop, late
@@ -43,7 +43,11 @@ class Reading:
             self._again = path, then
             return
         self._now = str(path)
-        self._aside = aside = Aside(lambda say: _read_all(path, say), SECONDS)
+        try:
+            self._aside = aside = Aside(lambda say: _read_all(path, say), SECONDS)
+        except OSError as error:  # there can be no process now
+            self._late(OperatorError(f"cannot be read: {error.strerror}", where=self._now, hint="try again"))
+            return
         self._loop.on_readable(aside, lambda: self._hear(then))
         self._loop.later(SECONDS, lambda: self._give_up(aside))
 

@@ -49,9 +49,10 @@ class Reload:
                 self._report("reload: nothing has changed")
                 return None
             gap = self._change(former, domain, setup, use)
-        except OperatorError as error:
-            self.refused(error)
-            return error
+        except Exception as error:  # what the host lacks, or a bug: each is told, not the first alone
+            refused = error if isinstance(error, OperatorError) else OperatorError(described("a reload", error))
+            self.refused(refused)
+            return refused
         self.loaded = _described(domain)
         self.counts["done"] += 1
         self.counts["longest_ms"] = max(self.counts["longest_ms"], round(gap * 1000, 3))

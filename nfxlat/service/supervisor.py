@@ -191,11 +191,17 @@ class Supervisor:
                 return
             del child.unsent[0]
 
-    @staticmethod
-    def _wait_until_ready(successor: _Child) -> None:
+    def _wait_until_ready(self, successor: _Child) -> None:
+        """Raises OperatorError where it does not become that; its last words are told."""
         assert successor.control is not None
-        message = successor.control.receive() if _readable(successor.control, PREPARE_SECONDS) else None
-        if message is None:
+        deadline = time.monotonic() + PREPARE_SECONDS
+        message: Message | None = None
+        while _readable(successor.control, deadline - time.monotonic()):
+            message = successor.control.receive()
+            if not isinstance(message, Told):
+                break
+            self._report(message.text)
+        if message is None or isinstance(message, Told):
             raise OperatorError("the new worker did not become ready", where=f"worker {successor.number}")
         if message != Ready():
             raise MessageError(f"{message} from worker {successor.number}, which is not ready yet")

@@ -1,5 +1,6 @@
 """What may hang is done beside the service: the configuration read again, the summary written."""
 
+import errno
 import os
 import signal
 import socket
@@ -148,6 +149,23 @@ def test_a_file_that_hangs_is_given_up_and_the_loop_goes_on(folder: Path, monkey
         assert went_on
         monkeypatch.setattr(files, "octets", octets)
         monkeypatch.setattr(reading, "SECONDS", 20.0)
+        bench.begin()
+        assert bench.run() == 1
+
+
+def test_where_there_can_be_no_process_each_try_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    fork = os.fork
+    with benched(folder) as bench:
+        monkeypatch.setattr(os, "fork", refuse)
+        for _ in range(2):
+            bench.begin()
+        told = f"{folder}/siit.toml: cannot be read: Resource temporarily unavailable; try again"
+        assert bench.found == [told, told]
+        monkeypatch.setattr(os, "fork", fork)
+        bench.loop = bench.reading._loop = Loop()  # the former one was told to stop
         bench.begin()
         assert bench.run() == 1
 

@@ -1,5 +1,6 @@
 """The supervisor of processes: workers are succeeded by others, or their successors discarded."""
 
+import errno
 import os
 import signal
 
@@ -106,5 +107,23 @@ def test_a_successor_that_says_something_else_than_ready_is_a_bug(make: Make) ->
     bench.life = lambda bench, number, control: control.send(Retired())
     with pytest.raises(MessageError, match=r"Retired\(\) from worker 0"):
         bench.supervisor.prepare()
+    bench.supervisor.send(Node())
+    bench.until(lambda: bench.pids("Node") == bench.pids("Go"))
+
+
+def test_a_successor_that_fails_is_an_error_and_its_last_words_are_told(make: Make) -> None:
+    bench = make(1)
+    bench.until(lambda: len(bench.lines) == 1)
+
+    def fails(bench: Bench, number: int, control: Control) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    bench.life = fails
+    bench._awaited = lambda: False  # what is told now ends no loop
+    for times in (1, 2):
+        with pytest.raises(OperatorError, match="worker 0: the new worker did not become ready"):
+            bench.supervisor.prepare()
+        assert len(bench.reported) == times
+        assert bench.reported[-1].endswith("Too many open files\n")
     bench.supervisor.send(Node())
     bench.until(lambda: bench.pids("Node") == bench.pids("Go"))
