@@ -67,7 +67,8 @@ _NETCONF = frozenset((NETCONFA_IFINDEX,))
 class HostWatch:
     """Readable (`fileno`) when something changed; `changed` is then due. `later` calls something after some seconds;
     `remade` is called when the device, or its VRF, is another than the one that workers have, since sockets into that
-    are dead. Raises OperatorError where they cannot have it, and is called again.
+    are dead. Raises OperatorError where they cannot have it, and is called again. `served`: the indexes of those that
+    workers have; where it is left out, those that are there.
     """
 
     def __init__(
@@ -77,12 +78,13 @@ class HostWatch:
         later: Later,
         remade: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        served: tuple[int, int] | None = None,
     ) -> None:
         self._setup, self._remade = setup, remade
         self.missing: list[str] = []  # it is put back
         self._repairs = Repairs("host", report, later, self._look, clock)
         self._connection = Connection(NETLINK_ROUTE, groups=GROUPS, receive_buffer=RECEIVE_BUFFER)
-        self._served = setup.indexes  # of the device, and its VRF, that workers have
+        self.served = setup.indexes if served is None else served  # of the device, and its VRF, that workers have
         self._routes: tuple[Route, ...] = ()
         self._places: frozenset[Destination] = frozenset()  # of those
         self._later, self._polling = later, False
@@ -102,7 +104,7 @@ class HostWatch:
     def changed(self) -> None:
         """Hear what has changed, and look a moment later where it may be ours."""
         self._poll()
-        own = {*self._setup.indexes, *self._served} - {0}  # of a device that is gone the kernel has told before
+        own = {*self._setup.indexes, *self.served} - {0}  # of a device that is gone the kernel has told before
         if self._setup.stands is not None and self._setup.stands.proxies:  # they go with an interface that goes down
             answering = {proxy.interface for proxy in self._setup.stands.proxies}
             own |= {index for index, name in socket.if_nameindex() if name in answering}
@@ -163,16 +165,16 @@ class HostWatch:
     def _missing(self, plan: Plan) -> list[Lack]:
         wanted = Wanted.of_plan(plan)
         missing = lacks(wanted, found.look(wanted))
-        if self._setup.indexes != self._served and not any(lack.kind == "device" for lack in missing):
-            which = wanted.device if self._setup.index != self._served[0] else f"VRF {wanted.vrf}"
+        if self._setup.indexes != self.served and not any(lack.kind == "device" for lack in missing):
+            which = wanted.device if self._setup.index != self.served[0] else f"VRF {wanted.vrf}"
             missing.insert(0, Lack("device", f"{which} (made anew)"))
         return missing
 
     def _repair(self) -> None:
         self._setup.repair()
-        if (indexes := self._setup.indexes) != self._served:
+        if (indexes := self._setup.indexes) != self.served:
             try:
                 self._remade()
             except OSError as error:  # gone again meanwhile
                 raise OperatorError(str(error), where="device") from None
-            self._served = indexes
+            self.served = indexes

@@ -40,6 +40,7 @@ class HostWatches:
         self._stack = ExitStack()
         self.rules: OwnRulesWatch | OperatorsRulesWatch | None = None
         self.host: HostWatch | OperatorsHostWatch | None = None
+        self._served: tuple[int, int] | None = None  # what workers had when all was let go
 
     def begin(self, setup: Setup | None, queues: range) -> None:
         """Without `setup` all is the operator's, who is told what goes. `queues`: none in the device model."""
@@ -51,7 +52,7 @@ class HostWatches:
                 inputs_watch.tell_of_bridges(self._report)
         else:
             self.rules = OwnRulesWatch(setup, self._report, later)
-            self.host = HostWatch(setup, self._report, later, self._remade)
+            self.host = HostWatch(setup, self._report, later, self._remade, served=self._served)
             if queues:  # what is routed into a TUN has passed the kernel's checks
                 inputs = inputs_watch.InputsWatch(setup, self._report, later)
                 self._watch(inputs, inputs.changed)
@@ -75,4 +76,7 @@ class HostWatches:
         return [thing for watch in (self.rules, self.host) if watch is not None for thing in watch.missing]
 
     def close(self) -> None:
+        """Until it is begun again: workers keep what they have."""
+        if isinstance(self.host, HostWatch):
+            self._served = self.host.served
         self._stack.close()

@@ -39,6 +39,7 @@ class Names:
 
     def show(self) -> None:
         """Tell counters, and so that a translator of the domain is here."""
+        self.hide()
         status = StatusSocket(self._domain, self._summary, self._report)
         self._status.callback(status.close)
         self._status.callback(self._loop.forget, status)

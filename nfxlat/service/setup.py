@@ -185,18 +185,21 @@ class Setup:
 
     def let_go(self) -> None:
         """Touch what stands no more: a successor takes it over, unless it is taken back."""
-        self._given, self.stands = self.stands, None
-        self._standing.close(remove=False)
+        self._given, self.stands = self.stands or self._given, None
+        if self._standing.is_open:
+            self._standing.close(remove=False)
 
     def take_back(self) -> None:
-        """Have the host be as the plan says again, whatever a successor has made of it. Raises OperatorError."""
+        """Have the host be as the plan says again, whatever a successor has made of it. Raises OperatorError, and may
+        be called again: until it has returned, nothing stands by what `stands` says."""
         assert self._given is not None
-        self._standing.open(wait=True)
+        if not self._standing.is_open:
+            self._standing.open(wait=True)
+        self._standing.prepare(self._given)
+        self._standing.repair(self._given)
+        self.rules.load(self._given)
+        self._standing.shrink(self._given)
         self.stands = self._given
-        self._standing.prepare(self.stands)
-        self._standing.repair(self.stands)
-        self.rules.load(self.stands)
-        self._standing.shrink(self.stands)
 
     def repair(self) -> None:
         """Make again what stood and is gone, rules aside. Raises OperatorError where that cannot be."""

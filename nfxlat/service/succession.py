@@ -30,7 +30,7 @@ from nfxlat import __version__
 from nfxlat.datapath.pathmtu import PathMtus
 from nfxlat.errors import OperatorError
 from nfxlat.service.fence import Fence
-from nfxlat.service.loop import Loop
+from nfxlat.service.loop import AGAIN, Loop
 from nfxlat.service.notify import notify
 from nfxlat.service.requests import Answer, Asker, Handler, Line, lines
 from nfxlat.service.supervisor import ended_within
@@ -63,7 +63,8 @@ class MakesWay(Protocol):
         """Touch the host no more, and put nothing back."""
 
     def take_back(self) -> None:
-        """Have the host be as it was before `let_go`, and keep it so."""
+        """Have the host be as it was before `let_go`, and keep it so. What it raises ends nothing of what was begun: it
+        is called again."""
 
     def retire(self) -> None:
         """Have the workers take no packet any more."""
@@ -81,6 +82,7 @@ class Succession:
         self.leaves = False
         self._stands_by = False
         self._has_let_go = False
+        self._has_host = True
         self._refused = 0
         self._unit: UnitWatch | None = None
         self.handlers: dict[str, Handler] = {
@@ -92,9 +94,11 @@ class Succession:
         }
 
     @property
-    def has_let_go(self) -> bool:
-        """Whether the host is a successor's now."""
-        return self._has_let_go
+    def not_ours(self) -> str:
+        """Why the host is not to be touched now: it is a successor's, or is still to be taken back. "": it is ours."""
+        if self._has_let_go:
+            return "a successor is taking over"
+        return "" if self._has_host else "what stands on this host is still to be taken back"
 
     def make_way(self) -> None:
         """SIGUSR2: a child goes on, and this process ends; where there can be none, the end leaves all that stands."""
@@ -152,7 +156,7 @@ class Succession:
         if self._has_let_go:
             raise OperatorError("another successor is taking over")
         self._report(f"pid {asker.pid}, version {request.get('version')}, takes over")
-        self._has_let_go = True
+        self._has_let_go, self._has_host = True, False
         asker.ends.callback(self._go_on_alone)
         self._service.let_go()
         learnt = list(self._service.paths.mtus.items())[-MTUS_TOLD:]
@@ -162,7 +166,20 @@ class Succession:
         """The successor has gone before it took packets."""
         self._report("the successor has not taken over: going on")
         self._has_let_go = False
-        self._fence.tried("taking the host back", self._service.take_back, None)
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """Until it is done, or the host is another successor's."""
+
+        def taken_back() -> bool:
+            self._service.take_back()
+            return True
+
+        if self._has_let_go or self._has_host:
+            return
+        self._has_host = self._fence.tried("taking the host back", taken_back, False)
+        if not self._has_host:
+            self._loop.later(AGAIN, self._take_back)
 
     def _retire(self, asker: Asker, request: dict[str, Any]) -> Answer:
         if not self._stands_by:

@@ -230,8 +230,8 @@ class Service:
         """See nfxlat.service.succession.MakesWay, also for those that follow."""
         if self._setup is None:
             return "it runs without --setup"
-        if self._succession.has_let_go:
-            return "a successor is taking over"
+        if why := self._succession.not_ours:
+            return why
         return "" if self._store.keeps else "no service manager keeps the sockets of its queues"
 
     def before_fork(self) -> None:
@@ -262,8 +262,9 @@ class Service:
     def take_back(self) -> None:
         assert self._setup is not None
         assert self._node is not None
+        self._watches.close()
+        self._names.show()  # one who looks for what translates has to see us, whatever the host is like
         self._setup.take_back()
-        self._names.show()
         self._watches.begin(self._setup, self._point.queues)
         self._node.go_on()
 
@@ -341,8 +342,8 @@ class Service:
     def _read_again(self) -> None:
         """SIGHUP."""
         path, read = self._options.configuration, self._options.read_again
-        if self._succession.has_let_go:
-            self._reload.refused(OperatorError("a successor is taking over", where="SIGHUP"))
+        if why := self._succession.not_ours:
+            self._reload.refused(OperatorError(why, where="SIGHUP"))
         elif path is None or read is None:
             self._have_read(None)
         else:
@@ -350,8 +351,8 @@ class Service:
 
     def _use(self, domain: Domain) -> OperatorError | None:
         """In the place of what is; what has been refused."""
-        if self._succession.has_let_go:
-            return OperatorError("a successor is taking over", hint="try again")
+        if why := self._succession.not_ours:
+            return OperatorError(why, hint="try again")
         if self._reading.at_work:  # it would put files in the place of this that have not seen it
             return OperatorError("the configuration is being read again (SIGHUP)", hint="try again when it has been")
         return self._have_read(lambda: domain)

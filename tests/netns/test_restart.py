@@ -77,6 +77,10 @@ def test_a_restart_under_load_loses_nothing_and_leaves_all_in_its_place(
         assert manager.store == {}
 
 
+def said(manager: Manager, words: str) -> bool:
+    return any(words in line for line in manager.output())
+
+
 def test_a_successor_that_cannot_start_leaves_its_predecessor_at_work(bare_lab: Lab, tmp_path: Path) -> None:
     lab, node = bare_lab, bare_lab.translator
     before = standing(node)
@@ -132,6 +136,34 @@ def test_a_successor_that_dies_with_the_host_in_its_hands_gives_it_back(bare_lab
         # and a true one may come still
         process = manager.started()
         assert lab.host4.call(ping, HOST6_EAM4).ok
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a foreign device"])
+def test_a_device_that_goes_while_the_host_is_a_successor_s_is_made_anew_and_workers_have_it(
+    bare_lab: Lab, tmp_path: Path, instead: str
+) -> None:
+    lab, node = bare_lab, bare_lab.translator
+    with Manager(node, tmp_path, "--config", write(tmp_path)) as manager:
+        process = manager.started()
+        manager.make_way(process)
+        (line,) = node.call(lines, "siit0")
+        manager.main = line.pid
+        line.ask("let go")
+        node.ip("link del siit0")
+        if instead == "a foreign device":
+            node.ip("link add siit0 type veth peer name other")
+        line.close()
+        wait_for(lambda: alone(lab, manager.main), "the predecessor to go on", 30)
+        if instead == "a foreign device":
+            wait_for(lambda: said(manager, "taking the host back: siit0: a device of this name"), "why it cannot", 30)
+            os.kill(line.pid, signal.SIGHUP)
+            wait_for(lambda: said(manager, "still to be taken back"), "a reload that is refused", 30)
+            node.ip("link del siit0")
+        wait_for(lambda: said(manager, "(made anew); repaired"), "workers that have the device", 30)
+        assert lab.host4.call(ping, HOST6_EAM4).ok
+        os.kill(manager.main, signal.SIGTERM)
+        wait_for(lambda: not Path(f"/proc/{manager.main}").exists(), "its end", 60)
+        assert not node.ip("route show proto 118")
 
 
 @pytest.mark.parametrize(  # a predecessor that has a TUN goes on: the model does not change by a restart
