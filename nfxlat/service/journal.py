@@ -73,10 +73,11 @@ class Journal:
     def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises OSError where there is none."""
         self.domain = ""
+        self._path = str(path or SOCKET)
         self._bucket, self._suppressed = TokenBucket(RATE, BURST, clock), 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            self._socket.connect(str(path or SOCKET))
+            self._socket.connect(self._path)
         except BaseException:
             self._socket.close()
             raise
@@ -98,4 +99,11 @@ class Journal:
 
     def _send(self, line: str) -> None:
         entry = "".join(f"{name}={value}\n" for name, value in fields(line, self.domain).items())
-        self._socket.send(entry.encode(errors="backslashreplace"), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        octets = entry.encode(errors="backslashreplace")
+        try:
+            self._socket.send(octets, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            raise
+        except OSError:  # ECONNREFUSED, then ENOTCONN: another socket is there by now, perhaps
+            self._socket.connect(self._path)
+            self._socket.send(octets, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)

@@ -99,6 +99,11 @@ def test_lines_of_a_log_that_is_the_journal_s_are_entries(
             (tmp_path / "socket").unlink()
             log("goes on as text")
             assert ours.recv(100) == b"goes on as text\n"
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as again:
+                again.bind(str(tmp_path / "socket"))
+                again.setblocking(False)
+                log("and as entries, where the journal has made its socket anew")
+                assert [entry["NFXLAT_DOMAIN"] for entry in entries(again)] == ["siit0"]
             assert log.lost == 0
 
 
