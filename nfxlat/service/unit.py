@@ -1,7 +1,8 @@
 """The systemd unit that this process belongs to: whether it is still to run.
 
 Asked of systemctl(1) beside the service (nfxlat.service.aside), and only while a successor is awaited: a unit that is
-stopped then has no process that systemd would tell.
+stopped then has no process that systemd would tell. The next question comes a second behind the answer, which takes a
+busy manager longer than that.
 """
 
 import re
@@ -46,11 +47,9 @@ class UnitWatch:
     def _look(self) -> None:
         if self._closed:
             return
-        self._forget()  # one that has not answered
         name = self._unit or ""
         self._aside = aside = Aside(lambda say: _tell(name, say), SECONDS)
         self._loop.on_readable(aside, lambda: self._hear(aside))
-        self._loop.later(EVERY, self._look)
 
     def _hear(self, aside: Aside) -> None:
         said = aside.socket.recv(1 << 12, socket.MSG_DONTWAIT)
@@ -59,6 +58,8 @@ class UnitWatch:
         if self._looks >= LOOKS:
             self._closed = True
             self._ended()
+        else:
+            self._loop.later(EVERY, self._look)
 
     def _forget(self) -> None:
         if self._aside is not None:

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nfxlat.service import notify, unit
+from nfxlat.service.loop import Loop
 from nfxlat.service.store import FIRST, Store
 
 
@@ -90,6 +92,28 @@ def test_what_is_for_another_process_is_not_ours(environment: dict[str, str]) ->
 )
 def test_a_unit_is_over_when_it_is_stopped_and_nobody_starts_it(shown: str, over: bool) -> None:
     assert unit.is_over(shown) is over
+
+
+def test_a_manager_that_answers_slowly_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit, "unit", lambda: "nfxlat@siit0.service")
+    monkeypatch.setattr(unit, "EVERY", 0.05)
+
+    def slow(name: str, say: socket.socket) -> None:
+        time.sleep(0.3)
+        say.send(b"ActiveState=inactive")
+
+    monkeypatch.setattr(unit, "_tell", slow)
+    loop, ended = Loop(), list[bool]()
+
+    def end() -> None:
+        ended.append(True)
+        loop.stop()
+
+    watch = unit.UnitWatch(loop, end)
+    loop.later(10, loop.stop)
+    loop.run()
+    watch.close()
+    assert ended == [True]
 
 
 def test_a_descriptor_that_is_not_open_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
