@@ -109,7 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    options = parser(words[0] if words else None).parse_args(words)
+    try:
+        options = parser(words[0] if words else None).parse_args(words)
+    except SystemExit as end:
+        if end.code != exit_status.MISTAKE or words[:1] != ["run"]:
+            raise
+        raise SystemExit(import_module("nfxlat.cli.run").mistaken(words)) from None
     try:
         status: int = options.run(options)
     except OperatorError as error:

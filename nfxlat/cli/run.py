@@ -6,8 +6,10 @@ import math
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,6 +128,18 @@ def run(arguments: argparse.Namespace) -> int:
         for one in (log, out):
             one.name(service.domain)
         return _run(service, arguments.domain, log, out)
+
+
+def mistaken(words: Sequence[str]) -> int:
+    """The exit status where these are no arguments of it, as has been told: a predecessor goes on, as behind any other
+    mistake."""
+    named = [after for word, after in pairwise(words) if word == "--domain"]
+    named += [word.partition("=")[2] for word in words if word.startswith("--domain=")]
+    domain = named[0] if named else None
+    with closing(Log(2)) as log:
+        why = OperatorError("the command line is wrong")
+        stays = succession.goes_on(domain, why, log, exit_status.LACKING)
+    return exit_status.MISTAKE if stays is None else stays
 
 
 def _run(service: Service, domain: str | None, log: Log, out: Log) -> int:

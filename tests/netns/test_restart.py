@@ -81,7 +81,10 @@ def said(manager: Manager, words: str) -> bool:
     return any(words in line for line in manager.output())
 
 
-def test_a_successor_that_cannot_start_leaves_its_predecessor_at_work(bare_lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mistake", ["configuration", "arguments"])
+def test_a_successor_that_cannot_start_leaves_its_predecessor_at_work(
+    bare_lab: Lab, tmp_path: Path, mistake: str
+) -> None:
     lab, node = bare_lab, bare_lab.translator
     before = standing(node)
     with Manager(node, tmp_path, "--config", write(tmp_path), "--domain", "siit0") as manager:
@@ -89,7 +92,10 @@ def test_a_successor_that_cannot_start_leaves_its_predecessor_at_work(bare_lab: 
         stood = standing(node)
 
         def try_it() -> None:
-            write(tmp_path, DOMAIN + "colour = 1\n")
+            if mistake == "arguments":  # with which the unit would end as failed, and no stop end what goes on
+                manager.command.append("--colour")
+            else:
+                write(tmp_path, DOMAIN + "colour = 1\n")
             if process.poll() is None:
                 manager.make_way(process)
             assert manager.start().wait(60) == 75
@@ -100,9 +106,11 @@ def test_a_successor_that_cannot_start_leaves_its_predecessor_at_work(bare_lab: 
         assert standing(node) == stood
         (told,) = [state for state in manager.told if "MAINPID" in state]
         assert "READY=1" in told
-        assert "colour" in told
+        assert ("colour" if mistake == "configuration" else "command line") in told
+        assert said(manager, "colour")
         assert alone(lab, manager.main)
         write(tmp_path)
+        manager.command = [word for word in manager.command if word != "--colour"]
         os.kill(manager.main, signal.SIGUSR2)  # it may be succeeded as any other
         wait_for(lambda: not Path(f"/proc/{manager.main}").exists(), "its end", 60)
         process = manager.started()
