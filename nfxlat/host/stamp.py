@@ -58,8 +58,9 @@ class Stamp:
     Readable (poll `fileno`) when an interface came or went, or a filter: then call `refresh`. `domain_device` is not
     stamped. `how` limits the ways, best first. `note` is called with the indexes of all interfaces on which we make a
     clsact, before it is made; `left_over` are those that a run which was killed had noted. Of many interfaces the rest
-    is `unfinished`: then `refresh` is due, too. With `table` the program also translates what that knows: `offloads`
-    says what ("TCP", "TCP and UDP"), `ethernet` where; `landscape` is all interfaces as they were last seen.
+    is `unfinished`, and all is where a `refresh` has raised: then another is due, too. With `table` the program also
+    translates what that knows: `offloads` says what ("TCP", "TCP and UDP"), `ethernet` where; `landscape` is all
+    interfaces as they were last seen.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Stamp:
         self._attached: dict[int, int] = {}  # ifindex: descriptor of the link, -1 for cls_bpf
         self._refused: set[int] = set()
         self.unfinished = False
+        self._unseen = False  # more may have changed than was heard
         self._program = -1
         self._watch = Connection(NETLINK_ROUTE, groups=(RTNLGRP_LINK, RTNLGRP_TC))
         try:
@@ -106,14 +108,24 @@ class Stamp:
         return self._watch.fileno()
 
     def refresh(self) -> None:
-        """Stamp the interfaces that have come, forget those that have gone, put back what others took away."""
+        """Stamp the interfaces that have come, forget those that have gone, put back what others took away. Raises what
+        it meets, and then what was heard is looked at again."""
         heard = self._watch.drain()
-        if self._program < 0 or not self._forget(heard):
+        if self._program < 0:
             return
-        ways, refused = self._attach_all()
+        unfinished = self.unfinished
+        self._unseen |= any(kind == NLMSG_OVERRUN for kind, *_ in heard)
+        unseen, self._unseen, self.unfinished = self._unseen, True, True  # until all has been seen to
+        self.unfinished = (self._forget(heard, unseen) or unfinished) and self._renew()
+        self._unseen = False
+
+    def _renew(self) -> bool:
+        """Stamp what is not; whether some are left."""
+        ways, refused, left = self._attach_all()
         if ways:
             self._report(f"stamp also on {_shown([name for names in ways.values() for name in names])}")
         self._tell(refused)
+        return left
 
     def close(self) -> None:
         """Take everything off again."""
@@ -132,7 +144,7 @@ class Stamp:
         self._program, self.udp = ingress.load("stamp", {}, places if udp else None)
 
     def _start(self) -> None:
-        ways, refused = self._attach_all()
+        ways, refused, self.unfinished = self._attach_all()
         if refused and not ways:
             self._report(f"no stamp: {_cause(next(iter(refused.values())))}; {_CUT}")
             return
@@ -151,11 +163,14 @@ class Stamp:
         for cause, those in names.items():
             self._report(f"no stamp on {_shown(those)}: {cause}; {_CUT} there")
 
-    def _forget(self, heard: Sequence[Message]) -> bool:
-        """What is not there any more, or not as it was; whether there is something to look at."""
+    def _forget(self, heard: Sequence[Message], unseen: bool) -> bool:
+        """What is not there any more, or not as it was; whether there is something to look at. `unseen`: not all of it
+        was heard."""
         gone = {interfaces.gone(body) for kind, _, _, body in heard if kind == RTM_DELLINK}
-        touched = {clsact.went(kind, body) for kind, _, _, body in heard} & self._attached.keys()
+        touched = self._attached.keys() & {clsact.went(kind, body) for kind, _, _, body in heard}
         tried = {clsact.came(kind, body) or clsact.went(kind, body) for kind, _, _, body in heard} & self._refused
+        if unseen:
+            touched, tried = set(self._attached), set(self._refused)
         if gone or touched:
             self._detach(gone & self._attached.keys())  # one that has such an index by now is another interface
             for index in touched - gone:
@@ -163,10 +178,11 @@ class Stamp:
                     del self._attached[index]
         self._own_clsact -= gone
         self._refused -= gone | tried  # they may take it now
-        return bool(touched or tried or self.unfinished) or any(kind in _OF_LINKS for kind, *_ in heard)
+        return bool(unseen or touched or tried) or any(kind in _OF_LINKS for kind, *_ in heard)
 
-    def _attach_all(self) -> tuple[dict[How, list[str]], dict[str, OSError]]:
-        """Names of the interfaces newly stamped, by the way, and what those met that refuse every way."""
+    def _attach_all(self) -> tuple[dict[How, list[str]], dict[str, OSError], bool]:
+        """Names of the interfaces newly stamped, by the way, what those met that refuse every way, and whether some are
+        left."""
         links = interfaces.listed()
         wanted = {index for index, link in links.items() if self._wants(link, links)}
         stamped: dict[How, list[str]] = {}
@@ -174,9 +190,12 @@ class Stamp:
         self._detach(self._attached.keys() - wanted)
         self._refused &= wanted
         left = sorted(wanted - self._attached.keys() - self._refused)
-        self.unfinished = False
+        unfinished = False
         for how in self._ways if left else ():
-            refusals = self._link(left) if how == "tcx" else self._hang(left)
+            if how == "tcx":
+                refusals, unfinished = self._link(left)
+            else:
+                refusals = self._hang(left)
             if names := [links[index].name for index in left if index in self._attached]:
                 stamped[how] = names
                 self.how = self.how or how
@@ -184,7 +203,7 @@ class Stamp:
         self._refused |= refusals.keys()
         self.landscape = frozenset(links.values())
         self.ethernet = frozenset(index for index in self._attached if links[index].ethernet)
-        return stamped, {links[index].name: error for index, error in refusals.items()}
+        return stamped, {links[index].name: error for index, error in refusals.items()}, unfinished
 
     def _wants(self, link: Interface, links: dict[int, Interface]) -> bool:
         if not link.up or link.flags & IFF_LOOPBACK:
@@ -194,29 +213,30 @@ class Stamp:
             return False
         return link.name != self._domain_device
 
-    def _link(self, indexes: Sequence[int]) -> Refusals:
-        """By tcx, a number of them; what those met that refuse. Those that are gone meanwhile are left out."""
+    def _link(self, indexes: Sequence[int]) -> tuple[Refusals, bool]:
+        """By tcx, a number of them; what those met that refuse, and whether some are left. Those that are gone
+        meanwhile are left out."""
         refusals: Refusals = {}
         made = 0
         for index in indexes:
             if made == AT_ONCE:
-                self.unfinished = True
-                break
+                return refusals, True
             try:
                 self._attached[index] = bpf.link_tcx_ingress(self._program, index)
                 made += 1
             except OSError as error:
                 if error.errno not in _GONE:
                     refusals[index] = error
-        return refusals
+        return refusals, False
 
     def _hang(self, indexes: Sequence[int]) -> Refusals:
         """By cls_bpf, likewise, but all."""
         taken = clsact.qdiscs()
         lacking = {index for index in indexes if index not in taken}
         if lacking - self._own_clsact:
-            self._own_clsact |= lacking
-            self._note(sorted(self._own_clsact))
+            own = self._own_clsact | lacking
+            self._note(sorted(own))
+            self._own_clsact = own
         refused = clsact.attach(indexes, lacking, self._program, self._name)
         self._attached.update({index: -1 for index in indexes if index not in refused})
         return {index: error for index, error in refused.items() if error.errno not in _GONE}

@@ -63,23 +63,32 @@ class NodeWatch:
 
     def _interfaces_changed(self) -> None:
         assert self._stamp is not None
+        try:
+            self._look_at_interfaces()
+        finally:  # of one that fails nothing is heard any more
+            if self._stamp.unfinished:
+                self._go_on_soon()
+
+    def _look_at_interfaces(self) -> None:
+        assert self._stamp is not None
         self._stamp.refresh()
         self._renew(replace(self.node, stamped=self._point.stamped(self._stamp)))
         self._offloading.interfaces_changed()
-        if self._stamp.unfinished:
-            self._go_on_soon()
 
     def _go_on_soon(self) -> None:
-        """With the rest of many interfaces."""
+        """With the rest of many interfaces, or of what failed."""
         if not self._due:
             self._due = True
             self._loop.later(0.0, self._go_on)
 
     def _go_on(self) -> None:
+        """Comes again should it fail."""
         assert self._stamp is not None
+        if self._stamp.unfinished:
+            self._look_at_interfaces()
         self._due = False
         if self._stamp.unfinished:
-            self._interfaces_changed()
+            self._go_on_soon()
 
     def _renew(self, node: Node) -> None:
         if node != self.node:

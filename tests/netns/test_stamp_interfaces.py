@@ -10,10 +10,12 @@ import pytest
 from set_up import start_and_kill
 from stamp_net import DOMAIN, WAYS, Net, stamp_net
 
-from nfxlat.host import bpf, stamp
+from nfxlat.errors import OperatorError
+from nfxlat.host import bpf, interfaces, stamp
 from nfxlat.host.stamp import How, Stamp
 from nfxlat.queues import Queues
 from nfxlat.service.setup import Setup
+from nfxlat.wire.netlink import NLMSG_OVERRUN
 
 pytestmark = pytest.mark.netns
 
@@ -162,6 +164,47 @@ def test_a_filter_that_goes_with_a_qdisc_of_another_is_put_back(net: Net) -> Non
         found.refresh()
         assert "nfxlat-siit0" in ingress(net, "in")[1]
     assert ingress(net, "in") == (False, "")
+
+
+def test_what_was_lost_of_a_storm_is_looked_at(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    with net.node.entered(), closing(Stamp("siit0", lines.append, how=("cls_bpf",))) as found:
+        found.refresh()
+        net.node.run(["tc", "filter", "del", "dev", "in", "ingress"])
+        found._watch.drain()
+        monkeypatch.setattr(found._watch, "drain", lambda: [(NLMSG_OVERRUN, 0, 0, b"")])
+        found.refresh()
+        assert "nfxlat-siit0" in ingress(net, "in")[1]
+        assert lines[1:] == ["stamp also on in"]
+        monkeypatch.setattr(found._watch, "drain", list)
+        monkeypatch.setattr(interfaces, "listed", lambda: pytest.fail("nothing has changed"))
+        found.refresh()
+
+
+def test_an_interface_that_comes_while_nothing_can_be_noted_is_stamped_and_noted_later(net: Net) -> None:
+    noted: list[list[int]] = []
+    full = False
+
+    def note(indexes: list[int]) -> None:
+        if full:
+            raise OperatorError("No space left on device", where="/run/nfxlat/siit0.json")
+        noted.append(indexes)
+
+    with net.node.entered(), closing(Stamp("siit0", lambda line: None, how=("cls_bpf",), note=note)) as found:
+        net.node.ip("link add late up type veth peer name later")
+        full = True
+        for _ in range(2):
+            with pytest.raises(OperatorError):
+                found.refresh()
+            assert found.unfinished
+        assert ingress(net, "late") == (False, "")
+        full = False
+        found.refresh()
+        assert not found.unfinished
+        late = socket.if_nametoindex("late")
+        assert late in found.indexes
+        assert late in noted[-1]
+    assert ingress(net, "late") == (False, "")
 
 
 def test_an_interface_that_refuses_takes_it_from_no_other(net: Net) -> None:

@@ -104,6 +104,31 @@ def test_addresses_that_cannot_be_listed_are_listed_by_a_timer_which_the_loop_ca
     assert scene.told == []
 
 
+def test_interfaces_that_cannot_be_looked_at_are_by_a_timer_which_the_loop_calls_again(scene: Scene) -> None:
+    def refresh() -> None:
+        scene.stamp.unfinished = True
+        raise OSError
+
+    scene.stamp.refresh = refresh
+    for _ in range(3):
+        with pytest.raises(OSError):
+            scene.interfaces_change()
+    (handler,) = scene.timers
+    with pytest.raises(OSError):
+        handler()
+    with pytest.raises(OSError):
+        scene.interfaces_change()
+    assert scene.timers == [handler]  # and what the loop has of its own
+
+    def succeed() -> None:
+        scene.stamp.unfinished, scene.stamp.indexes = False, frozenset((3, 4))
+
+    scene.stamp.refresh = succeed
+    scene.run_timers()
+    assert scene.timers == []
+    assert scene.told == [Node(scene.local, frozenset((3, 4))), "interfaces"]
+
+
 def test_words_that_come_while_many_interfaces_are_stamped_wait_for_one_turn(scene: Scene) -> None:
     scene.stamp.unfinished = True
     for _ in range(5):
