@@ -85,3 +85,21 @@ def test_files_of_other_systems_are_read(tmp_path: Path, bom: str, end: str) -> 
 def test_pool6_means_prefix6() -> None:
     with pytest.raises(OperatorError, match="did you mean prefix6"):
         config.parse('[domain.siit0]\npool6 = "2001:db8:64::/96"\n', "file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[domain.siit0]\nprefix6 = "{"2001:db8:" * 20_000}"\n',
+        f"[domain.siit0]\n{'k' * 100_000} = 1\n",
+        f"[domain.{'x' * 100_000}]\n",
+    ],
+    ids=["value", "key", "name"],
+)
+def test_what_has_no_end_is_shown_by_its_beginning(text: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        config.parse(text, "siit0.toml")
+    line = str(caught.value)
+    assert line.startswith("siit0.toml: domain.")
+    assert " characters)" in line
+    assert len(line) < 1500
