@@ -1,6 +1,5 @@
 """The one error class for mistakes of the operator. Packets never raise; anything else that is raised is a bug."""
 
-
 LONGEST = 1000  # characters of a place, a fault or a remedy in a line
 
 

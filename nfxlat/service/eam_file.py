@@ -30,7 +30,11 @@ def of(configuration: Path, domain: str) -> Path:
     if not isinstance(name, str):
         hint = 'add eam-file = "FILE" to it, or change mappings without --save'
         raise OperatorError("this domain has no eam-file", where=f"{configuration}: domain.{domain}", hint=hint)
-    return (configuration.parent / name).resolve()
+    path = (configuration.parent / name).resolve()
+    if path.exists() and not path.is_file():  # /dev/null is read as an empty file, and would be replaced
+        hint = "--save puts a new file in its place: name a file, or change mappings without --save"
+        raise OperatorError("not a regular file", where=f"{configuration}: domain.{domain}.eam-file", hint=hint)
+    return path
 
 
 def changed(former: str, do: str, text: str, source: str) -> str:

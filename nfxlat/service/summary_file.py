@@ -1,5 +1,5 @@
-"""The files of `--summary` and `stats --textfile`: never half written, and never written through a link that somebody
-has put there.
+"""The files of `--summary` and `stats --textfile`: never half written, never written through a link that somebody has
+put there, and never put in the place of a device: root may replace /dev/null.
 
 Another process writes it (nfxlat.service.aside), so that a mount that does not answer holds nobody else.
 """
@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from nfxlat.service.aside import Aside
 from nfxlat.service.loop import Loop
 
 SECONDS = 5.0
+_DEVICES = Path("/dev")  # its links may lead to files: /dev/stdout
 
 
 def write(path: Path, text: str, option: str = "--summary") -> None:
     """Put a new file with `text` in the place of `path`. Raises OperatorError where that cannot be, as `option`; then
     nothing is left beside it."""
+    _refuse_others(path, option)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -40,6 +43,18 @@ def refuse(path: Path) -> None:
     """Raises OperatorError where no file can be made there."""
     if not path.parent.is_dir():
         raise OperatorError("no such directory", where=f"--summary {path}", hint="create it, or name another file")
+    _refuse_others(path, "--summary")
+
+
+def _refuse_others(path: Path, option: str) -> None:
+    """Raises OperatorError where what is there is no file, or is not to become one."""
+    try:
+        found = stat.S_IFMT(os.stat(path).st_mode)
+    except OSError:  # nothing yet, or it is told when it is written
+        found = stat.S_IFREG
+    if not path.name or found != stat.S_IFREG or path.parent.resolve() == _DEVICES:
+        hint = "name a file: a new one takes its place"
+        raise OperatorError("not a regular file", where=f"{option} {path}", hint=hint)
 
 
 class SummaryFile:

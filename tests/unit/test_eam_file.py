@@ -121,3 +121,12 @@ def test_half_a_pair_is_refused(words: str, capsys: pytest.CaptureFixture[str]) 
 def test_a_translator_that_does_not_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eam", "list", "--domain", "nobody"]) == 2
     assert capsys.readouterr().err.startswith("nfxlat: this network namespace: no translator is running for nobody")
+
+
+def test_what_is_no_file_is_not_replaced(configuration: Path) -> None:
+    """As /dev/null, which is read as an empty file."""
+    path = configuration.parent / "null"
+    os.mkfifo(path)
+    configuration.write_text(configuration.read_text().replace("siit0.eam", "null"))
+    with pytest.raises(OperatorError, match=r"siit0\.eam-file: not a regular file"):
+        eam_file.of(configuration, "siit0")

@@ -28,6 +28,29 @@ def test_a_link_in_its_place_is_replaced_and_what_it_points_to_is_kept(tmp_path:
     assert path.read_text() == "{}"
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to a pipe", "in /dev", "root", "nothing"])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    path = tmp_path / "s.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link to a pipe":
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe")
+    elif kind == "in /dev":  # as /dev/stdout, which may be a file
+        (tmp_path / "out").touch()
+        path.symlink_to(tmp_path / "out")
+        monkeypatch.setattr(summary_file, "_DEVICES", tmp_path)
+    else:
+        path = Path("/" if kind == "root" else "")
+    before = sorted((one, os.lstat(one).st_ino) for one in tmp_path.iterdir())
+    for refused in (summary_file.refuse, lambda path: summary_file.write(path, "{}")):
+        with pytest.raises(OperatorError, match="not a regular file; name a file"):
+            refused(path)
+    assert sorted((one, os.lstat(one).st_ino) for one in tmp_path.iterdir()) == before
+
+
 def test_a_link_of_the_name_of_the_partial_file_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
