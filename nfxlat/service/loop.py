@@ -159,7 +159,8 @@ class Loop:
         due = [timer for timer in self._timers if timer[0] <= now]
         self._timers = [timer for timer in self._timers if timer[0] > now]
         for _, handler in sorted(due, key=lambda timer: timer[0]):
-            if not self._call(handler):
+            # one that comes again by itself has seen to that before it failed, perhaps
+            if not self._call(handler) and all(other != handler for _, other in self._timers):
                 self.later(self._waits[handler], handler)
 
     def _wait(self) -> int | None:

@@ -281,6 +281,20 @@ def test_what_a_timer_raises_is_heard_and_it_is_due_again(monkeypatch: pytest.Mo
     assert failing.loop._waits == {}
 
 
+def test_a_timer_that_comes_again_by_itself_does_not_multiply_while_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Failing(monkeypatch)
+    loop = failing.loop
+
+    def each_time() -> None:
+        loop.later(0.0, each_time)
+        failing.twice()
+
+    loop.later(0.0, each_time)
+    loop.run()
+    assert failing.calls == 3
+    assert len(loop._timers) == 1
+
+
 def test_a_reader_that_fails_is_called_again_after_a_while_and_does_not_spin(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
