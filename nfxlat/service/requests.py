@@ -156,13 +156,12 @@ class Line:
     def ask(self, word: str, text: str = "", *, patience: float = PATIENCE, **more: Any) -> tuple[dict[str, Any], str]:
         """Its answer, within so many seconds, and the text beside it. Raises OperatorError: what it refuses, or that it
         does not answer."""
-        where = f"domain {self.one.domain} (pid {self.one.pid})"
         try:
             self.connection.settimeout(patience)
             _send(self.connection, {"ask": word, **more}, text)
             octets, descriptors, _, _ = socket.recv_fds(self.connection, _LARGEST, 1)
         except TimeoutError:
-            raise OperatorError(f"does not answer within {patience:g} s", where=where) from None
+            raise status.busy(self.one, patience) from None
         except OSError:  # it has hung up
             octets, descriptors = b"", []
         if not octets:

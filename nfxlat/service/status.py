@@ -144,14 +144,26 @@ def ask(one: Running) -> dict[str, Any]:
                     raise ValueError("an answer without end")
                 connection.settimeout(left)
         return answer.checked(octets, one.domain)
+    except (TimeoutError, BlockingIOError):  # the latter: others wait already, and no more fit
+        raise busy(one, _TIMEOUT) from None
     except (OSError, ValueError):
         raise silent(one) from None
 
 
 def silent(one: Running) -> OperatorError:
-    """Of one that does not answer."""
-    where, hint = f"domain {one.domain} (pid {one.pid})", "run as root or as the translator's user"
-    return OperatorError("does not answer", where=where, hint=hint)
+    """Of one that does not answer us."""
+    hint = "run as root or as the translator's user"
+    return OperatorError("does not answer", where=_place(one), hint=hint)
+
+
+def busy(one: Running, seconds: float) -> OperatorError:
+    """Of one that answers nobody now."""
+    hint = "it is busy (a large reload takes seconds), or hangs: ask again"
+    return OperatorError(f"does not answer within {seconds:g} s", where=_place(one), hint=hint)
+
+
+def _place(one: Running) -> str:
+    return f"domain {one.domain} (pid {one.pid})"
 
 
 def connected(one: Running, kind: int = socket.SOCK_STREAM) -> socket.socket:
