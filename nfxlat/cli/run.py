@@ -115,6 +115,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """The command. Exit status 2: what the operator has to mend. 75: what the host lacks now; 1: a bug. After these the
     unit starts it again."""
+    _take_standard()
     with closing(Log(2)) as log, closing(Log(1)) as out:
         sys.unraisablehook = lambda what: None  # destructors of what an ended run leaves; its fence has told of others
         try:
@@ -212,6 +213,16 @@ def _domain(arguments: argparse.Namespace, opener: Opener = files.opened) -> Dom
     if arguments.offload is not None:
         domain = replace(domain, offload=arguments.offload)
     return domain.as_host() if arguments.role == "host" else domain
+
+
+def _take_standard() -> None:
+    """Those of stdin, stdout and stderr that are closed are /dev/null: else a queue's or a raw socket would have the
+    number, and be sent the lines of the log."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
 
 
 def _refuse_closed(descriptor: int) -> None:

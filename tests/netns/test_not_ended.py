@@ -219,3 +219,23 @@ def test_a_ready_descriptor_that_nobody_reads_costs_its_line_alone(bare_lab: Lab
     started.terminate()
     assert started.wait(60) == 0
     assert "Traceback" not in process.log.read_text()
+
+
+def test_lines_go_into_no_socket_where_there_is_no_stderr(bare_lab: Lab) -> None:
+    lab = bare_lab
+    process = TranslatorProcess(lab.translator, lab.directory)
+    (lab.directory / "siit0.toml").write_text(DOMAIN)
+    ready, told = os.pipe()
+    with open(ready, "rb", 0) as reader:
+        closing = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+        try:
+            started = lab.translator.popen([*closing, *process.command, "--ready-fd", str(told)], pass_fds=(told,))
+        finally:
+            os.close(told)
+        assert reader.read(16) == b"ready\n"
+    (worker,) = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    for pid in (started.pid, worker):
+        assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)} == {"/dev/null"}
+    assert lab.host4.call(ping, HOST6_EAM4).ok
+    started.terminate()
+    assert started.wait(60) == 0
