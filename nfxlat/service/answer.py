@@ -1,7 +1,7 @@
 """What a translator may say of itself: a JSON object of known shape. It was read, so it is not believed.
 
     {"domain": name, "seconds": number, "workers_restarted": n, "unexpected": n or null (may be missing),
-     "missing": [text], "chains": {table: {chain: n}} (may be missing),
+     "missing": [text], "workers_missing": [n] (may be missing), "chains": {table: {chain: n}} (may be missing),
      "configuration": {"digest": text, "loaded": number, other keys: any JSON} (may be missing),
      "worker_cpu_seconds": [number], "supervisor_cpu_seconds": number (may be missing),
      "reloads": {text: number} (may be missing),
@@ -54,6 +54,8 @@ def checked(octets: bytes, domain: str) -> dict[str, Any]:
         _names({configuration.get("digest"): 0})
         _number(configuration.get("loaded"))
     _counting(found.get("counting"))
+    for number in _list(found.get("workers_missing", [])):
+        _counter(number)
     for optional in ("workers", "failures", "lost_lines", "taken_before", "inherited"):
         _counter(found.get(optional, 0))
     _counter(found.get("workers_restarted"))

@@ -1,7 +1,7 @@
 """What a domain of this namespace needs, and whether it is there, asked from outside: `nfxlat stats`.
 
 Of a set-up the record tells what was made, and the translator how many rules each chain is to have; without one the
-translator tells what it misses.
+translator tells what it misses. Which of its workers run only it can tell.
 """
 
 from collections import Counter
@@ -43,18 +43,24 @@ def is_set_up(domain: str) -> bool:
 
 
 def things(domain: str, summary: dict[str, Any]) -> list[Thing]:
-    """All of them; of what no record tells, only what is missing. Raises OperatorError where it cannot be looked at."""
+    """All of them; of workers, and of what no record tells, only what is missing. Raises OperatorError where it cannot
+    be looked at."""
     record = _record(domain)
     if record is None:
         split = (line.partition(" ") for line in summary.get("missing", ()))
-        return [Thing(kind, name, False) for kind, _, name in split]
+        return [*(Thing(kind, name, False) for kind, _, name in split), *_missing_workers(summary)]
     wanted = Wanted.of_record(domain, record)
     gone: dict[tuple[str, str], str] = {}
     for lack in lacks(wanted, look(wanted)):
         name, bracket, how = lack.what.partition(" (")
         gone[lack.kind, name] = bracket + how
     found = [Thing(kind, name, (kind, name) not in gone, gone.get((kind, name), "")) for kind, name in _named(wanted)]
-    return [*found, *_rules(record, summary.get("chains", {}))]
+    return [*found, *_missing_workers(summary), *_rules(record, summary.get("chains", {}))]
+
+
+def _missing_workers(summary: Mapping[str, Any]) -> list[Thing]:
+    """Those that died and cannot be started again now: each has queues that nobody reads."""
+    return [Thing("worker", str(number), False) for number in summary.get("workers_missing", ())]
 
 
 def _rules(record: Record, chains: Mapping[str, Mapping[str, int]]) -> Iterator[Thing]:

@@ -83,6 +83,11 @@ class Supervisor:
         self._retired: list[_Child] = []  # who may not have ended yet
         loop.on_signal(signal.SIGCHLD, self._revive)
 
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of workers that have ended, and are still to be started again."""
+        return [child.number for child in self._children if not child.pid]
+
     def start(self, before: Callable[[], None] | None = None) -> None:
         """Fork the workers and let them go, with `before` when it has returned: it is called once all are ready. Raises
         OperatorError where one cannot be had."""

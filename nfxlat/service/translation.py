@@ -422,6 +422,7 @@ class Service:
             "seconds": round(time.monotonic() - self._started, 3),
             "configuration": self._reload.loaded,
             "workers_restarted": self._supervisor.restarts,
+            "workers_missing": self._supervisor.missing,
             "worker_cpu_seconds": [block.shown(Total.CPU_NS) / 1e9 for block in self._counters],
             "supervisor_cpu_seconds": time.process_time(),
             "reloads": self._reload.counts,

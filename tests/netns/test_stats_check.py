@@ -40,6 +40,7 @@ def test_what_is_gone_of_a_set_up_is_named_for_as_long_as_it_is(
     assert checked(lab, capsys) == (0, [])
     with lab.translator.entered():
         assert main(["stats", "--check"]) == 0
+        assert owned.missing("siit0", {"workers_missing": [1]}) == ["worker 1"]
     assert capsys.readouterr().out.startswith(f"siit0 (pid {process.pid}): well: all is there; ")
     os.kill(process.pid, signal.SIGSTOP)  # or it would be put back at once
     try:
@@ -286,4 +287,5 @@ def test_a_record_of_a_namespace_that_is_gone_says_nothing_of_this_one(monkeypat
     """Inodes are used again. Without --setup the translator tells what it misses."""
     gone = json.dumps({"version": 99, state.COOKIE: 1})
     monkeypatch.setattr("nfxlat.files.text", lambda path: gone)
-    assert owned.missing("siit0", {"missing": ["route 192.0.2.0/24"]}) == ["route 192.0.2.0/24"]
+    told = {"missing": ["route 192.0.2.0/24"], "workers_missing": [1]}
+    assert owned.missing("siit0", told) == ["route 192.0.2.0/24", "worker 1"]

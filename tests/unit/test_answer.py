@@ -62,6 +62,8 @@ def test_what_a_translator_says_passes_and_can_be_shown() -> None:
         json.dumps(good(seconds=float("nan"))).encode(),
         json.dumps(good(seconds=float("inf"))).encode(),
         octets(good(workers_restarted="\x1b[31m")),
+        octets(good(workers_missing=["\x1b[31m"])),
+        octets(good(workers_missing=1)),
         octets(good(unexpected="many")),
         octets(good(offload={})),
         octets(good(offload={"4to6": {}, "6to4": {}} | dict.fromkeys(OFFLOAD, 1))),

@@ -106,9 +106,11 @@ def test_a_worker_that_cannot_be_forked_is_tried_again_ever_later_and_told_once(
     bench.until(lambda: len(bench.lines) == 2)
     fork, pair = os.fork, Control.pair
     tried: list[float] = []
+    missing: list[list[int]] = []
 
     def from_the_fifth_on(call: Callable[[], object]) -> object:
         tried.append(time.monotonic())
+        missing.append(bench.supervisor.missing)
         if len(tried) <= 4:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         return call()
@@ -121,6 +123,7 @@ def test_a_worker_that_cannot_be_forked_is_tried_again_ever_later_and_told_once(
     os.kill(bench.pids("Go")[0], signal.SIGKILL)
     bench.until(lambda: len(bench.lines) == 3)
     assert len(tried) == 5
+    assert (missing, bench.supervisor.missing) == ([[0]] * 5, [])
     waits = [after - before for before, after in pairwise(tried)]
     assert all(wait >= 0.02 * 2**number for number, wait in enumerate(waits)), waits
     assert bench.reported[1:] == [
