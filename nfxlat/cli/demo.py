@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -81,7 +82,7 @@ def add_parser(subparsers: Any) -> None:
 def _positive(kind: type[int] | type[float]) -> Any:
     def convert(text: str) -> int | float:
         value = kind(text)
-        if value <= 0:
+        if not 0 < value < math.inf:
             raise argparse.ArgumentTypeError(f"invalid value {text}: must be greater than 0")
         return value
 

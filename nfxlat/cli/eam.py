@@ -1,6 +1,7 @@
 """`nfxlat eam`: mappings of a running translator, changed while it runs."""
 
 import argparse
+import io
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,15 +77,26 @@ def _change(arguments: argparse.Namespace) -> int:
 def _given(words: list[str]) -> tuple[str, str]:
     """The list as an eam-file has it, and what to call it."""
     if words == ["-"]:
-        text = sys.stdin.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise OperatorError(f"it is larger than {LARGEST >> 20} MB", where="stdin")
-        if not text.strip():
-            raise OperatorError("the list is empty", where="stdin")
-        return text, "stdin"
+        return _from_stdin(), "stdin"
     parts = [part for word in words for part in word.split("=")]
     if len(parts) % 2 or "-" in parts or "" in parts:
         hint = "for example, 203.0.113.9 2001:db8::9"
         raise OperatorError("expected pairs of an IPv4 and an IPv6 prefix", where=" ".join(words), hint=hint)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return "".join(f"{v4} {v6}\n" for v4, v6 in pairs), "the arguments"
+
+
+def _from_stdin() -> str:
+    """The list, as `files.opened` reads one."""
+    if sys.stdin is None:
+        raise OperatorError("stdin is closed", where="-")
+    octets = sys.stdin.buffer.read(LARGEST + 1)
+    if len(octets) > LARGEST:
+        raise OperatorError(f"it is larger than {LARGEST >> 20} MB", where="stdin")
+    try:
+        text = io.TextIOWrapper(io.BytesIO(octets), encoding="utf-8-sig").read()
+    except UnicodeDecodeError as error:
+        raise OperatorError(f"cannot be read: not UTF-8: {error.reason}", where="stdin") from None
+    if not text.strip():
+        raise OperatorError("the list is empty", where="stdin")
+    return text

@@ -34,7 +34,7 @@ class Done(NamedTuple):
 def eam(lab: Lab, *words: str, text: str = "") -> Done:
     """`nfxlat eam WORDS` with that for its input."""
     output, errors = io.StringIO(), io.StringIO()
-    given = patch("sys.stdin", io.StringIO(text))
+    given = patch("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     with lab.translator.entered(), given, redirect_stdout(output), redirect_stderr(errors):
         status = main(["eam", *words])
     return Done(status, output.getvalue(), errors.getvalue())

@@ -1,5 +1,6 @@
 """Lists of mappings for a running translator, and the eam-file that they are saved in."""
 
+import io
 import os
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def test_pairs_are_written_in_two_ways() -> None:
 def test_half_a_pair_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eam", "add", *words.split()]) == 2
     assert "expected pairs" in capsys.readouterr().err
+
+
+def test_a_list_of_another_system_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    octets = f"\ufeff{ONE}\r\n{TWO}\r\n".encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(octets)))
+    assert _given(["-"]) == (f"{ONE}\n{TWO}\n", "stdin")
 
 
 def test_a_translator_that_does_not_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,27 @@ def test_it_does_not_start_with_a_value_that_is_none(
 def test_an_interval_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], interval: str) -> None:
     assert main(["top", "--interval", interval]) == 2
     assert "--interval" in capsys.readouterr().err
+
+
+def test_a_list_on_stdin_that_is_none_is_one_line() -> None:
+    for given, told in (
+        ("<&-", "-: stdin is closed"),
+        ("< /dev/null", "stdin: the list is empty"),
+        ("< FILE", "stdin: cannot be read: not UTF-8: invalid start byte"),
+    ):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"\xff\n")
+            file.flush()
+            ended = shell(f"{NFXLAT} eam add - {given.replace('FILE', file.name)}")
+        assert ended.stderr == f"nfxlat: {told}\n"
+        assert ended.returncode == 2
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_demo_of_no_length_is_refused(capsys: pytest.CaptureFixture[str], seconds: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--seconds", seconds])
+    assert "must be greater than 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bom", ["", "\ufeff"], ids=["", "BOM"])
