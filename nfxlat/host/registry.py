@@ -40,12 +40,12 @@ def store(name: str, toml: str) -> None:
         )
     try:
         partial = where.with_name(f".{where.name}.{os.getpid()}")
-        _write(partial, _head() + toml)
-        where.unlink(missing_ok=True)  # of a namespace that is gone
         try:
+            _write(partial, _head() + toml)
+            where.unlink(missing_ok=True)  # of a namespace that is gone
             os.link(partial, where)  # fails where somebody was faster
         finally:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
     except OSError as error:
         hint = run_folder.remedy(error, "run as root")
         raise OperatorError(os.strerror(error.errno or 0), where=str(where), hint=hint) from None

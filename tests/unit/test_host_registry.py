@@ -1,11 +1,13 @@
 """Domains that are stored for a network namespace. What they do: netns/test_domain.py."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nfxlat.errors import OperatorError
 from nfxlat.host import registry, state
 
 
@@ -29,3 +31,14 @@ def test_the_folder_may_go_with_another_s_last_record(run: Path, monkeypatch: py
     assert os.listdir(run) == [registry.path("siit0").name]
     registry.remove("siit0")
     assert not run.exists()
+
+
+def test_where_there_is_no_room_nothing_is_left(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OperatorError, match="No space left on device; make room there"):
+        registry.store("siit0", "[domain.siit0]\n")
+    assert os.listdir(run) == []
