@@ -31,12 +31,12 @@ def add_parser(subparsers: Any) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "conformance",
-        help="hold a translator against the RFCs, case by case",
+        help="test a translator against the RFCs, case by case",
         description="Sends packets through a translator and compares what comes out, octet by octet, with what RFC "
-        "7915, 6052, 7757, 6791 and 4884 say. Either through one that is set up already, between two interfaces, or "
-        "through ones that are started here, in network namespaces. It sends on no other interface. See "
-        "contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 a mistake of the caller, or it "
-        "cannot run here (then 4 with --ktap), 128+N stopped by signal N.",
+        "7915, 6052, 7757, 6791 and 4884 say. It tests either a translator that is set up already, between two "
+        "interfaces, or ones that it starts itself, in network namespaces. It sends on no other interface. See "
+        "contrib/conformance.md. Exit status: 0 all cases pass, 1 some do not, 2 wrong arguments, or it cannot run "
+        "here (then 4 with --ktap), 128+N stopped by signal N.",
     )
     what = parser.add_argument_group("what is tested")
     what.add_argument(
@@ -45,9 +45,11 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME,...",
         help=f"start these: {', '.join(ALL)}; or all (default: hook)",
     )
-    what.add_argument("--ipv4-side", metavar="IF", help="interface to the IPv4 side of one that is set up already")
+    what.add_argument(
+        "--ipv4-side", metavar="IF", help="interface to the IPv4 side of a translator that is set up already"
+    )
     what.add_argument("--ipv6-side", metavar="IF", help="interface to its IPv6 side")
-    what.add_argument("--domain", default="base", metavar="NAME", help="the domain it is set up with (default: base)")
+    what.add_argument("--domain", default="base", metavar="NAME", help="domain that it is set up with (default: base)")
     what.add_argument(
         "--translator4",
         type=_words,
@@ -62,12 +64,20 @@ def add_parser(subparsers: Any) -> None:
         metavar="ADDRESS,...",
         help=f"its IPv6 addresses, the first one on the link (default: {THEIRS6})",
     )
-    what.add_argument("--gateway4", default=OWN4, metavar="ADDRESS", help="ours on that link (default: %(default)s)")
-    what.add_argument("--gateway6", default=OWN6, metavar="ADDRESS", help="ours on that link (default: %(default)s)")
+    what.add_argument(
+        "--gateway4", default=OWN4, metavar="ADDRESS", help="our address on that link (default: %(default)s)"
+    )
+    what.add_argument(
+        "--gateway6", default=OWN6, metavar="ADDRESS", help="our address on that link (default: %(default)s)"
+    )
     cases = parser.add_argument_group("cases")
-    cases.add_argument("--section", type=_words, default=(), metavar="NAME,...", help="of these sections only")
+    cases.add_argument("--section", type=_words, default=(), metavar="NAME,...", help="only cases of these sections")
     cases.add_argument(
-        "--case", action="append", default=[], metavar="TEXT", help="of this number or name (repeatable)"
+        "--case",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only cases with this number or name (may be repeated)",
     )
     cases.add_argument("--list", action="store_true", help="list the cases and exit")
     cases.add_argument("--show", action="store_true", help="show the cases and their packets, and exit")
@@ -77,7 +87,7 @@ def add_parser(subparsers: Any) -> None:
     output.add_argument("--ktap", action="store_true", help="KTAP on stdout; the rest goes to stderr")
     output.add_argument("--markdown", action="store_true", help="the results in Markdown on stdout")
     output.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML to FILE")
-    output.add_argument("--verbose", action="store_true", help="tell every failure, known or not")
+    output.add_argument("--verbose", action="store_true", help="report every failure, known or not")
     parser.set_defaults(run=run)
 
 

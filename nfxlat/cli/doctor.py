@@ -46,11 +46,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     add_domain_arguments(parser)
     parser.add_argument(
-        "--model", choices=MODELS, default="hook", help="the model that this domain is to run in (default: %(default)s)"
+        "--model", choices=MODELS, default="hook", help="model that this domain will run in (default: %(default)s)"
     )
-    parser.add_argument(
-        "--role", choices=("router", "host"), default="router", help="and what as (default: %(default)s)"
-    )
+    parser.add_argument("--role", choices=("router", "host"), default="router", help="and role (default: %(default)s)")
     parser.add_argument(
         "--tune",
         nargs="*",

@@ -28,8 +28,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "add",
         help="check a domain, store it and create its device",
         description="nfxlat domain add siit0 prefix6 64:ff9b::/96 eam 192.0.2.1=2001:db8::1 mtu4 1400. The keys are "
-        "those of the configuration file, see nfxlat.toml(5); a list is several values, or the key again. The device "
-        "exists at once, so routes can point to it. Packets routed into it are dropped until `nfxlat run` translates.",
+        "those of the configuration file, see nfxlat.toml(5); for a list, give several values, or repeat the key. The "
+        "device exists at once, so routes can point to it. Packets routed into it are dropped until "
+        "`nfxlat run` translates.",
     )
     add.add_argument(
         "--model",
@@ -41,7 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add.add_argument("words", nargs=argparse.REMAINDER, metavar="KEY VALUE", help=f"the keys are {', '.join(KEYS)}")
     add.set_defaults(run=_add)
     show = verbs.add_parser("show", help="show domains", description="Show domains, their devices and translators.")
-    show.add_argument("name", nargs="?", metavar="NAME", help="show this one only")
+    show.add_argument("name", nargs="?", metavar="NAME", help="only this one")
     show.add_argument("--json", action="store_true", help="one JSON array on stdout")
     show.set_defaults(run=_show)
     delete = verbs.add_parser("del", help="delete a domain", description="Delete a domain and its device.")

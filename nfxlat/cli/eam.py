@@ -19,15 +19,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "eam",
         help="add, delete and list explicit mappings of a running translator",
         description="Explicit address mappings (RFC 7757) of a running translator, changed while it runs. A list is "
-        "taken as a whole or not at all, after the checks of a reload; routes and sets of rules follow. For root.",
+        "taken as a whole or not at all, after the same checks as a reload; routes and the rules' sets follow. "
+        "Needs root.",
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for do, text in (("add", "add mappings"), ("del", "delete mappings")):
         verb = verbs.add_parser(
             do,
             help=text,
-            description=f"{text[0].upper()}{text[1:]}, all of them or none. They are forgotten at the next reload or "
-            "restart, which read files, unless they are saved.",
+            description=f"{text[0].upper()}{text[1:]}, all of them or none. Unless they are saved, the next reload or "
+            "restart forgets them, since it reads the files again.",
         )
         verb.add_argument(
             "words",
@@ -37,14 +38,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         )
         how = verb.add_mutually_exclusive_group()
         how.add_argument("--save", action="store_true", help="change the eam-file of the configuration too")
-        how.add_argument("--runtime", action="store_true", help="in memory alone (default)")
+        how.add_argument("--runtime", action="store_true", help="only in memory (default)")
         verb.set_defaults(run=_change, do=do)
     listed = verbs.add_parser(
-        "list", help="list mappings", description="List all mappings, a pair a line, as an eam-file has them."
+        "list", help="list mappings", description="List all mappings, one pair on a line, in the form of an eam-file."
     )
     listed.set_defaults(run=_list)
     for verb in verbs.choices.values():
-        verb.add_argument("--domain", metavar="NAME", help="of this domain (default: the only one that runs)")
+        verb.add_argument("--domain", metavar="NAME", help="domain (default: the only one that runs)")
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -62,7 +62,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--keep-sysctls",
         action="store_true",
-        help="with --setup: leave sysctl settings of the node (forwarding) as they are at the end",
+        help="with --setup: leave the host's sysctl settings (forwarding) as they are at the end",
     )
     parser.add_argument(
         "--role",
@@ -80,29 +80,34 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=int,
         default=100,
         metavar="USEC",
-        help="microseconds to poll for the next packet before sleeping, while polling finds any; 0: off (default: 100)",
+        help="microseconds to poll for the next packet before sleeping, as long as polling finds any; 0: off "
+        "(default: 100)",
     )
     parser.add_argument(
         "--offload",
         action=argparse.BooleanOptionalAction,
-        help="translate packets of known pairs of addresses, and flows, at ingress, in the kernel, from the second one "
-        "on; without --setup those that rules with `offload` took. Chains of others at ingress, and at prerouting "
-        "up to -450, do not see these packets (default: as the domain's key has it)",
+        help="translate packets between known pairs of addresses, and of known flows, in the kernel at ingress; "
+        "without --setup those that rules with `offload` took. Other chains at ingress, and at prerouting up to -450, "
+        "do not see these packets (default: the domain's key offload)",
     )
     parser.add_argument(
         "--offload-entries",
         type=int,
         default=ENTRIES,
         metavar="N",
-        help="pairs and flows that the kernel keeps at most; the least recently used give way (default: %(default)s)",
+        help="most pairs and flows that the kernel keeps; the least recently used make room (default: %(default)s)",
     )
-    parser.add_argument("--no-fast-path", action="store_true", help="translate every packet in the core: slower")
+    parser.add_argument(
+        "--no-fast-path",
+        action="store_true",
+        help="translate every packet with the full translator: slower, for debugging",
+    )
     parser.add_argument(
         "--icmp-rate",
         type=float,
         default=1000.0,
         metavar="N",
-        help="ICMP errors that a worker sends per second, and as many Packet Too Big (default: 1000)",
+        help="ICMP errors that a worker sends per second, and as many Packet Too Big again (default: 1000)",
     )
     parser.add_argument(
         "--icmp-burst", type=int, default=50, metavar="N", help="ICMP errors sent in one burst (default: 50)"

@@ -27,15 +27,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     how.add_argument(
         "--check",
         action="store_true",
-        help="tell in a line each whether they are well: all that they need is there, and packets add up to zero; "
-        "exit status 0: well, 1: something is off, 2: none is running",
+        help="say in one line each whether they are healthy: everything they need is there, and packet counts add up; "
+        "exit status 0: healthy, 1: something is wrong, 2: none is running",
     )
     how.add_argument("--openmetrics", action="store_true", help="as metrics for Prometheus, in the OpenMetrics format")
     how.add_argument(
         "--textfile",
         type=Path,
         metavar="FILE",
-        help="the same into FILE, whole or not at all, as the textfile collector of node_exporter reads it; -: stdout",
+        help="the same, into FILE, in one step, for the textfile collector of node_exporter; -: stdout",
     )
     how.add_argument(
         "--offload",
@@ -58,7 +58,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help=f"how long --mappings counts (default: {mappings.SECONDS:g})",
     )
     stats.add_argument("--json", action="store_true", help="one JSON object per translator, each on its own line")
-    stats.add_argument("--domain", metavar="NAME", help="this domain only")
+    stats.add_argument("--domain", metavar="NAME", help="only this domain")
     stats.set_defaults(run=run)
 
 

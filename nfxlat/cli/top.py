@@ -31,14 +31,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     top = commands.add_parser(
         "top",
-        help="show what moves now: rates, losses, busiest pairs",
-        description="Rates, what is lost, and the ten busiest pairs of addresses, until Ctrl-C.",
+        help="show live rates, losses and the busiest pairs",
+        description="Shows rates, losses, and the ten busiest pairs of addresses, until Ctrl-C.",
     )
     top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between updates (default: 1)")
     top.add_argument(
         "--count", type=int, default=0, metavar="N", help="stop after N updates (default: run until Ctrl-C)"
     )
-    top.add_argument("--domain", metavar="NAME", help="this domain only")
+    top.add_argument("--domain", metavar="NAME", help="only this domain")
     top.set_defaults(run=_top)
 
 

@@ -28,9 +28,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "trace",
-        help="show packets of a running translator, and what becomes of them",
-        description="Shows packets as they come, what comes out, and why, until Ctrl-C. What is asked for takes its "
-        "usual way; only offloaded flows come back from the kernel for as long. Exit status: 0; 2 where no translator "
+        help="show packets of a running translator, and what happens to them",
+        description="Shows packets as they come in, what comes out, and why, until Ctrl-C. Tracing does not change the "
+        "path of packets, except that offloaded flows leave the kernel meanwhile. Exit status: 0; 2 if no translator "
         "runs, or the filter is wrong.",
     )
     parser.add_argument(
@@ -38,25 +38,29 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         nargs="*",
         metavar="FILTER",
         help="an address or prefix of either family (two: one for each end), tcp, udp, icmp, proto N, port N; all must "
-        "hold. ICMP errors about such packets are shown too. Default: every packet",
+        "match. ICMP errors about such packets are shown too. Default: every packet",
     )
     parser.add_argument("--dropped", action="store_true", help="only what is dropped or rejected")
     parser.add_argument(
-        "--reason", action="append", default=[], metavar="REASON", help="only this reason; may be given again"
+        "--reason", action="append", default=[], metavar="REASON", help="only this reason (may be repeated)"
     )
-    parser.add_argument("--count", type=int, default=COUNT, metavar="N", help=f"end after N; 0: never ({COUNT})")
     parser.add_argument(
-        "--rate", type=int, default=RATE, metavar="N", help=f"at most N a second and worker; 0: all ({RATE})"
+        "--count", type=int, default=COUNT, metavar="N", help=f"end after N packets; 0: never (default: {COUNT})"
+    )
+    parser.add_argument(
+        "--rate", type=int, default=RATE, metavar="N", help=f"at most N per second and worker; 0: all (default: {RATE})"
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="end after S seconds")
     parser.add_argument(
-        "--snap", type=int, default=SNAP, metavar="N", help=f"octets of each packet; 0: all of them ({SNAP})"
+        "--snap", type=int, default=SNAP, metavar="N", help=f"octets of each packet; 0: all of them (default: {SNAP})"
     )
-    parser.add_argument("--domain", metavar="NAME", help="of this domain; needed where several run")
+    parser.add_argument("--domain", metavar="NAME", help="domain; needed if several run")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object a packet, each on its own line")
+    form.add_argument("--json", action="store_true", help="one JSON object per packet, each on its own line")
     form.add_argument(
-        "--write", metavar="FILE", help="a pcapng file of both sides, for Wireshark, the reason as comment; -: stdout"
+        "--write",
+        metavar="FILE",
+        help="write a pcapng file of both sides, for Wireshark, with the reason as a comment; -: stdout",
     )
     parser.set_defaults(run=_trace)
 

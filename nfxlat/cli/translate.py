@@ -32,14 +32,14 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "translate",
         help="translate a capture offline",
-        description="Translates each packet of a capture as `nfxlat run` would, and shows what became of it. "
+        description="Translates each packet of a capture as `nfxlat run` would, and shows the results. "
         "Reads pcap and pcapng with raw IP, Ethernet (with VLAN tags, PPPoE), PPP, Linux cooked or loopback frames, "
-        "tcpdump -x and other hex dumps, and all of it packed by gzip. Superframes, which are longer than mtu4 or "
+        "tcpdump -x and other hex dumps, also compressed with gzip. Superframes, which are longer than mtu4 or "
         "mtu6, are judged by their segments. OUT.pcap gets "
         "translated packets, ICMP errors and packets that pass untouched, in frames with the link addresses and times "
         "of the input. Next-hop MTUs are the domain's mtu4 and mtu6.",
         epilog="JSON, one object per packet, in order: n (from 1), direction (4to6 or 6to4; null: not IP), "
-        "action (translated, rejected, dropped, passed), reason, rfc, packets (hex); of a superframe the number of "
+        "action (translated, rejected, dropped, passed), reason, rfc, packets (hex); for a superframe, the number of "
         "its segments.",
     )
     add_domain_arguments(parser)

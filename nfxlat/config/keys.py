@@ -166,7 +166,7 @@ _DECLARED: Final = (
         "address6",
         kinds.ADDRESS6,
         "The IPv6 source address of ICMPv6 errors that the translator itself sends. If it is left out, nfxlat run "
-        "uses the address that the route to the receiver gives, none that is deprecated; offline, or if the node has "
+        "uses the address that the route to the receiver gives, but not a deprecated one; offline, or if the node has "
         "none, it is 192.0.0.8 inside prefix6.",
         "2001:db8::1",
         "RFC 4443 2.2",
@@ -258,7 +258,7 @@ _DECLARED: Final = (
         "RFC 6052 3.1, draft-ietf-v6ops-nat64-wkp-1918",
         choices=(
             ("strict", "no: private, documentation and other special addresses are dropped, and pool4 is refused"),
-            ("lax", "yes: a network whose NAT64 or PLAT reaches them has decided so"),
+            ("lax", "yes, for networks whose NAT64 or PLAT reaches such addresses"),
         ),
         by_default='"strict", and "lax" with --role host',
     ),
@@ -271,7 +271,7 @@ _DECLARED: Final = (
         "RFC 7757 4.2",
         choices=(
             ("intrinsic", "in one pass: the packet stays IPv6"),
-            ("simple", "to IPv4 and back, in two passes that take off a hop each; needs prefix6"),
+            ("simple", "to IPv4 and back, in two passes that lower the Hop Limit by one each; needs prefix6"),
             ("off", "such packets are dropped"),
         ),
     ),
@@ -285,7 +285,7 @@ _DECLARED: Final = (
         "dscp-46",
         "RFC 7915 4.1, 5.1",
         choices=(
-            ("copy", "the value in the other family"),
+            ("copy", "the value of the original packet"),
             ("zero", "0, ECN too"),
             ("0 to 255", "this number, ECN too"),
             ("dscp-0 to dscp-63", "this DSCP, and ECN as it was"),
@@ -295,14 +295,14 @@ _DECLARED: Final = (
         "reverse-path",
         "reverse_path",
         kinds.WORD,
-        "Whether the rules check that a route leads back to the source of what comes in from outside. Rules take "
-        "packets before the kernel looks, which has such a check for IPv4 only.",
+        "Whether the rules check that a route leads back to the source of a packet that comes in. The rules take "
+        "packets before the kernel's own check, which exists for IPv4 only.",
         "strict",
         "RFC 3704 2.2, 2.4",
         choices=(
             (
                 "kernel",
-                "IPv4 as the interface's rp_filter says, followed by nfxlat run --setup; in a VRF, and IPv6: none",
+                "IPv4 as the interface's rp_filter says (nfxlat run --setup follows it); IPv6, and in a VRF: none",
             ),
             ("strict", "both families: the route has to leave by the interface that the packet came in on"),
             ("loose", "both families: there has to be a route; not in a VRF"),
@@ -313,11 +313,11 @@ _DECLARED: Final = (
         "offload",
         "offload",
         kinds.BOOLEAN,
-        "Whether packets of known pairs of addresses are translated at ingress, in the kernel, from the second one on. "
-        "Recommended for routers: bulk TCP is several times faster. Chains of others at ingress, and at prerouting "
-        "up to -450, do not see these packets any more; nfxlat run names them when it starts. Where the kernel "
-        "cannot, one line says so, and all goes through the queue. Without --setup the rules say whose decisions may "
-        "be repeated: xlat to siit0 offload, see nfxlat-rules(8).",
+        "Whether packets between known pairs of addresses are translated in the kernel, at ingress, from the third "
+        "one on. Recommended for routers: bulk TCP is two to three times as fast. Other chains at ingress, and at "
+        "prerouting up to -450, no longer see these packets; nfxlat run names them when it starts. If the kernel "
+        "cannot do it, one line says so, and everything goes through the queue. Without --setup, rules have to allow "
+        "it: xlat to siit0 offload, see nfxlat-rules(8).",
         True,
         "nft(8), flowtables, for the model",
     ),
@@ -338,10 +338,10 @@ _DECLARED: Final = (
         "count_mappings",
         kinds.BOOLEAN,
         "Whether packets and octets of each EAM and of prefix6 are always counted, for nfxlat stats --mappings. "
-        "Otherwise they are counted while somebody asks, and cost nothing at other times. Each mapping that has "
-        "had a packet takes some 200 octets.",
+        "Otherwise they are counted only while somebody asks, and cost nothing at other times. Each mapping that has "
+        "had a packet takes about 200 octets.",
         True,
-        "a key of this project",
+        "specific to nfxlat",
     ),
 )
 

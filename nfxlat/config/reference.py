@@ -15,8 +15,8 @@ WIDTH: Final = 100
 _INTRODUCTION: Final = (
     "The configuration of nfxlat(8) is TOML. Each table [domain.NAME] is one translation domain. NAME also names its "
     "network device: 1 to 15 letters, digits, - and _. A domain needs prefix6 or a mapping, from eam or eam-file; "
-    "every other key is optional. An unknown key is an error. Above the tables, version = 1 may say which format this "
-    "is: another nfxlat that reads another format then refuses it, and nothing is half read."
+    "every other key is optional. An unknown key is an error. The file may begin with version = 1, the version of this "
+    "format. An nfxlat that expects another format then refuses the whole file."
 )
 _USE: Final = (
     ("nfxlat run --config FILE [--domain NAME]", "translates for a domain of the file; SIGHUP reads the file again"),
