@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOC = PurePosixPath("contrib/doc")
 ROOMS = ("tutorials", "how-to", "explanation", "reference")
 LINK = re.compile(r"(!?)\[((?:[^][]|\[[^]]*\])*)\]\(([^()\s]+)\)")
+CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
+SHORT = 32  # characters, with the marks: fits into the lines of a telephone
 FENCE = re.compile(r"(?ms)^( *```.*?^ *```$)")
 TEXT = {".nft": "nft", ".toml": "toml", ".service": "ini", ".network": "ini", ".conf": "ini", "": "sh"}
 STYLE = """\
@@ -28,6 +30,8 @@ STYLE = """\
 .md-typeset table:not([class]) td:first-child, .md-typeset table:not([class]) th:first-child {
   position: sticky; left: 0; background: var(--md-default-bg-color) }
 .md-typeset table:not([class]) td code { word-break: normal }
+.md-typeset table:not([class]) thead:not(:has(th:not(:empty))) { display: none }
+.md-typeset code.short { white-space: nowrap }
 .md-typeset h1, .md-typeset h2, .md-typeset h3 { font-weight: 600; color: var(--md-default-fg-color) }
 @media (max-width: 40rem) { /* pictures keep a size that can be read: they are moved sideways */
   .md-typeset p:has(> img) { overflow-x: auto }
@@ -105,12 +109,19 @@ def linked(page: PurePosixPath, text: str) -> tuple[str, list[PurePosixPath]]:
         return f"{match[1]}[{match[2]}]({there}{mark}{anchor})"
 
     parts = FENCE.split(text)
-    return "".join(part if part.lstrip().startswith("```") else LINK.sub(anew, bars(part)) for part in parts), found
+    return "".join(part if part.lstrip().startswith("```") else LINK.sub(anew, code(part)) for part in parts), found
 
 
-def bars(text: str) -> str:
-    """GitHub wants a bar in a table's cell escaped, within code too; the generator shows the escape."""
-    return re.sub(r"`[^`\n]+`", lambda code: code[0].replace("\\|", "|"), text)
+def code(text: str) -> str:
+    """Code within lines. GitHub wants a bar in a table's cell escaped, within code too; the generator shows the escape.
+    What is short is marked, so that no line ends behind the hyphens of an option."""
+
+    def anew(found: re.Match[str]) -> str:
+        mark = "{.short}" if "-" in found[0] and len(found[0]) <= SHORT else ""
+        return found[0].replace("\\|", "|") + mark
+
+    lines = text.split("\n")
+    return "\n".join(line if line.startswith("    ") else CODE.sub(anew, line) for line in lines)
 
 
 def navigation() -> list[object]:
@@ -150,6 +161,7 @@ def configuration(target: Path) -> dict[str, object]:
         "markdown_extensions": [
             "tables",
             "admonition",
+            "attr_list",
             "sane_lists",
             "pymdownx.superfences",
             {"toc": {"permalink": True}},

@@ -63,4 +63,10 @@ def test_a_link_is_relative_to_where_its_page_stands() -> None:
 
 
 def test_a_bar_within_code_is_a_bar() -> None:
-    assert site.bars("| `a\\|b` | c\\|d |") == "| `a|b` | c\\|d |"
+    assert site.code("| `a\\|b` | c\\|d |") == "| `a|b` | c\\|d |"
+
+
+def test_short_code_with_hyphens_is_marked_to_stay_in_one_line() -> None:
+    assert site.code("give `--setup`, or `x`") == "give `--setup`{.short}, or `x`"
+    untouched = ["    `--setup` of a block", "`" + "a-" * 20 + "`", "```` ```a-b ````"]
+    assert [site.code(text) for text in untouched] == untouched
