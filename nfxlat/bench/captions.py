@@ -19,21 +19,21 @@ DONE = (
     (r"tcp_", "Several bulk TCP flows at once: what a busy link gets."),
     (
         r"udp.*_gro",
-        "The highest rate without loss, where the ingress joins datagrams of a flow to superframes.",
+        "The highest rate without loss, with GRO joining the datagrams of a flow into packets of up to 64 KB.",
     ),
-    (r"udp", "The highest rate without loss, every datagram for itself."),
-    (r"rtt_load", "There and back with one small datagram, while a bulk TCP flow fills the translator's queue."),
-    (r"rtt_p99", "The slowest 1 % of round trips begin here: one small datagram at a time, and nothing else."),
-    (r"rtt", "There and back with one small datagram at a time, and nothing else: the typical round trip."),
+    (r"udp", "The highest rate without loss, each datagram on its own."),
+    (r"rtt_load", "Round trip of one small datagram, while a bulk TCP flow fills the translator's queue."),
+    (r"rtt_p99", "99 % of round trips are no longer than this: one small datagram at a time, and no other traffic."),
+    (r"rtt", "The typical round trip: one small datagram at a time, and no other traffic."),
     (
         r"program",
-        "Time that a packet costs the BPF program at ingress, as the kernel counts it: the stamp, or the translation.",
+        "Time that the BPF program at ingress takes to stamp or to translate a packet, as counted by the kernel.",
     ),
-    (r"cpu_first", "Processor time for the first packet of a pair of addresses, which nothing has learnt yet."),
+    (r"cpu_first", "Processor time for the first packet between a pair of addresses, before anything has learnt it."),
     (r"cpu_few", "Processor time for a packet of a known pair, at a low rate: each packet wakes the translator."),
-    (r"cpu", "Processor time for each small datagram at a rate that all carry: what is left for others."),
-    (r"rss", "Memory of the translator's processes, with what they share counted in each of them."),
-    (r"pss", "Memory of the translator's processes, with what they share counted once."),
+    (r"cpu", "Processor time for each small datagram, at a rate that all models can carry."),
+    (r"rss", "Memory of the translator's processes; shared memory counts for each of them."),
+    (r"pss", "Memory of the translator's processes; shared memory counts once."),
 )
 
 

@@ -189,7 +189,7 @@ class Hook(_Process):
 
 class Offload(Hook):
     name = "offload"
-    title = "hook model with --offload: known pairs are translated at ingress, in the kernel"
+    title = "hook model with --offload: known pairs of addresses are translated in the kernel, at ingress"
     arguments = ("--offload",)
 
     def counted(self) -> dict[str, Any]:
@@ -235,7 +235,7 @@ class Route(Hook):
 
 class Plain(Model):
     name = "plain"
-    title = "plain kernel forwarding: the limit of the topology"
+    title = "plain kernel forwarding: the most that this test network can do"
     far, near, own = PLAIN, NEAR, PLAIN
 
     def _running(self) -> contextlib.AbstractContextManager[object]:
@@ -245,7 +245,7 @@ class Plain(Model):
 
 class Null(_Process):
     name = "null"
-    title = "null translator: takes packets and injects them unchanged: the limit of the model"
+    title = "null translator: takes packets off the queue and injects them unchanged, the limit of the hook model"
     far, near, own = PLAIN, NEAR, PLAIN
 
     @contextlib.contextmanager

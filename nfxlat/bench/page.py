@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator, Sequence
 
 from nfxlat.bench.captions import caption, finding, title
@@ -33,15 +34,15 @@ CHAPTERS = (
     ("What it costs", ("tcp_", "cpu", "rss", "pss"), None),
 )
 SHORT = ("tcp_1_4to6", "udp64_256", "rtt_p50")  # what is told first, where it was measured
-SAID = "How many times the figure of plain forwarding, of the null translator, which changes nothing, and of TAYGA."
+SAID = "As multiples of plain forwarding, of the null translator (which changes nothing), and of TAYGA."
 READING = (
-    "A bar is the median of the rounds, a dot one round, the line goes from the lowest to the highest. "
+    "A bar is the median of the rounds, a dot is one round, and the line goes from the lowest to the highest. "
     f"{GENERATOR}: the sender could not offer more. "
     "Sender, translator and receiver share one machine, so ratios say more than rates."
 )
 RATIOS = (
-    "Of the first model to each other, round by round: median (lowest-highest). Above 1 the first model has more, "
-    "which is good where higher is better."
+    "The first model's figure divided by that of each other model, round by round: median (lowest-highest). Above 1 "
+    "the first model's is larger, which is good only where higher is better."
 )
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d1f21; --soft: #555b62; --line: #dcdfe3; --paper: #fff }
@@ -51,7 +52,7 @@ body { max-width: 860px; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhe
 h1 { font-size: 1.7em; margin-bottom: .2em } h2 { margin-top: 2.2em; border-bottom: 1px solid var(--line) }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; overflow-wrap: normal }
 td, th { padding: 3px 9px; text-align: right; border-bottom: 1px solid var(--line) }
-td:first-child, th:first-child { text-align: left } .wide { overflow-x: auto }
+td:first-child, th:first-child { text-align: left } .wide { overflow-x: auto } .spread { white-space: nowrap }
 figure { margin: 1.6em 0 } figcaption { color: var(--soft); font-size: 14px }
 svg { display: block; max-width: 100%; min-width: 560px; height: auto; margin: .3em 0 }
 svg { font: 12px system-ui, sans-serif }
@@ -141,8 +142,13 @@ def _bars(result: Result, figure: Figure) -> Iterator[Bar]:
 def _table(rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
     lines = [f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in head)}</tr>"]
-    lines += [f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in body]
+    lines += [f"<tr>{''.join(f'<td>{_cell(text)}</td>' for text in row)}</tr>" for row in body]
     return f"<table>{''.join(lines)}</table>"
+
+
+def _cell(text: str) -> str:
+    """A spread, such as (1.00-3.00), stays in one line."""
+    return re.sub(r"\([\d.]+-[\d.]+\)", lambda found: f'<span class="spread">{found[0]}</span>', html.escape(text))
 
 
 def _definitions(pairs: dict[str, str]) -> str:

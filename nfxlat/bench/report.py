@@ -25,12 +25,12 @@ FEATURES = (
 NOTES = (
     "All models are measured in every round, one after the other. Figures are medians (lowest-highest) of the rounds.",
     "Ratios are taken round by round.",
-    "UDP rates are the highest without loss, and with empty queues when the sender ends.",
-    "They are found by bisection; 0: every trial lost packets. Sizes are of the payload.",
+    "UDP rates are the highest without loss, and with empty queues when the sender stops.",
+    "They are found by bisection; 0: every trial lost packets. Sizes are those of the payload.",
     "With GRO on, the translator's ingress coalesces single UDP datagrams into superframes.",
     "Sender, receiver and translator share the machine's processors, so the sender's own limit depends on the model.",
     "Worker CPU and memory are those of the translator's processes.",
-    "Their CPU time includes kernel work done on their behalf: in all models, the way to the receiver's socket.",
+    "Their CPU time includes kernel work done on their behalf: in all models, the path to the receiver's socket.",
 )
 
 

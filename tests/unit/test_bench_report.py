@@ -142,6 +142,11 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert "<script" not in text
 
 
+def test_a_spread_is_not_broken_over_two_lines() -> None:
+    text = page(report(result(tcp_1_4to6={"hook": [6.0, 8.0], "plain": [10.0, 10.0]})))
+    assert '<td>7.00 <span class="spread">(6.00-8.00)</span></td>' in text
+
+
 def test_each_plot_says_what_was_done_and_how_the_models_compare() -> None:
     of = result(tcp_1_4to6={"hook": [6.0, 6.0], "offload": [9.0, 9.0], "plain": [10.0, 10.0], "tayga": [0.5, 0.5]})
     (figure,) = [one for one in of.figures if one.key == "tcp_1_4to6"]
