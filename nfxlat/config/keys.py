@@ -313,11 +313,11 @@ _DECLARED: Final = (
         "offload",
         "offload",
         kinds.BOOLEAN,
-        "Whether packets between known pairs of addresses are translated in the kernel, at ingress, from the third "
-        "one on. Recommended for routers: bulk TCP is two to three times as fast. Other chains at ingress, and at "
-        "prerouting up to -450, no longer see these packets; nfxlat run names them when it starts. If the kernel "
-        "cannot do it, one line says so, and everything goes through the queue. Without --setup, rules have to allow "
-        "it: xlat to siit0 offload, see nfxlat-rules(8).",
+        "Whether packets between a pair of addresses are translated in the kernel, at ingress, after the first few. "
+        "Recommended for routers: bulk TCP is two to three times as fast. Other chains at ingress, and at prerouting "
+        "up to -450, no longer see these packets; nfxlat run names them when it starts. If the kernel cannot do it, "
+        "one line says so, and everything goes through the queue. Without --setup, rules have to allow it: xlat to "
+        "siit0 offload, see nfxlat-rules(8).",
         True,
         "nft(8), flowtables, for the model",
     ),
