@@ -36,6 +36,7 @@ STYLE = """\
 @media (max-width: 40rem) { /* pictures keep a size that can be read: they are moved sideways */
   .md-typeset p:has(> img) { overflow-x: auto }
   .md-typeset p > img { max-width: none; width: 42rem }
+  .md-typeset td code.short { white-space: normal } /* columns stay narrow */
 }
 """
 
