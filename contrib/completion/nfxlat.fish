@@ -181,7 +181,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using rules check' -l config -xka "(__fish_
 complete -c nfxlat -n '_shtab_nfxlat_using rules check' -l live -d 'check this host too'
 complete -c nfxlat -n '_shtab_nfxlat_using rules check' -l json -d 'one JSON array of findings on stdout'
 complete -c nfxlat -n '_shtab_nfxlat_using rules check; and test $_shtab_nfxlat_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'nft file'
-complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a run -d 'Translates the packets that nftables rules send to queue Q, and TCP on queue Q+1, or that are routed into the domain device. Ends on SIGTERM or SIGINT. SIGUSR1 writes the summary file.'
+complete -c nfxlat -n '_shtab_nfxlat_using; and test $_shtab_nfxlat_npos -eq 0' -a run -d 'Translates packets between IPv4 and IPv6 for one domain. With --setup it makes the device, routes, sysctl settings and nft rules for it. Without, your own rules send packets to queue Q, and TCP to Q+1 (see nfxlat-rules(8)), or routes lead them into the domain device. Ends on SIGTERM or SIGINT.'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -s h -l help -d 'show this help message and exit'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML configuration, see nfxlat.toml(5)'
 complete -c nfxlat -n '_shtab_nfxlat_using run' -l domain -x -d 'with --config: a domain of the file; with flags: the name of the new domain (default: siit0); alone: a domain added by nfxlat domain add'

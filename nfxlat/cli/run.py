@@ -38,8 +38,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "run",
         help="run the translator",
-        description="Translates the packets that nftables rules send to queue Q, and TCP on queue Q+1, or that are "
-        "routed into the domain device. Ends on SIGTERM or SIGINT. SIGUSR1 writes the summary file.",
+        description="Translates packets between IPv4 and IPv6 for one domain. With --setup it makes the device, "
+        "routes, sysctl settings and nft rules for it. Without, your own rules send packets to queue Q, and TCP to Q+1 "
+        "(see nfxlat-rules(8)), or routes lead them into the domain device. Ends on SIGTERM or SIGINT.",
     )
     add_domain_arguments(parser)
     parser.add_argument(
