@@ -9,6 +9,7 @@ from doc_pages import DOC, ROOT, Command, Written
 
 PAGES = doc_pages.pages()
 NOT_RUN = 40  # blocks at most
+TITLE = re.compile(r'title="(.+?)"')
 
 
 def named(path: Path) -> str:
@@ -40,6 +41,18 @@ def test_each_page_is_listed_in_the_index_of_its_folder(folder: Path) -> None:
 def test_a_page_has_one_title(path: Path) -> None:
     text = doc_pages.without_blocks(path.read_text())
     assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_the_text_ahead_of_a_file_says_its_name(path: Path) -> None:
+    """GitHub does not show the titles of blocks."""
+    pieces = re.split(r"(?m)^ *```(.*)$", path.read_text())  # text, what opens a block, block, "", text, ...
+    ahead = [
+        (title[1], text)
+        for text, opens in zip(pieces[::4], pieces[1::4], strict=False)
+        if (title := TITLE.search(opens))
+    ]
+    assert [name for name, text in ahead if name not in text] == []
 
 
 def test_few_blocks_are_not_run() -> None:
