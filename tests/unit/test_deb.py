@@ -52,8 +52,23 @@ def test_what_is_to_be_installed_is_there() -> None:
 
 
 def test_the_examples_are_the_rules_that_the_program_has() -> None:
-    [(target, _)] = [line.split() for line in lines("nfxlat.links")]
-    assert (ROOT / target.removeprefix("usr/lib/python3/dist-packages/")).is_dir()
+    targets = {link: target for target, link in (line.split() for line in lines("nfxlat.links"))}
+    rules = targets["usr/share/doc/nfxlat/examples"]
+    assert (ROOT / rules.removeprefix("usr/lib/python3/dist-packages/")).is_dir()
+
+
+def test_rules_and_alerts_are_where_links_of_the_installed_pages_lead() -> None:
+    """Pages are in /usr/share/doc/nfxlat/contrib/doc, as in the checkout."""
+    targets = {link: target for target, link in (line.split() for line in lines("nfxlat.links"))}
+    assert targets["usr/share/doc/nfxlat/rules"] == targets["usr/share/doc/nfxlat/examples"]
+    folders = {line.split()[1] for line in lines("nfxlat.install") if " " in line}
+    for name in ("prometheus", "systemd/networkd.conf.d"):
+        target = targets[f"usr/share/doc/nfxlat/contrib/{name}"]
+        assert target in folders
+        wanted = {f"contrib/{name}/{path.name}" for path in (ROOT / "contrib" / name).iterdir()}
+        installed = {source for source, there in map(str.split, lines("nfxlat.install")) if there == target}
+        assert installed <= wanted
+        assert installed
 
 
 def test_each_unit_starts_the_program_of_the_package() -> None:
