@@ -27,8 +27,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         verb = verbs.add_parser(
             do,
             help=text,
-            description=f"{text[0].upper()}{text[1:]}, all of them or none. Unless they are saved, the next reload or "
-            "restart forgets them, since it reads the files again.",
+            description=f"{text[0].upper()}{text[1:]}, all of them or none. Unless it is saved, the change is lost "
+            "at the next reload or restart, which reads the files again.",
         )
         verb.add_argument(
             "words",

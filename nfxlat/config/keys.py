@@ -302,7 +302,7 @@ _DECLARED: Final = (
         choices=(
             (
                 "kernel",
-                "IPv4 as the interface's rp_filter says (nfxlat run --setup follows it); IPv6, and in a VRF: none",
+                "IPv4 as the interface's rp_filter says (nfxlat run --setup follows it); none in IPv6 or in a VRF",
             ),
             ("strict", "both families: the route has to leave by the interface that the packet came in on"),
             ("loose", "both families: there has to be a route; not in a VRF"),
