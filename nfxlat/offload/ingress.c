@@ -624,8 +624,12 @@ INLINE int translate(struct __sk_buff *skb, __u32 *number)
 	}
 	if (unfit || packet.ttl <= 1 || !read_transport(transport, end, &packet))
 		goto unfit;
-	if (packet.protocol == IPPROTO_UDP && is_odd_udp(skb, &packet, pair, &own_partial))
-		goto unfit;
+	if (packet.protocol == IPPROTO_UDP && is_odd_udp(skb, &packet, pair, &own_partial)) {
+		if (!skb->gso_size)
+			goto unfit;
+		why = DIVERTING; /* datagrams of the flow that were not chained (rx-gro-list), or not in a tunnel's superframe */
+		goto diverts;
+	}
 	if (!from6 && !packet.fragment) { /* DF=0: what does not fit is cut by the core */
 		segment = packet.size;
 		if (skb->gso_size && packet.doff + skb->gso_size < segment)

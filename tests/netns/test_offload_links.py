@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from offloaded import OFFLOAD, Flow, Node
+from offloaded import OFFLOAD, Flow, Node, udp
+from pinned import on_one_processor
 from pyroute2.ethtool import Ethtool
 
 from nfxlat.host import bpf
 from nfxlat.host.offload import write
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.lab.process import TranslatorProcess
-from nfxlat.lab.topology import HOST6_4, Lab
+from nfxlat.lab.topology import HOST6_4, HOST6_PREFIX, ROUTER4, Lab
 from nfxlat.lab.transfer import download, serving
 
 pytestmark = pytest.mark.parametrize("run_arguments", [OFFLOAD])
@@ -83,6 +84,31 @@ def test_gro_may_be_switched_in_mid_transfer(bare_lab: Lab, flow: Flow, node: No
             thread.join()
     assert node.counted("octets", "6to4") - before > 32 << 20
     node.learn(flow)
+
+
+def test_datagrams_keep_their_order_where_gro_chains_some_of_them(bare_lab: Lab, node: Node) -> None:
+    """rx-gro-list: the chains are cut by the kernel in front of the queue, and must not be overtaken by the rest."""
+    translator = bare_lab.translator
+
+    def chain() -> None:
+        with Ethtool() as ethtool:
+            write(ethtool, "to-r4", {"rx-gro": "on", "rx-gro-list": "on"})
+
+    translator.call(chain)
+    timers = "cd /sys/class/net/to-r4; echo 1000000 > gro_flush_timeout; echo 1 > napi_defer_hard_irqs"
+    translator.run(["unshare", "--mount", "sh", "-ec", f"mount -t sysfs sysfs /sys; {timers}"])
+    receiver = udp(bare_lab.host6, socket.AF_INET6, HOST6_PREFIX)
+    sender = udp(bare_lab.router4, socket.AF_INET, ROUTER4[1])
+    sender.connect((HOST6_4, receiver.getsockname()[1]))
+    numbers = itertools.count()
+    with closing(receiver), closing(sender), on_one_processor(node.process.workers()):
+        for _ in range(60):
+            sent = []
+            for size in (*[100] * 8, 28, 208):  # eight alike, and a shorter one that ends the chain
+                sent.append(next(numbers).to_bytes(8, "big").ljust(size, b"."))
+                sender.send(sent[-1])
+            assert [receiver.recv(4096) for _ in sent] == sent
+    assert node.counted("diverted") > 0
 
 
 def test_an_interface_that_goes_to_another_namespace_takes_nothing_with_it(

@@ -280,6 +280,17 @@ def test_behind_a_datagram_that_the_core_has_to_cut_others_take_the_queue(node: 
     assert not node.takes(UDP_PACKET)
 
 
+def test_behind_a_superframe_that_is_no_row_of_datagrams_others_take_the_queue(node: Node) -> None:
+    """Its gso_type says nothing, in such a run. rx-gro-list chains some datagrams of a flow and leaves the others."""
+    node.teach(tcp_queued=ACTIVE, udp_queued=ACTIVE)
+    assert node.takes(UDP_PACKET)
+    frame = bytes(Ether(dst="00:00:00:00:00:00") / IP(src=A4, dst=B4, flags="DF") / UDP() / bytes(60))
+    assert node.runner.run(frame, ifindex=LOOPBACK, gso_size=20).verdict == GOES_ON
+    assert not node.takes(UDP_PACKET)
+    assert node.takes(TCP_PACKET)
+    assert (node.counted("diverted"), node.counted("unfit")) == (2, 0)
+
+
 BIG = {
     "IPv4": IP(src=A4, dst=B4, flags="DF", len=0),
     "IPv6": IPv6(src=A6, dst=B6, plen=0),
