@@ -75,6 +75,11 @@ def _index(body: bytes) -> int:
     return int(_TCMSG.unpack_from(body)[1]) if len(body) >= _TCMSG.size else 0
 
 
+def touches(kind: int) -> bool:
+    """Whether a message of that kind tells of qdiscs or filters."""
+    return kind in (RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER)
+
+
 def attach(indexes: Sequence[int], lacking: Collection[int], program: int, name: str) -> dict[int, OSError]:
     """Put the program behind the filters of each interface, making clsact where it is `lacking`.
 
@@ -99,6 +104,25 @@ def attach(indexes: Sequence[int], lacking: Collection[int], program: int, name:
 def has_filter(ifindex: int, name: str) -> bool:
     """Whether our filter of that name is there. Raises OSError."""
     return bool(_filters(ifindex, name))
+
+
+def filtered(indexes: Collection[int], prefix: str) -> frozenset[int]:
+    """Those of the interfaces at whose ingress there are filters of others; ours have names that begin with `prefix`.
+
+    Raises OSError.
+    """
+    there = qdiscs() if indexes else {}
+    ours = prefix.encode()
+
+    def read(body: bytes) -> bool | None:
+        _, _, handle, _, _ = _TCMSG.unpack_from(body)
+        attributes = chosen(body, _SHOWN, _TCMSG.size)
+        if _kind(attributes) != "bpf":
+            return True
+        name = chosen(attributes.get(TCA_OPTIONS, b""), _BPF_NAME).get(TCA_BPF_NAME, b"")
+        return True if handle and not name.startswith(ours) else None  # handle 0: what the filters hang on
+
+    return frozenset(index for index in indexes if index in there and _dumped(index, _INGRESS, read))
 
 
 def detach(indexes: Iterable[int], name: str) -> list[int]:

@@ -10,6 +10,9 @@ describes the value.
 An interface is stamped by the first way that it takes. What one refuses is told, and is its own affair: its
 superframes are cut into segments of 1280 octets. What others take away again (a filter goes with somebody's ingress
 qdisc) is put back.
+
+Filters of others (tc: shaping by an IFB, police, drop) come behind a program by tcx. A stamp is nothing to them, but
+what were translated there would never meet them: where there are any, nothing is.
 """
 
 import contextlib
@@ -33,6 +36,7 @@ _OF_LINKS = (RTM_NEWLINK, RTM_DELLINK, NLMSG_OVERRUN)
 _GONE = (errno.ENODEV, errno.ENXIO)
 AT_ONCE = 16  # links: for each the kernel waits until no other CPU can see what was there (tcx_entry_sync)
 SHOWN = 16  # names in a line
+PREFIX = "nfxlat-"
 _CUT = "superframes are cut into segments of 1280 octets"
 
 Refusals = dict[int, OSError]  # by interface
@@ -40,7 +44,7 @@ Refusals = dict[int, OSError]  # by interface
 
 def filter_name(domain_device: str) -> str:
     """Of our cls_bpf filters."""
-    return f"nfxlat-{domain_device}"
+    return f"{PREFIX}{domain_device}"
 
 
 def sweep(domain_device: str, report: Report, left_over: Collection[int] = ()) -> None:
@@ -59,7 +63,7 @@ class Stamp:
     stamped. `how` limits the ways, best first. `note` is called with the indexes of all interfaces on which we make a
     clsact, before it is made; `left_over` are those that a run which was killed had noted. Of many interfaces the rest
     is `unfinished`, and all is where a `refresh` has raised: then another is due, too. With `table` the program also
-    translates what that knows: `offloads` says what ("TCP", "TCP and UDP"), `ethernet` where; `landscape` is all
+    translates what that knows: `offloads` says what ("TCP", "TCP and UDP"), `translates` where; `landscape` is all
     interfaces as they were last seen.
     """
 
@@ -77,7 +81,7 @@ class Stamp:
         self.how: How | None = None
         self.udp = False
         self.offloads = ""
-        self.ethernet: frozenset[int] = frozenset()
+        self.translates: frozenset[int] = frozenset()
         self.landscape: frozenset[Interface] = frozenset()
         self._ways = HOW if how is None else how
         self._own_clsact: set[int] = set()
@@ -85,6 +89,7 @@ class Stamp:
         self._domain_device, self._report, self._note = domain_device, report, note
         self._attached: dict[int, int] = {}  # ifindex: descriptor of the link, -1 for cls_bpf
         self._refused: set[int] = set()
+        self._filtered: frozenset[int] = frozenset()
         self.unfinished = False
         self._unseen = False  # more may have changed than was heard
         self._program = -1
@@ -121,10 +126,12 @@ class Stamp:
 
     def _renew(self) -> bool:
         """Stamp what is not; whether some are left."""
+        before = self._filtered
         ways, refused, left = self._attach_all()
         if ways:
             self._report(f"stamp also on {_shown([name for names in ways.values() for name in names])}")
         self._tell(refused)
+        self._tell_filtered(before)
         return left
 
     def close(self) -> None:
@@ -154,6 +161,7 @@ class Stamp:
         for how, names in (ways or {self.how: ["no interface yet"]}).items():
             self._report(f"stamp of gso_size by {how} for {told} on {_shown(names)}")
         self._tell(refused)
+        self._tell_filtered(frozenset())
 
     def _tell(self, refused: dict[str, OSError]) -> None:
         """One line for each cause."""
@@ -162,6 +170,14 @@ class Stamp:
             names[_cause(error)].append(name)
         for cause, those in names.items():
             self._report(f"no stamp on {_shown(those)}: {cause}; {_CUT} there")
+
+    def _tell_filtered(self, before: frozenset[int]) -> None:
+        """Where filters of others came or went."""
+        names = {link.index: link.name for link in self.landscape}
+        if came := sorted(names[index] for index in self._filtered - before):
+            self._report(f"no offload on {_shown(came)}: tc filters there would not see what is translated at ingress")
+        if went := sorted(names[index] for index in before & self._attached.keys() - self._filtered):
+            self._report(f"offload on {_shown(went)} too: no tc filters are there any more")
 
     def _forget(self, heard: Sequence[Message], unseen: bool) -> bool:
         """What is not there any more, or not as it was; whether there is something to look at. `unseen`: not all of it
@@ -178,7 +194,8 @@ class Stamp:
                     del self._attached[index]
         self._own_clsact -= gone
         self._refused -= gone | tried  # they may take it now
-        return bool(unseen or touched or tried) or any(kind in _OF_LINKS for kind, *_ in heard)
+        filters = bool(self.offloads) and any(clsact.touches(kind) for kind, *_ in heard)
+        return bool(unseen or touched or tried or filters) or any(kind in _OF_LINKS for kind, *_ in heard)
 
     def _attach_all(self) -> tuple[dict[How, list[str]], dict[str, OSError], bool]:
         """Names of the interfaces newly stamped, by the way, what those met that refuse every way, and whether some are
@@ -202,7 +219,10 @@ class Stamp:
             left = sorted(refusals)
         self._refused |= refusals.keys()
         self.landscape = frozenset(links.values())
-        self.ethernet = frozenset(index for index in self._attached if links[index].ethernet)
+        ahead = [index for index, descriptor in self._attached.items() if descriptor >= 0] if self.offloads else []
+        self._filtered = clsact.filtered(ahead, PREFIX)
+        ethernet = frozenset(index for index in self._attached if links[index].ethernet)
+        self.translates = ethernet - self._filtered
         return stamped, {links[index].name: error for index, error in refusals.items()}, unfinished
 
     def _wants(self, link: Interface, links: dict[int, Interface]) -> bool:
@@ -259,7 +279,7 @@ class Stamp:
             if self._program >= 0:
                 os.close(self._program)
                 self._program = -1
-            self.how, self.udp, self.offloads, self.ethernet = None, False, "", frozenset()
+            self.how, self.udp, self.offloads, self.translates = None, False, "", frozenset()
 
 
 def _shown(names: Sequence[str]) -> str:

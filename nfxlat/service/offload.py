@@ -84,7 +84,7 @@ class Offload:
         self._ended = dict.fromkeys(
             ("expired", "flushed", "narrowed"), 0
         )  # here; the workers count those that they meet
-        self._attached = stamp.landscape, stamp.ethernet
+        self._attached = stamp.landscape, stamp.translates
         self._target: tuple[int, int, bytes, bytes] | None = None  # of `Table.configure`; None: suspended
         self.teach = NOTHING
         if stamp.how:
@@ -122,7 +122,7 @@ class Offload:
 
     def interfaces_changed(self) -> None:
         """Some may have come, gone, changed their name or master, or have the program only now."""
-        attached = self._stamp.landscape, self._stamp.ethernet
+        attached = self._stamp.landscape, self._stamp.translates
         if attached != self._attached:
             self._attached = attached
             self.forget("interfaces")
@@ -187,5 +187,5 @@ class Offload:
         self._forgotten[why] = self._forgotten.get(why, 0) + 1
 
     def _teach(self, generation: int) -> None:
-        self.teach = Teach(generation, self._stamp.ethernet)
+        self.teach = Teach(generation, self._stamp.translates)
         self._tell(self.teach)

@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import json
 import socket
 import struct
 import threading
@@ -109,6 +110,41 @@ def test_datagrams_keep_their_order_where_gro_chains_some_of_them(bare_lab: Lab,
                 sender.send(sent[-1])
             assert [receiver.recv(4096) for _ in sent] == sent
     assert node.counted("diverted") > 0
+
+
+def test_what_others_shape_at_ingress_is_not_translated_ahead_of_that(bare_lab: Lab, flow: Flow, node: Node) -> None:
+    """tc filters come behind a program by tcx: what is redirected to an IFB, to be shaped there, goes that way."""
+    translator = bare_lab.translator
+    if translator.run(["ip", "link", "add", "ifb0", "type", "ifb"], check=False).returncode:
+        pytest.skip("the kernel has no IFB")
+    translator.ip("link set ifb0 up")
+    by_tcx = node.process.summary()["stamp"]["how"] == "tcx"
+
+    def shaped() -> int:
+        (link,) = json.loads(translator.ip("-s -j link show dev ifb0"))
+        sent: int = link["stats64"]["tx"]["packets"]
+        return sent
+
+    def tc(*words: str) -> None:
+        translator.run(["tc", *words])
+
+    node.learn(flow)
+    if by_tcx:
+        tc("qdisc", "add", "dev", "to-r4", "clsact")  # else it is there
+    forgotten = node.forgotten("interfaces")
+    to_ifb = ("u32", "match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", "ifb0")
+    tc("filter", "add", "dev", "to-r4", "ingress", "protocol", "ip", "prio", "1", *to_ifb)
+    if by_tcx:
+        node.process.told("no offload on to-r4: tc filters")
+        wait_for(lambda: node.forgotten("interfaces") > forgotten, "what was known there to be void")
+    before = shaped()
+    for _ in range(50):
+        flow.exchange()
+    assert shaped() - before == 50
+    tc("filter", "del", "dev", "to-r4", "ingress", "protocol", "ip", "prio", "1")
+    if by_tcx:
+        node.process.told("offload on to-r4 too")
+    node.learn(flow)
 
 
 def test_an_interface_that_goes_to_another_namespace_takes_nothing_with_it(

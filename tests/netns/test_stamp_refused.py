@@ -76,7 +76,7 @@ def test_what_fails_behind_the_load_offloads_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(interfaces, "listed", refuse(errno.ENOBUFS))
     table = ingress.Table(entries=64)
     found = Stamp("siit0", lambda line: None, udp=True, table=table)
-    assert (found.how, found.udp, found.offloads, found.ethernet) == (None, False, "", frozenset())
+    assert (found.how, found.udp, found.offloads, found.translates) == (None, False, "", frozenset())
     found.close()
     table.close()
 

@@ -81,7 +81,7 @@ def stamp(*names: str) -> Any:
     return SimpleNamespace(
         how="tcx",
         offloads="TCP",
-        ethernet=frozenset((3,)),
+        translates=frozenset((3,)),
         landscape=frozenset(Interface(3, name, 0, "", 0, 0) for name in names),
     )
 
@@ -157,7 +157,7 @@ def test_interfaces_that_take_the_program_later_are_taught_too(monkeypatch: pyte
     found = stamp("to-r4")
     one, _, told, _ = made(monkeypatch, found)
     one.begin(DOMAIN, DEVICE)
-    found.ethernet = frozenset((3, 4))
+    found.translates = frozenset((3, 4))
     one.interfaces_changed()
     one.interfaces_changed()
     assert told[1:] == [Teach(2, frozenset((3, 4)))]
