@@ -63,6 +63,7 @@ class _Child:
     control: Control | None = None
     started: float = 0.0
     retired: bool = False
+    killed: bool = False  # for it has hung
     unanswered: int = 0  # pings in a row
     refused: int = 0  # how often in a row it could not be forked
     unsent: list[Message] = field(default_factory=list)
@@ -85,8 +86,8 @@ class Supervisor:
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of workers that have ended, and are still to be started again."""
-        return [child.number for child in self._children if not child.pid]
+        """The numbers of workers that have ended, or hang and are to, and are still to be started again."""
+        return [child.number for child in self._children if not child.pid or child.killed]
 
     def start(self, before: Callable[[], None] | None = None) -> None:
         """Fork the workers and let them go, with `before` when it has returned: it is called once all are ready. Raises
@@ -174,7 +175,7 @@ class Supervisor:
         return (*self._children, *self._successors)
 
     def _send(self, child: _Child, message: Message) -> None:
-        if child.control is None:  # whoever comes after it is forked with all of this
+        if child.control is None or child.killed:  # whoever comes after it is forked with all of this
             return
         if isinstance(message, Stop):
             child.unsent.clear()
@@ -224,6 +225,8 @@ class Supervisor:
         assert child.control is not None
         try:
             message = child.control.receive()
+        except ConnectionResetError:  # once, where it has ended with something unread: its last words are behind that
+            return True
         except OSError:
             return False
         if message is None:
@@ -267,8 +270,10 @@ class Supervisor:
             if child.unanswered >= HUNG_PINGS:
                 self._hear_out(child)
             if child.unanswered >= HUNG_PINGS:
-                seconds = HUNG_PINGS * PING_SECONDS
-                self._report(f"worker {child.number} (pid {child.pid}) has hung for {seconds:g} s; killing it")
+                if not child.killed:  # one that is stuck in the kernel may take its time to end
+                    seconds = HUNG_PINGS * PING_SECONDS
+                    self._report(f"worker {child.number} (pid {child.pid}) has hung for {seconds:g} s; killing it")
+                child.killed = True
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
             child.unanswered += 1
@@ -310,7 +315,7 @@ class Supervisor:
             ours.close()
             self._live(child.number, theirs)
         theirs.close()
-        child.retired, child.unanswered = False, 0
+        child.retired, child.killed, child.unanswered = False, False, 0
         child.unsent.clear()
         child.pid, child.control, child.started = pid, ours, time.monotonic()
         self._loop.on_readable(ours, lambda: self._relay(child))

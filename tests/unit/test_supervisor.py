@@ -172,6 +172,35 @@ def test_a_worker_that_hangs_is_told_killed_and_started_again(
     assert set(others) < set(bench.pids("Go"))
 
 
+def test_a_worker_that_hangs_in_the_kernel_is_told_once_and_missing_until_it_has_ended(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PING_SECONDS", 0.1)
+    bench = make(1)
+    bench.until(lambda: len(bench.lines) == 1)
+    (hung,) = bench.pids("Go")
+    kill, kills, missing = os.kill, [], []
+
+    def in_vain(pid: int, number: int) -> None:
+        kills.append(pid)
+        missing.append(bench.supervisor.missing)
+        bench.supervisor.send(Node())
+        if len(kills) == 5:
+            kill(pid, number)
+
+    os.kill(hung, signal.SIGSTOP)
+    monkeypatch.setattr(os, "kill", in_vain)
+    bench.until(lambda: len(bench.lines) == 2)
+    assert kills == [hung] * 5
+    assert missing == [[0]] * 5
+    assert bench.supervisor.missing == []
+    assert bench.reported == [
+        f"worker 0 (pid {hung}) has hung for 0.5 s; killing it",
+        f"worker 0 (pid {hung}) died: SIGKILL; restarting it",
+    ]
+
+
 def test_a_worker_that_could_not_read_for_a_moment_misses_nothing_that_it_was_told(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +316,27 @@ def test_the_last_words_of_a_worker_are_heard(make: Make, monkeypatch: pytest.Mo
     bench = make(1, speaks_and_dies)
     bench.until(lambda: len(bench.lines) == 1)
     assert bench.heard == [LEARNT] * 3
+
+
+def test_the_last_words_of_a_worker_that_left_something_unread_are_heard_first(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
+
+    def fails_once(bench: Bench, number: int, control: Control) -> None:
+        if bench.supervisor.restarts:
+            bench.obey(number, control)
+            return
+        poll = select.poll()
+        poll.register(control, select.POLLIN)
+        poll.poll()  # it has been told to go
+        raise ZeroDivisionError("of this worker")
+
+    bench = make(1, fails_once)
+    os.waitid(os.P_PID, bench.supervisor._children[0].pid, os.WEXITED | os.WNOWAIT)  # its end is heard of at once
+    bench.until(lambda: len(bench.lines) == 1)
+    assert "ZeroDivisionError: of this worker" in bench.reported[0]
+    assert "died: exit 1; restarting it" in bench.reported[1]
 
 
 def test_a_worker_that_does_not_stop_is_killed_and_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
