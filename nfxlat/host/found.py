@@ -40,7 +40,7 @@ def _device(wanted: Wanted) -> tuple[State, frozenset[str]]:
             return "foreign", frozenset()
         messages = ipr.get_addr(family=socket.AF_INET, index=link["index"]) if wanted.addresses else ()
         found = frozenset(message.get_attr("IFA_LOCAL") for message in messages)
-        if vrfs.of_device(link) != wanted.vrf:
+        if vrfs.master_of(link) != wanted.vrf:
             return "elsewhere", found
         if not link["flags"] & IFF_UP or not (wanted.tun or device.has_carrier(link)):  # a TUN has one while it is used
             return "down", found

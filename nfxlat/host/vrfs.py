@@ -69,24 +69,25 @@ def inside(name: str | None) -> dict[int, Interface]:
     return {index: link for index, link in links.items() if of(link) == (name or None)}
 
 
-def of_device(link: Any) -> str:
-    """Name of the VRF that the interface of the RTM_NEWLINK message `link` is a member of; "" without one."""
+def master_of(link: Any) -> str:
+    """Name of the VRF, or of the bridge or whatever it is, that the interface of the RTM_NEWLINK message `link` is a
+    member of; "" without one."""
     master = link.get_attr("IFLA_MASTER")
     if not master:
         return ""
     with IPRoute() as ipr, contextlib.suppress(NetlinkError):  # gone in between
         for above in ipr.get_links(master):
-            if above.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == KIND:
-                return str(above.get_attr("IFLA_IFNAME"))
+            return str(above.get_attr("IFLA_IFNAME"))
     return ""
 
 
 def join(ipr: IPRoute, link: Any, name: str) -> None:
-    """Have the interface of the RTM_NEWLINK message `link` be in the VRF, or with "" in none. Raises OperatorError.
+    """Have the interface of the RTM_NEWLINK message `link` be in the VRF, or with "" in none, nor in a bridge. Raises
+    OperatorError.
 
     The kernel takes an interface that changes down and up again, and its routes away.
     """
-    if of_device(link) == name:
+    if master_of(link) == name:
         return
     master = find(name).ifindex if name else 0
     try:

@@ -55,9 +55,9 @@ class Found:
     """What of it was looked for and is there.
 
     `device`: "up", "down", "missing", "foreign" (another device of that name), "elsewhere" (not in the VRF that is
-    wanted, or in one where none is), or "altered" (its MAC address, MTU or ARP). `routes`: what stands at each place,
-    by the interface's name (None: unreachable); several where next hops are several. `sysctls`: values by key, of those
-    that exist.
+    wanted, or in one, or a bridge, where none is), or "altered" (its MAC address, MTU or ARP). `routes`: what stands at
+    each place, by the interface's name (None: unreachable); several where next hops are several. `sysctls`: values by
+    key, of those that exist.
     """
 
     device: State
@@ -108,7 +108,7 @@ def _device(wanted: Wanted, found: Found) -> Iterator[Lack]:
     if found.device != "up":
         state: str = found.device
         if state == "elsewhere":
-            state = f"not in VRF {wanted.vrf}" if wanted.vrf else "in a VRF"
+            state = f"not in VRF {wanted.vrf}" if wanted.vrf else "in a VRF or a bridge"
         if state == "altered":
             state = "its MAC address, MTU or ARP was changed"
         yield Lack("device", f"{wanted.device} ({state})")

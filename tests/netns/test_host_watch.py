@@ -86,6 +86,14 @@ def test_forwarding_that_another_tool_switches_off_is_switched_on_again(
     assert lab.translator.sysctl(key) == "0"  # as it was before the first time
 
 
+def test_a_device_that_is_put_into_a_bridge_is_taken_out_of_it(lab: Lab, process: TranslatorProcess) -> None:
+    lab.translator.ip("link add br0 type bridge")  # which is down: nothing comes through
+    lab.translator.ip("link set siit0 master br0")
+    process.told("; repaired")
+    assert host_lines(process)[0].startswith("host: device siit0 (in a VRF or a bridge)")
+    assert both_ways(lab)
+
+
 @pytest.mark.parametrize("run_arguments", [("--model", "route"), ("--model", "device"), ("--workers", "2")])
 def test_a_device_that_is_deleted_is_made_anew_and_the_workers_use_it(lab: Lab, process: TranslatorProcess) -> None:
     def descriptors() -> int:

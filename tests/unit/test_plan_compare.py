@@ -109,7 +109,7 @@ def test_a_line_names_some_of_many() -> None:
 
 
 def test_a_device_in_another_vrf_than_the_wanted_one_is_missed() -> None:
-    for vrf, told_as in (("red", "siit0 (not in VRF red)"), ("", "siit0 (in a VRF)")):
+    for vrf, told_as in (("red", "siit0 (not in VRF red)"), ("", "siit0 (in a VRF or a bridge)")):
         found = replace(whole(ROUTER), device="elsewhere")
         assert Lack("device", told_as) in lacks(replace(Wanted.of_plan(ROUTER), vrf=vrf), found)
 
