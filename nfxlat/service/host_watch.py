@@ -2,7 +2,8 @@
 and put back.
 
 The kernel tells of changes (rtnetlink); a moment after the first word of one that may concern us, what is there is
-compared with the plan, so our own changes need no marking: they compare equal. A host with a full routing table hears
+compared with the plan, so our own changes need no marking: they compare equal. What a reload left unfinished is tried
+again as what could not be put back. A host with a full routing table hears
 of many changes that are not ours, replaced routes among them; those cost a look at one message each.
 """
 
@@ -82,6 +83,7 @@ class HostWatch:
     ) -> None:
         self._setup, self._remade = setup, remade
         self.missing: list[str] = []  # it is put back
+        self._report = report
         self._repairs = Repairs("host", report, later, self._look, clock)
         self._connection = Connection(NETLINK_ROUTE, groups=GROUPS, receive_buffer=RECEIVE_BUFFER)
         self.served = setup.indexes if served is None else served  # of the device, and its VRF, that workers have
@@ -97,6 +99,10 @@ class HostWatch:
 
     def fileno(self) -> int:
         return self._connection.fileno()
+
+    def look_soon(self) -> None:
+        """There may be something to do that the kernel does not tell of."""
+        self._looking.soon()
 
     def close(self) -> None:
         self._connection.close()
@@ -159,8 +165,20 @@ class HostWatch:
             return
         if missing:
             self._repairs.attempt(told(missing), self._repair)
+        elif self._setup.unfinished:
+            self._finish()
         else:
             self._repairs.well()
+
+    def _finish(self) -> None:
+        """What a reload could not bring to its end: as a repair, again later."""
+        try:
+            self._setup.finish()
+        except Exception as error:
+            self._repairs.failed(described("what a reload left unfinished cannot be done", error))
+            return
+        self._repairs.well()
+        self._report("host: what a reload left unfinished is done")
 
     def _missing(self, plan: Plan) -> list[Lack]:
         wanted = Wanted.of_plan(plan)

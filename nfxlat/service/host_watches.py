@@ -70,6 +70,11 @@ class HostWatches:
         if isinstance(self.host, OperatorsHostWatch):
             self.host.renew(self._planned())
 
+    def finish_soon(self) -> None:
+        """A reload was not brought to its end."""
+        if isinstance(self.host, HostWatch):
+            self.host.look_soon()
+
     @property
     def missing(self) -> list[str]:
         """What of the operator's was there and is not; what --setup owns is asked after by its record."""

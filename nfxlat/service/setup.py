@@ -67,6 +67,8 @@ class Setup:
         check(domain, role, model)
         self._domain, self._role, self._model, self._queues, self._report = domain, role, model, queues, report
         self.stands: Plan | None = None
+        self._narrow_rules = False  # they select less than `stands` would have them
+        self._left_over = False  # beside that, something stands that could not be taken away
         self.rules = OwnRules(report)
         self.stamp: stamp.Stamp | None = None
         self._superframes, self._udp_superframes, self._offload = superframes, udp_superframes, offload
@@ -172,7 +174,25 @@ class Setup:
             self._widen(new, change)
         else:
             self._start_stamp()
-        standing.shrink(new)
+        self._shrink(new)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a change could not be brought to its end: `finish` is due."""
+        return self._narrow_rules or self._left_over
+
+    def finish(self) -> None:
+        """Raises what it meets, and may be called again."""
+        assert self.stands is not None
+        if self._narrow_rules:
+            self.rules.load(self.stands)
+            self._narrow_rules = False
+        self._shrink(self.stands)
+
+    def _shrink(self, plan: Plan) -> None:
+        self._left_over = True
+        self._standing.shrink(plan)
+        self._left_over = False
 
     def release(self) -> None:
         """Let a process forked from this one have what stands: `inherit` is its part, or `inherit` here again."""
@@ -237,7 +257,7 @@ class Setup:
                 return
             with self._standing.quiet():
                 self._standing.renew_routes(old, failed)
-                self._standing.shrink(old)
+                self._shrink(old)
         except Exception as error:
             self._report(described("not all of it could be undone", error))
 
@@ -255,18 +275,21 @@ class Setup:
     def _widen(self, new: Plan, change: SetChange) -> None:
         """Have the rules select what `new` translates. From here on there is no way back: where the sets are not what
         we left, the rules are loaded as a whole."""
-        if change is not None and not self.rules.outdated(new) and self._change_elements(*change):
-            return
+        self._narrow_rules = True
         try:
-            self.rules.load(new)
-        except OperatorError as error:
-            self._report(f"the rules cannot be loaded, and what they selected is refused: {error}")
+            if change is None or self.rules.outdated(new) or not self._change_elements(*change):
+                self.rules.load(new)
+        except Exception as error:
+            self._report(described("the rules cannot be loaded, and what they selected is refused", error))
+        else:
+            self._narrow_rules = False
 
     def _change_elements(self, former: Contents, wanted: Contents) -> bool:
         try:
             own_rules.change(former, wanted)
-        except OperatorError as error:
-            self._report(f"{error}; reloading all rules")
+        except (OperatorError, OSError) as error:
+            why = error if isinstance(error, OperatorError) else f"sets cannot be changed: {error.strerror}"
+            self._report(f"{why}; reloading all rules")
             return False
         return True
 

@@ -371,6 +371,8 @@ class Service:
             self._readers.counting.renew(self._options.domain)
         del former
         self._offloading.resume(self._options.domain, self._device)
+        if self._setup is not None and self._setup.unfinished:
+            self._watches.finish_soon()
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
         return refused
 

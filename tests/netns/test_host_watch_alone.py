@@ -5,10 +5,13 @@ v4 host 10.9.4.2 --- v4  [ node: Setup of siit0, HostWatch ]  v6 --- (nobody) 20
 
 import errno
 import json
+import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 import pytest
 from clock import Clock
@@ -16,9 +19,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 from setup_node import DOMAIN, entered_node, output
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import device, netns, tun
+from nfxlat.host import device, netns, routes, tun
 from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.plan.routes import Route
 from nfxlat.queues import Queues
+from nfxlat.service import own_rules, owned
 from nfxlat.service.host_watch import HostWatch
 from nfxlat.service.setup import Setup
 from nfxlat.terms import Model
@@ -127,6 +132,56 @@ def test_workers_that_cannot_have_the_new_device_are_tried_again(scene: Scene, n
     scene.run_timers()
     assert scene.lines == ["host: device siit0 (made anew); repaired"]
     assert scene.served == [scene.setup.index]
+
+
+def test_what_a_change_left_unfinished_is_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as lacking:
+
+        def refuse(_: object) -> list[Route]:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+        lacking.setattr(routes, "delete", refuse)
+        with pytest.raises(OSError):
+            scene.setup.apply(scene.setup.planned(EAM_ONLY))
+        assert bool(scene.setup.unfinished)
+        assert "198.51.100.0/24 dev siit0" in output("ip", "route")
+        scene.watch.look_soon()
+        scene.run_timers()
+        assert "what a reload left unfinished cannot be done failed: OSError" in scene.lines.pop()
+        assert owned.missing("siit0", {}) == []
+    scene.run_timers()
+    assert scene.lines == ["host: what a reload left unfinished is done"]
+    assert not scene.setup.unfinished
+    assert "198.51.100.0/24" not in output("ip", "route")
+    assert "203.0.113.2 dev siit0" in output("ip", "route")
+    scene.run_timers()
+    assert len(scene.lines) == 1
+
+
+def test_what_could_not_be_selected_is_by_the_next_try(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def selected() -> str:
+        return output("nft", "list", "set", "ip", "nfxlat_siit0", "siit0_to")
+
+    more = replace(DOMAIN, eamt=Eamt([*DOMAIN.eamt, (IPv4Network("203.0.113.9"), IPv6Network("2001:db8:9::9"))]))
+    change = own_rules.change
+    with monkeypatch.context() as lacking:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+        def refuse_the_second(*contents: Any) -> None:
+            lacking.setattr(own_rules, "change", refuse)
+            change(*contents)
+
+        lacking.setattr(own_rules, "change", refuse_the_second)
+        lacking.setattr(scene.setup.rules, "load", refuse)
+        scene.setup.apply(scene.setup.planned(more))
+        assert "203.0.113.9" not in selected()
+        assert scene.setup.unfinished
+    scene.watch.look_soon()
+    scene.run_timers()
+    assert scene.lines == ["host: what a reload left unfinished is done"]
+    assert "203.0.113.9" in selected()
 
 
 def test_a_foreign_device_in_the_place_of_a_tun_is_left_alone(node: Namespace) -> None:
