@@ -98,8 +98,21 @@ def pin_new(name: str) -> None:
         raise OperatorError(
             f"cannot create a network namespace: {failure[0].strerror}",
             where=str(RUN / name),
-            hint=run_folder.remedy(failure[0], "--setup needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)"),
+            hint=_remedy(failure[0]),
         )
+
+
+def _remedy(error: OSError) -> str:
+    rights = "--setup needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)"
+    made = str(error.strerror).startswith("unshare")  # the rest is about /run
+    return remedy(error.errno, rights) if made else run_folder.remedy(error, rights)
+
+
+def remedy(number: int | None, rights: str) -> str:
+    """What to do where unshare(2) makes no network namespace; `rights` where it is one of those."""
+    if number == errno.ENOSPC:
+        return "raise user.max_net_namespaces (sysctl), on the host of a container too"
+    return rights if number == errno.EPERM else ""
 
 
 def _make_mount_point() -> None:

@@ -10,9 +10,9 @@ FULL = "make room there: df /run; df -i /run"
 _REMEDIES = {errno.EROFS: f"/run is read-only: {READ_ONLY}", errno.ENOSPC: FULL, errno.EDQUOT: FULL}
 
 
-def remedy(error: OSError, otherwise: str) -> str:
-    """What to do about an error there; `otherwise` where it is neither read-only nor full."""
-    return _REMEDIES.get(error.errno or 0, otherwise)
+def remedy(error: OSError, rights: str) -> str:
+    """What to do about an error there; `rights` where it is one of those, "" where it says enough itself."""
+    return rights if error.errno in (errno.EPERM, errno.EACCES) else _REMEDIES.get(error.errno or 0, "")
 
 
 def lack() -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pyroute2 import IPRoute
 
 from nfxlat.errors import OperatorError
-from nfxlat.host.netns import CLONE_NEWNET, MS_REC
+from nfxlat.host.netns import CLONE_NEWNET, MS_REC, remedy
 
 CLONE_NEWNS, MS_PRIVATE = 0x20000, 0x40000  # linux/sched.h, linux/mount.h
 
@@ -58,4 +58,5 @@ def _change_run() -> None:
 
 
 def _refused(what: str) -> OperatorError:
-    return OperatorError(f"cannot create {what}: {os.strerror(ctypes.get_errno())}", hint="run as root")
+    number = ctypes.get_errno()
+    return OperatorError(f"cannot create {what}: {os.strerror(number)}", hint=remedy(number, "run as root"))

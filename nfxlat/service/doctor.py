@@ -87,7 +87,7 @@ def _kernel() -> Iterator[Diagnosis]:
         kernel = probes.kernel()
     except OperatorError as error:
         meaning = "the kernel is tested in a temporary namespace; --setup needs one too"
-        yield Diagnosis("kernel", State.UNKNOWN, error.what, meaning, "run as root")
+        yield Diagnosis("kernel", State.UNKNOWN, error.what, meaning, error.hint)
         return
     release = platform.release()
     if kernel.queue:

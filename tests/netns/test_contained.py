@@ -99,3 +99,15 @@ def test_doctor_tries_a_set_up(place: Place) -> None:
     assert found()["--setup"]["found"] == "works"
     assert found()["IPv4 forwarding"]["state"] == "missing"
     assert "--sysctl" in found()["IPv4 forwarding"]["remedy"]
+
+
+def test_a_limit_of_namespaces_is_told_as_one(place: Place) -> None:
+    inside = place[0]
+    inside.run("echo 0 > /proc/sys/user/max_net_namespaces")
+    told = "No space left on device; raise user.max_net_namespaces (sysctl), on the host of a container too"
+    (line,) = inside.run(f"{inside.nfxlat('domain', 'pin', 'siit0')} 2>&1")
+    assert line.endswith(f"cannot create a network namespace: unshare: {told}")
+    (line,) = inside.run(inside.nfxlat("doctor", "--json"))
+    findings = {finding["what"]: finding for finding in json.loads(line)["findings"]}
+    assert findings["--setup"]["found"] == f"cannot create a network namespace: {told}"
+    assert findings["kernel"]["remedy"].startswith("raise user.max_net_namespaces")
