@@ -49,6 +49,7 @@ Main = Callable[[int, Control], None]  # a worker's life: its number, its end of
 STOP_SECONDS = 5.0
 PREPARE_SECONDS = 30.0
 PING_SECONDS, HUNG_PINGS = 1.0, 5
+SEND_AGAIN_SECONDS = 0.05  # while its end is waited for
 RESTART_SECONDS = 1.0  # a worker that lived shorter is started again only after this
 TRACEBACK = 1 << 13  # octets of a dying worker's traceback that are told: its end
 RESTART_AT_MOST = 30.0  # seconds, where it cannot be forked: each time twice as long
@@ -216,7 +217,12 @@ class Supervisor:
         """Wait for a worker's word that its queues are another's; its process may take longer to end."""
         deadline = time.monotonic() + STOP_SECONDS
         while child.control is not None and not child.retired:
-            if not _readable(child.control, deadline - time.monotonic()) or not self._relay(child):
+            self._send_again(child)  # that it is to stop, where that could not be sent
+            left = deadline - time.monotonic()
+            if _readable(child.control, min(left, SEND_AGAIN_SECONDS) if child.unsent else left):
+                if not self._relay(child):
+                    break
+            elif not child.unsent or left <= 0:
                 break
         return child.retired
 

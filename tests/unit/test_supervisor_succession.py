@@ -10,7 +10,7 @@ from supervised import Bench, Make, make
 from nfxlat.errors import OperatorError
 from nfxlat.service import supervisor as module
 from nfxlat.service.control import Control
-from nfxlat.service.messages import MessageError, Node, Retired
+from nfxlat.service.messages import Message, MessageError, Node, Retired, Stop
 
 __all__ = ["make"]  # a fixture
 
@@ -33,6 +33,29 @@ def test_successors_go_on_when_each_worker_has_retired(make: Make) -> None:
         assert words == ["Go", "Stop", "Go"]
     assert bench.reported == []
     assert bench.supervisor.restarts == 0
+
+
+def test_a_worker_that_could_not_be_told_to_stop_at_once_is_told_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make(1)
+    bench.until(lambda: len(bench.lines) == 1)
+    bench.supervisor.prepare()
+    send = Control.send
+    refused: list[Message] = []
+
+    def refuse_twice(control: Control, message: Message) -> None:
+        if message == Stop() and len(refused) < 2:
+            refused.append(message)
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        send(control, message)
+
+    monkeypatch.setattr(Control, "send", refuse_twice)
+    assert bench.supervisor.succeed() < module.STOP_SECONDS / 2
+    bench.until(lambda: len(bench.pids("Go")) == 2)
+    assert refused == [Stop()] * 2
+    assert bench.pids("Stop") == bench.pids("Go")[:1]
+    assert bench.reported == []
 
 
 def test_a_successor_that_dies_is_started_again_like_any_worker(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
