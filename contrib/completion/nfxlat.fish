@@ -164,6 +164,7 @@ complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l queue -x -d 'first 
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l workers -x -d 'worker processes of each domain (default: 1)'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l spread -xka "ports addresses" -d 'what decides which worker a packet goes to. ports: each flow by its ports, and all fragments to the first worker, so that whole and fragmented datagrams of one flow may overtake each other; addresses: each pair of hosts, fragments too, so that order is kept and one pair uses one worker (default: ports)'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l explain -d 'explain why each addition is there'
+complete -c nfxlat -n '_shtab_nfxlat_using rules compile' -l commands -d 'instead of the rules, print the ip and sysctl commands that they still need on this host'
 complete -c nfxlat -n '_shtab_nfxlat_using rules compile; and test $_shtab_nfxlat_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'nft file'
 complete -c nfxlat -n '_shtab_nfxlat_using rules; and test $_shtab_nfxlat_npos -eq 0' -a load -d 'Load it in one transaction, replacing what the same file loaded before.'
 complete -c nfxlat -n '_shtab_nfxlat_using rules load' -s h -l help -d 'show this help message and exit'

@@ -11,15 +11,17 @@ from nfxlat.cli.screen import say
 from nfxlat.errors import OperatorError, printable
 from nfxlat.host import capabilities
 from nfxlat.host.facts import facts
+from nfxlat.host.found import look
 from nfxlat.judgement import Severity
 from nfxlat.nft.check.judge import check
 from nfxlat.nft.kernel import includes, ruleset
 from nfxlat.nft.language.compile import compile_rules, queues_of
 from nfxlat.nft.language.program import Program, program
 from nfxlat.nft.shipped import RULES
+from nfxlat.plan.compare import Wanted, remaining
 from nfxlat.queues import DEFAULT_QUEUE, SPREAD, SPREADS, Queues, checked
 from nfxlat.service.live_check import check_live
-from nfxlat.service.plan_notes import plan_notes, plans, run_options
+from nfxlat.service.plan_notes import host_commands, plan_notes, plans, run_options
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,7 +61,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             verb.add_argument("--live", action="store_true", help="check this host too")
             verb.add_argument("--json", action="store_true", help="one JSON array of findings on stdout")
         if name == "compile":
-            verb.add_argument("--explain", action="store_true", help="explain why each addition is there")
+            what = verb.add_mutually_exclusive_group()
+            what.add_argument("--explain", action="store_true", help="explain why each addition is there")
+            what.add_argument(
+                "--commands",
+                action="store_true",
+                help="instead of the rules, print the ip and sysctl commands that they still need on this host",
+            )
 
 
 def _program(arguments: argparse.Namespace) -> Program:
@@ -81,7 +89,12 @@ def _compile(arguments: argparse.Namespace) -> int:
     found = _program(arguments)
     queues, owner = _queues(arguments, found), ruleset.owner_of(str(arguments.file))
     _sound(found)
-    notes = plan_notes(plans(found, queues_of(found, queues), facts).values(), found.offloaded())
+    made = plans(found, queues_of(found, queues), facts).values()
+    if arguments.commands:
+        for command in host_commands(remaining(one, look(Wanted.of_plan(one))) for one in made):
+            say(command)
+        return 0
+    notes = plan_notes(made, found.offloaded())
     text = compile_rules(found, explain=arguments.explain, queues=queues, owner=owner, notes=notes).text
     if sys.stdout.isatty():  # else it is for nft, to the character
         for line in text.splitlines():

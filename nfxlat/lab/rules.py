@@ -18,7 +18,7 @@ from nfxlat.nft.shipped import RULES
 from nfxlat.plan.facts import NOTHING_KNOWN
 from nfxlat.queues import Queues
 from nfxlat.service.live_check import check_live
-from nfxlat.service.plan_notes import plan_notes, plans
+from nfxlat.service.plan_notes import host_commands, plan_notes, plans
 
 
 def load(namespace: Namespace, program: Program) -> tuple[Compiled, ruleset.How]:
@@ -67,10 +67,9 @@ def explained(program: Program, owner: str | None = None) -> Compiled:
 
 
 def prepare(namespace: Namespace, program: Program) -> list[str]:
-    """Do what compiled rules say in their comments about the host; those commands."""
-    told = [line for line in explained(program).text.splitlines() if line.startswith("#     ")]
-    lines = [line.removeprefix("#").strip() for line in told]
-    commands = [line for line in lines if line.split()[0] in ("ip", "sysctl")]
+    """Do what rules need on a host of which nothing is known; the commands, as `rules compile --commands` has them."""
+    found = plans(program, queues_of(program, Queues()), lambda domain, role, ends: NOTHING_KNOWN)
+    commands = host_commands(found.values())
     for command in commands:
         namespace.run(command.replace(" add ", " replace ", 1).split())
     return commands

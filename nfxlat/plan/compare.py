@@ -1,7 +1,7 @@
 """What a host lacks of a plan, or of what a record says was made, told by names that an operator can look up."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from nfxlat.plan.neighbours import Proxy
@@ -79,6 +79,18 @@ def lacks(wanted: Wanted, found: Found) -> list[Lack]:
     missing_routes = (Lack("route", str(route)) for route in wanted.routes if not _stands(route, wanted, found))
     entries = (Lack("neighbour", str(one)) for one in wanted.proxies if one not in found.proxies)
     return [*_device(wanted, found), *_addresses(wanted, found), *missing_routes, *_sysctls(wanted, found), *entries]
+
+
+def remaining(plan: Plan, found: Found) -> Plan:
+    """What of it is still to be made."""
+    wanted = Wanted.of_plan(plan)
+    return replace(
+        plan,
+        addresses=tuple(address for address in plan.addresses if address not in found.addresses),
+        routes=tuple(route for route in plan.routes if not _stands(route, wanted, found)),
+        sysctls=tuple(lacking_sysctls(wanted, found)),
+        proxies=tuple(one for one in plan.proxies if one not in found.proxies),
+    )
 
 
 def unended(wanted: Wanted, found: Found) -> list[Route]:

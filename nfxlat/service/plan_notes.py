@@ -1,6 +1,6 @@
 """A plan as one does it by hand: what `nfxlat rules compile` says beside the rules, and `load` leaves to others."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -41,15 +41,31 @@ def _led_by_another(program: Program, domain: Domain) -> bool:
 
 def plan_notes(found: Iterable[Plan], offloaded: Collection[str] = ()) -> dict[str, list[str]]:
     """The lines for each domain, by name; what several have is told once. `offloaded`: see `run_options`."""
+    return {
+        one.name: _notes(one, routes, run_options(one.rules.queues, one.name in offloaded))
+        for one, routes in _with_routes(found)
+    }
+
+
+def host_commands(found: Iterable[Plan]) -> list[str]:
+    """All that plans ask of the host, as commands in order."""
+    commands = []
+    for one, routes in _with_routes(found):
+        commands += [*_addresses(one), *routes]
+        for group in (_forwarding, _speaking):
+            commands += _settings(one, group)
+        commands += _proxies(one)
+    return commands
+
+
+def _with_routes(found: Iterable[Plan]) -> Iterator[tuple[Plan, list[str]]]:
+    """Each plan with the commands for its routes, but for those that one before it has."""
     told: set[tuple[Place, str]] = set()
-    notes = {}
     for one in found:
         vrf = one.device.vrf  # offline the tables of two VRFs have no numbers to tell them apart
         routes = [route for route in one.routes if (route.place, vrf) not in told]
         told.update((route.place, vrf) for route in routes)
-        options = run_options(one.rules.queues, one.name in offloaded)
-        notes[one.name] = _notes(one, [_command(one, route) for route in routes], options)
-    return notes
+        yield one, [_command(one, route) for route in routes]
 
 
 def _command(one: Plan, route: Route) -> str:
@@ -64,33 +80,49 @@ def run_options(queues: Queues, offloaded: bool) -> str:
 
 
 def _notes(one: Plan, routes: list[str], options: str) -> list[str]:
-    role, device = one.rules.role, one.device.name
+    role = one.rules.role
     run = f"nfxlat run --config FILE --domain {one.name} {options}"
     lines = [f"domain {one.name}, as {role}:", *_indented(_brief(one.domain))]
     lines += ["translator, which creates the device:", f"    {run}{'' if role == 'router' else ' --role host'}"]
     if one.addresses:
-        addresses = [f"ip address add {address}/32 dev {device}" for address in one.addresses[:SHOWN]]
-        lines += ["addresses of this host:", *_indented(addresses)]
+        lines += ["addresses of this host:", *_cut(_addresses(one))]
     lines.append("terminal routes: without them the kernel sends no ICMP errors, and a dead translator leaks:")
-    lines += _indented(routes[:SHOWN])
-    if len(routes) > SHOWN:
-        lines.append(f"    ... and {len(routes) - SHOWN} more")
-    if forwarding := _settings(one, lambda group: group in (FORWARD4, FORWARD6)):
-        lines += [PURPOSE[role], forwarding]
+    lines += _cut(routes)
+    if forwarding := _settings(one, _forwarding):
+        lines += [PURPOSE[role], *_indented(forwarding)]
     if one.proxies:
-        entries = [f"ip neigh add {proxy}" for proxy in one.proxies[:SHOWN]]
-        lines += ["addresses that neighbours believe to be on their own link:", *_indented(entries)]
-        if len(one.proxies) > SHOWN:
-            lines.append(f"    ... and {len(one.proxies) - SHOWN} more")
-    if speaking := _settings(one, lambda group: group not in ("", FORWARD4, FORWARD6)):
-        lines += ["what has this host answer for addresses on a link:", speaking]
+        lines += ["addresses that neighbours believe to be on their own link:", *_cut(_proxies(one))]
+    if speaking := _settings(one, _speaking):
+        lines += ["what has this host answer for addresses on a link:", *_indented(speaking)]
     return lines
 
 
-def _settings(one: Plan, of: Callable[[str], bool]) -> str:
-    """The command for the sysctls of some groups; empty without one."""
+def _addresses(one: Plan) -> list[str]:
+    return [f"ip address add {address}/32 dev {one.device.name}" for address in one.addresses]
+
+
+def _proxies(one: Plan) -> list[str]:
+    return [f"ip neigh add {proxy}" for proxy in one.proxies]
+
+
+def _forwarding(group: str) -> bool:
+    return group in (FORWARD4, FORWARD6)
+
+
+def _speaking(group: str) -> bool:
+    return group not in ("", FORWARD4, FORWARD6)
+
+
+def _settings(one: Plan, of: Callable[[str], bool]) -> list[str]:
+    """The command for the sysctls of some groups; none without one."""
     words = [f"{dotted(sysctl.key)}={sysctl.value}" for sysctl in one.sysctls if of(sysctl.group)]
-    return f"    sysctl -w {' '.join(words)}" if words else ""
+    return [f"sysctl -w {' '.join(words)}"] if words else []
+
+
+def _cut(commands: list[str]) -> list[str]:
+    more = len(commands) - SHOWN
+    said = [f"... and {more} more: rules compile --commands prints all"] if more > 0 else []
+    return _indented([*commands[:SHOWN], *said])
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
