@@ -96,7 +96,7 @@ def test_datagrams_keep_their_order_where_gro_chains_some_of_them(bare_lab: Lab,
             write(ethtool, "to-r4", {"rx-gro": "on", "rx-gro-list": "on"})
 
     translator.call(chain)
-    timers = "cd /sys/class/net/to-r4; echo 1000000 > gro_flush_timeout; echo 1 > napi_defer_hard_irqs"
+    timers = "cd /sys/class/net/to-r4; echo 20000000 > gro_flush_timeout; echo 1 > napi_defer_hard_irqs"
     translator.run(["unshare", "--mount", "sh", "-ec", f"mount -t sysfs sysfs /sys; {timers}"])
     receiver = udp(bare_lab.host6, socket.AF_INET6, HOST6_PREFIX)
     sender = udp(bare_lab.router4, socket.AF_INET, ROUTER4[1])
