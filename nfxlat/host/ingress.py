@@ -18,6 +18,7 @@ from nfxlat.terms import DIRECTIONS
 from nfxlat.wire.btf import member_places
 
 BTF = Path("/sys/kernel/btf/vmlinux")
+CLOCKS = Path("/proc/self/timens_offsets")
 NEXT = -1  # TCX_NEXT, TC_ACT_UNSPEC: whatever comes behind us decides
 NO_UDP: Mapping[str, int] = dict.fromkeys(
     ("fit_udp", "udp", "skb_head", "skb_end", "gso_type", "summed_at", "summed_shift"), 0
@@ -44,6 +45,16 @@ def places() -> Mapping[str, int] | None:
         "summed_at": summed.octet,
         "summed_shift": summed.shift,
     }
+
+
+def has_own_clock() -> bool:
+    """Whether this is a time namespace whose CLOCK_MONOTONIC is not the one that programs read (time_namespaces(7))."""
+    try:
+        lines = CLOCKS.read_text().splitlines()
+    except OSError:  # no such namespaces
+        return False
+    offsets = (line.split() for line in lines)
+    return any(clock == "monotonic" and {*offset} != {"0"} for clock, *offset in offsets)
 
 
 def load(

@@ -11,7 +11,7 @@ from typing import Any
 
 from nfxlat.errors import OperatorError
 from nfxlat.host.device import DomainDevice
-from nfxlat.host.ingress import Table
+from nfxlat.host.ingress import Table, has_own_clock
 from nfxlat.host.stamp import Stamp
 from nfxlat.nft.kernel import listing
 from nfxlat.nft.kernel.base_chains import BaseChain, ahead_of
@@ -40,6 +40,7 @@ def refused(options: Options) -> str | None:
         ("the source netfilterqueue does not tell what waits in a queue", options.source != "netlink"),
         ("it is made for the hook model", options.model != "hook"),
         ("what it knows are addresses, which other VRFs may have too", options.domain.vrf is not None),
+        ("this time namespace has a clock of its own, and the kernel's is needed", has_own_clock()),
     ):
         if lacks:
             return what

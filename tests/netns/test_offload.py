@@ -321,6 +321,20 @@ def test_where_it_cannot_be_one_line_says_so(bare_lab: Lab, arguments: tuple[str
         assert process.summary()["offload"] is None
 
 
+def test_a_clock_that_is_not_the_kernel_s_is_none_to_go_by(bare_lab: Lab) -> None:
+    """Times are compared with those that the program reads: all would be too old, or not out of the queue yet."""
+    process = TranslatorProcess(bare_lab.translator, bare_lab.directory, *OFFLOAD)
+    process.command[:0] = ["unshare", "--time", "--monotonic", "-100", "--fork", "--"]
+    if bare_lab.translator.run([*process.command[:6], "true"], check=False).returncode:
+        pytest.skip("no time namespaces")
+    with process:
+        said = [line for line in process.output() if "offload" in line]
+        assert said == ["no offload: this time namespace has a clock of its own, and the kernel's is needed"]
+        for pid in process.workers():  # of unshare, which passes no signal on: the supervisor
+            os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not process.alive(), "its end")
+
+
 def test_chains_that_are_passed_over_are_named(bare_lab: Lab) -> None:
     rules = """
         add table inet early { chain pre { type filter hook prerouting priority -500; }; }
