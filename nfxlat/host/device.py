@@ -27,7 +27,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from nfxlat.errors import OperatorError
 from nfxlat.host import netns, sysctl, vrfs
 from nfxlat.host.interfaces import IFF_LOWER_UP, IFF_MULTICAST, IFF_NOARP, IFF_UP
-from nfxlat.host.links import delete_link, link_of, wait_until_up
+from nfxlat.host.links import IFNAMSIZ, delete_link, link_of, wait_until_up
 from nfxlat.host.netns import in_namespace
 from nfxlat.plan import sysctls
 from nfxlat.plan.sysctls import Sysctl
@@ -53,7 +53,6 @@ NEAR_MAC = bytes.fromhex("026e66780001")  # locally administered; a point-to-poi
 FAR_MAC = bytes.fromhex("026e66780002")
 PREFIX = "nfxlat-"
 
-IFNAMSIZ = 16  # linux/if.h, its terminating zero included
 ADDR_GEN_MODE_NONE = 1  # linux/if_link.h
 
 

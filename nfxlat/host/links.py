@@ -5,7 +5,9 @@ cleanup_net (net/core/net_namespace.c), and takes a veth's other end with it.
 """
 
 import errno
+import fcntl
 import socket
+import struct
 import time
 from typing import Any
 
@@ -14,21 +16,33 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nfxlat.host.interfaces import IFF_UP
 
+IFNAMSIZ, SIOCGIFINDEX = 16, 0x8933  # linux/if.h (the terminating zero included), linux/sockios.h
+_IFREQ = struct.Struct("@16si20x")  # struct ifreq: a name, and of the rest an index
+
 
 def index_of(name: str) -> int:
-    """Index of the interface `name`, or 0."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:  # without an errno
+    """Index of the interface `name`, or 0. Raises OSError where it cannot be asked for (no descriptor), of which
+    if_nametoindex(3) as Python has it says that there is none of this name."""
+    octets = name.encode()
+    if len(octets) >= IFNAMSIZ:
         return 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+        try:
+            found = fcntl.ioctl(any_socket, SIOCGIFINDEX, _IFREQ.pack(octets, 0))
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            return 0
+    return int(_IFREQ.unpack(found)[1])
 
 
 def link_of(ipr: IPRoute, name: str) -> Any | None:
-    """The RTM_NEWLINK message of interface `name`, or None."""
-    try:
-        return ipr.get_links(socket.if_nametoindex(name))[0]
-    except OSError:  # of if_nametoindex, without an errno: no such interface
+    """The RTM_NEWLINK message of interface `name`, or None. Raises OSError or NetlinkError where it cannot be asked
+    for: that says nothing of the interface."""
+    if not (index := index_of(name)):
         return None
+    try:
+        return ipr.get_links(index)[0]
     except NetlinkError as error:
         if error.code != errno.ENODEV:  # gone in between
             raise

@@ -1,9 +1,12 @@
 """The domain device: made, made anew, removed, and passed by what is injected; and what else is looked at on a host."""
 
+import errno
 import os
+import resource
 import select
 import socket
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Address, IPv6Network
 
 import pytest
@@ -13,7 +16,7 @@ from setup_node import entered_node, made
 
 from nfxlat.host import addresses, device, netns, routes, tun
 from nfxlat.host.addresses import local_addresses, watch_addresses
-from nfxlat.host.links import delete_link, link_of, wait_until_up
+from nfxlat.host.links import delete_link, index_of, link_of, wait_until_up
 from nfxlat.host.mtu import egress_mtu
 from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.plan.routes import Route
@@ -33,6 +36,39 @@ def host(node: Namespace) -> Namespace:
     found = Namespace("host")  # by name only: `node` made it and removes it
     assert os.path.exists(found.path)
     return found
+
+
+def test_a_device_that_cannot_be_asked_for_is_not_taken_for_one_that_is_gone(
+    node: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former, _ = device.create_or_adopt("siit0", report=lambda line: None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(IPRoute, "get_links", refuse, raising=False)
+        for call in (device.remove_named, partial(device.create_or_adopt, report=lambda line: None)):
+            with pytest.raises(OSError, match="No buffer space"):
+                call("siit0")  # which would take it away, or make it anew
+    assert socket.if_nametoindex("siit0") == former.ifindex
+    assert netns.is_pinned(former.far_namespace)
+    assert not device.create_or_adopt("siit0", report=lambda line: None)[1]
+
+
+def test_an_index_that_cannot_be_asked_for_is_not_0(node: Namespace) -> None:
+    assert [index_of(name) for name in ("lo", "siit0", "a-name-that-is-too-long")] == [1, 0, 0]
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+            index_of("lo")
+        except OSError as error:
+            code = 0 if error.errno == errno.EMFILE else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_half_made_device_is_made_anew(node: Namespace) -> None:
