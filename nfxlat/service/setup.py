@@ -13,6 +13,7 @@ one does; rules drop until a worker listens. The record is on disk before each c
 process was killed, the next `up` takes it over. A step that fails leads back to where it began.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -35,6 +36,8 @@ from nfxlat.service.own_rules import OwnRules
 from nfxlat.service.standing import Standing
 from nfxlat.terms import Model, Report, Role
 from nfxlat.xlat.domain import Domain
+
+END_AGAIN = 0.1, 0.4  # seconds between the tries of a take-down
 
 SetChange = tuple[Contents, Contents] | None  # what the sets of the rules hold and shall hold; None: not known
 
@@ -313,13 +316,18 @@ class Setup:
         self._standing.note(replace(self._standing.record, clsact=tuple(indexes)))
 
     def _end(self) -> None:
-        """To the end, whatever fails. What stayed is in the record, which then stays too."""
-        failures: list[Exception] = []
-        for step in (self._end_stamp, lambda: self._standing.shrink(None)):
-            try:
-                step()
-            except Exception as error:
-                failures.append(error)
+        """To the end, whatever fails, and again where that may be over in a moment: nobody else does it later. What
+        stayed is in the record, which then stays too."""
+        for pause in (*END_AGAIN, 0.0):
+            failures: list[Exception] = []
+            for step in (self._end_stamp, lambda: self._standing.shrink(None)):
+                try:
+                    step()
+                except Exception as error:
+                    failures.append(error)
+            if not failures:
+                break
+            time.sleep(pause)
         try:
             self._standing.close(remove=not failures)
         finally:

@@ -1,15 +1,17 @@
 """`--setup`: what it makes, that it takes exactly that down, and what stands in its way."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 from setup_node import DOMAIN, OTHER, entered_node, made, snapshot
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import routes
+from nfxlat.host import clsact, routes, state
 from nfxlat.host.addresses import local_addresses
 from nfxlat.host.found import look
 from nfxlat.lab.netns import Namespace
@@ -18,6 +20,7 @@ from nfxlat.plan.compare import Wanted, lacks
 from nfxlat.plan.routes import Route
 from nfxlat.plan.sysctls import FORWARD6, Sysctl
 from nfxlat.service import domains
+from nfxlat.service import setup as setups
 from nfxlat.terms import Role
 
 pytestmark = pytest.mark.netns
@@ -211,6 +214,31 @@ def test_failure_at_the_last_step_undoes_all(
     with pytest.raises(type(error)):
         made().up()
     assert snapshot() == before
+
+
+def test_a_take_down_that_lacks_something_for_a_moment_is_whole(
+    node: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot()
+    lines: list[str] = []
+    setup = made(report=lines.append)
+    setup.up()
+    for step in (clsact, load, routes):
+        names = {clsact: "remove_empty", load: "unload", routes: "delete"}
+        call = getattr(step, names[step])
+        refused: list[object] = []
+
+        def refuse_once(*words: Any, call: Any = call, refused: list[object] = refused) -> Any:
+            if not refused:
+                refused.append(words)
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+            return call(*words)
+
+        monkeypatch.setattr(step, names[step], refuse_once)
+    monkeypatch.setattr(setups, "END_AGAIN", (0.0,) * 3)
+    setup.down()
+    assert snapshot() == before
+    assert not state.path_of("siit0").exists()
 
 
 def test_routes_into_a_device_that_is_gone_are_refused_before_the_first_is_made(node: Namespace) -> None:
