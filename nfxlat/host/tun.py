@@ -50,9 +50,11 @@ def create_or_adopt(name: str, *, report: Report, vrf: str = "", held: int = 0) 
             raise OperatorError("another process translates for it", where=name, hint="stop that process")
         if there is None:
             descriptor, _ = open_queue(name)
-            fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
-            ipr.link("set", index=socket.if_nametoindex(name), ifalias=ALIAS)
-            os.close(descriptor)
+            try:  # marked first: until it persists it goes with us, should we die or fail here
+                ipr.link("set", index=socket.if_nametoindex(name), ifalias=ALIAS)
+                fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+            finally:
+                os.close(descriptor)
     try:
         bring_up(name, report, vrf)
     except BaseException:

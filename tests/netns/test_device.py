@@ -56,6 +56,21 @@ def test_a_device_that_cannot_be_asked_for_is_not_taken_for_one_that_is_gone(
     assert not device.create_or_adopt("siit0", report=lambda line: None)[1]
 
 
+def test_a_tun_that_cannot_be_marked_as_ours_is_not_left(node: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as lacking:
+        lacking.setattr(IPRoute, "link", refuse, raising=False)
+        with pytest.raises(OSError, match="No buffer space"):
+            tun.create_or_adopt("siit0", report=lambda line: None)
+    assert index_of("siit0") == 0
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert tun.create_or_adopt("siit0", report=lambda line: None)
+    assert tun.remove_named("siit0")
+
+
 def test_an_index_that_cannot_be_asked_for_is_not_0(node: Namespace) -> None:
     assert [index_of(name) for name in ("lo", "siit0", "a-name-that-is-too-long")] == [1, 0, 0]
     child = os.fork()
