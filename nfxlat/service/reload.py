@@ -90,9 +90,9 @@ class Reload:
         """The time without a worker, in seconds. Raises OperatorError (or what a bug raises), and then nothing has
         changed."""
         wanted = setup.planned(domain) if setup is not None else None
-        use(domain)
         gaps: list[float] = []
         try:
+            use(domain)
             self._supervisor.prepare()
             if setup is None or wanted is None:
                 return self._supervisor.succeed()

@@ -43,3 +43,16 @@ def test_what_fails_is_refused_each_time_and_offload_goes_on(
         assert service._reload.counts == {"done": 0, "refused": times, "longest_ms": 0.0}
         assert service._options.domain is FORMER
         assert steps[-1] == str(FORMER.prefix6)  # resumed, for what it had
+
+
+def test_what_fails_while_it_is_told_of_the_new_one_leaves_the_former(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    service = Service(Options(FORMER), told.append)
+
+    def renew() -> None:
+        raise OSError(105, os.strerror(105))
+
+    monkeypatch.setattr(service._watches, "renew", renew)
+    assert "No buffer space" in str(service._have_read(lambda: NEW))
+    assert service._options.domain is FORMER  # which a worker that dies now has again
+    assert len(told) == 1
