@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import signal
 import struct
 
 from nfxlat.errors import OperatorError
@@ -58,14 +59,17 @@ def load(instructions: bytes, name: str) -> int:
     """Descriptor of a classifier (BPF_PROG_TYPE_SCHED_CLS) named `name` (15 octets at most).
 
     Raises OSError: EPERM without CAP_BPF and CAP_NET_ADMIN, EINVAL or EACCES where the verifier refuses, ENOSYS.
+    Signals wait meanwhile: the verifier takes tens of milliseconds, and gives up with EAGAIN when one comes.
     """
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     addresses = ctypes.addressof(code), ctypes.addressof(licence)
-    return call(
-        _PROG_LOAD,
-        _LOAD.pack(_PROG_TYPE_SCHED_CLS, len(instructions) // 8, *addresses, 0, 0, 0, 0, 0, name.encode()[:15]),
-    )
+    asked = _LOAD.pack(_PROG_TYPE_SCHED_CLS, len(instructions) // 8, *addresses, 0, 0, 0, 0, 0, name.encode()[:15])
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        return call(_PROG_LOAD, asked)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def link_tcx_ingress(program: int, ifindex: int) -> int:

@@ -3,6 +3,8 @@
 import errno
 import os
 import platform
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from nfxlat.host import bpf, clsact, ingress, interfaces, stamp
 from nfxlat.host.stamp import Stamp
-from nfxlat.lab.netns import Namespace
+from nfxlat.lab.netns import Namespace, wait_for
 from nfxlat.offload.program import linked, text
 
 CUT = "; superframes are cut into segments of 1280 octets"
@@ -133,3 +135,26 @@ def test_this_kernel_tells_where_members_lie() -> None:
         assert places["summed_shift"] <= 6
     else:
         assert places is None
+
+
+def test_signals_that_come_while_it_is_verified_refuse_nothing() -> None:
+    """As a SIGHUP behind a start does."""
+    heard: list[int] = []
+    former = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    table = ingress.Table(64)
+    parent, child = os.getpid(), os.fork()
+    if not child:
+        while True:
+            os.kill(parent, signal.SIGUSR1)
+            time.sleep(0.001)
+    try:
+        wait_for(lambda: heard, "a signal")
+        for _ in range(5):
+            os.close(ingress.load("offload", table.descriptors, ingress.places())[0])
+        count = len(heard)
+        wait_for(lambda: len(heard) > count, "signals to be heard again")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        signal.signal(signal.SIGUSR1, former)
+        table.close()
