@@ -1,10 +1,11 @@
 """The Debian package's files: `contrib/deb --check` tries the package itself, in clean Debians."""
 
+import os
 import re
 import subprocess
 import tomllib
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -57,18 +58,34 @@ def test_the_examples_are_the_rules_that_the_program_has() -> None:
     assert (ROOT / rules.removeprefix("usr/lib/python3/dist-packages/")).is_dir()
 
 
-def test_rules_and_alerts_are_where_links_of_the_installed_pages_lead() -> None:
-    """Pages are in /usr/share/doc/nfxlat/contrib/doc, as in the checkout."""
-    targets = {link: target for target, link in (line.split() for line in lines("nfxlat.links"))}
-    assert targets["usr/share/doc/nfxlat/rules"] == targets["usr/share/doc/nfxlat/examples"]
-    folders = {line.split()[1] for line in lines("nfxlat.install") if " " in line}
-    for name in ("prometheus", "systemd/networkd.conf.d"):
-        target = targets[f"usr/share/doc/nfxlat/contrib/{name}"]
-        assert target in folders
-        wanted = {f"contrib/{name}/{path.name}" for path in (ROOT / "contrib" / name).iterdir()}
-        installed = {source for source, there in map(str.split, lines("nfxlat.install")) if there == target}
-        assert installed <= wanted
-        assert installed
+def test_links_of_the_installed_pages_lead_somewhere() -> None:
+    """Pages are in /usr/share/doc/nfxlat as in the checkout, and link to what is installed elsewhere, too."""
+    there = PurePosixPath("usr/share/doc/nfxlat")
+    installed = {there / Path(name).name: ROOT / name for name in lines("nfxlat.docs")}
+    for source, folder in (line.split() for line in lines("nfxlat.install") if not line.startswith("debian/units")):
+        for path in (ROOT / source, *(ROOT / source).rglob("*")):
+            installed[PurePosixPath(folder) / Path(source).name / path.relative_to(ROOT / source)] = path
+    for path in (ROOT / "rules").rglob("*"):
+        installed[PurePosixPath("usr/lib/python3/dist-packages/nfxlat/rules") / path.relative_to(ROOT / "rules")] = path
+    everything = {*installed, PurePosixPath("usr/share/man/man8")}
+    everything |= {folder for path in everything for folder in path.parents}
+    links = {PurePosixPath(link): target for target, link in (line.split() for line in lines("nfxlat.links"))}
+
+    def found(path: PurePosixPath) -> PurePosixPath:
+        for link in (path, *path.parents):
+            if link in links:
+                return found(PurePosixPath(links[link]) / path.relative_to(link))
+        return path
+
+    texts = {
+        page: path.read_text() for page, path in installed.items() if page.suffix == ".md" and there in page.parents
+    }
+    pages = {page: text for page, text in texts.items() if "dev" not in page.parts}  # those are of the checkout
+    assert len(pages) > 40
+    for page, text in pages.items():
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            place = PurePosixPath(os.path.normpath(page.parent / target))
+            assert found(place) in everything, f"{page}: {target}"
 
 
 def test_each_unit_starts_the_program_of_the_package() -> None:
