@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_interface
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -138,12 +139,15 @@ class Namespace:
         return subprocess.CompletedProcess(list(command), process.returncode, output, errors)
 
     def ip(self, arguments: str) -> str:
-        """`ip -n NAME ARGUMENTS`, split at blanks."""
-        return ip("-n", self.name, *arguments.split())
+        """`ip -n NAME ARGUMENTS`, split at blanks. An IPv6 address that it adds is there then."""
+        said = ip("-n", self.name, *arguments.split())
+        self._wait_until_local([arguments])
+        return said
 
     def ip_batch(self, lines: Sequence[str]) -> None:
         """`ip -n NAME LINE` for each line up to the first that fails, in one process, which is much faster."""
         ip("-n", self.name, "-batch", "-", lines="\n".join(lines))
+        self._wait_until_local(lines)
 
     def sysctl(self, key: str, value: int | str | None = None) -> str:
         """Read a dotted sysctl, after writing `value` if given."""
@@ -165,18 +169,41 @@ class Namespace:
         wait_for(lambda: not self._unready(), f"links of {self.name}", timeout)
 
     def _unready(self) -> list[str]:
-        unready, at_once = [], set()
-        for link in json.loads(self.ip("-j address show")):
+        unready = []
+        links = json.loads(self.ip("-j address show"))
+        for link in links:
             up, carrier = "UP" in link["flags"], "LOWER_UP" in link["flags"]
             tentative = any(address.get("tentative") for address in link["addr_info"])
             if up and (not carrier or tentative):
                 unready.append(link["ifname"])
-            if up:
-                at_once |= {address["local"] for address in link["addr_info"] if address.get("nodad")}
-        if at_once and not unready:  # never tentative, but local, and told of, only a moment later (addrconf_dad_work)
-            local = json.loads(self.ip("-j -6 route show table all type local"))  # a VRF has its own
-            unready += at_once - {route["dst"] for route in local}
-        return unready
+        return unready or self._not_local_yet(links)
+
+    def _not_local_yet(self, links: Sequence[dict[str, Any]]) -> list[str]:
+        """IPv6 addresses whose packets do not arrive: they are local, and told of, only a moment after ip(8) has
+        returned, whether they are tentative or not (addrconf_dad_work)."""
+        connected = [link for link in links if "LOWER_UP" in link["flags"]]
+        found = {one["local"] for link in connected for one in link["addr_info"] if one["family"] == "inet6"}
+        if not found:
+            return []
+        local = json.loads(self.ip("-j -6 route show table all type local"))  # a VRF has its own
+        return sorted(found - {route["dst"] for route in local})
+
+    def _wait_until_local(self, commands: Sequence[str]) -> None:
+        added = {text for command in commands for text in _added6(command.split())}
+        if added:
+
+            def all_local() -> bool:
+                return added.isdisjoint(self._not_local_yet(json.loads(self.ip("-j address show"))))
+
+            wait_for(all_local, f"addresses of {self.name}")
+
+
+def _added6(words: list[str]) -> list[str]:
+    """The IPv6 address that arguments of ip(8) add."""
+    match [word for word in words if not word.startswith("-")]:
+        case ["address", "add" | "replace", text, *_] if ":" in text:
+            return [str(ip_interface(text).ip)]
+    return []
 
 
 def link(left: Namespace, left_name: str, right: Namespace, right_name: str, mtu: int = 1500) -> None:
