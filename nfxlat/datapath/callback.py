@@ -5,6 +5,7 @@ It has no flags, so there are no superframes, and no batch verdicts.
 """
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -17,6 +18,21 @@ from nfxlat.wire import nfqueue
 
 PAYLOAD_LIMIT = 4016
 _SLOT_SIZE = 4224
+
+
+class _OneBatch:
+    """The queue's socket for one batch: the binding goes on until nothing comes, and a worker that is killed then would
+    have more in its hands than it can have told (SLOTS)."""
+
+    def __init__(self, queue: socket.socket) -> None:
+        self._queue, self._left = queue, SLOTS
+
+    def recv(self, size: int) -> bytes:
+        """Raises OSError: EAGAIN at the end of the batch, too."""
+        if not self._left:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        self._left -= 1
+        return self._queue.recv(size, socket.MSG_DONTWAIT)
 
 
 class CallbackQueue:
@@ -35,9 +51,8 @@ class CallbackQueue:
         self.plain: int | None = None
         self.buffer = bytearray(SLOTS * _SLOT_SIZE)
         self.base = address_of(self.buffer)
-        self._packets: list[Any] = []
+        self._packets: list[Any] = []  # of the batch received last
         self._clears = True  # in each worker's process anew
-        self._handed_over = 0  # packets of the batch received last
         try:
             self._binding = NetfilterQueue()
             self._binding.bind(queue, self._take, max_len=maxlen, sock_len=receive_buffer)
@@ -63,17 +78,15 @@ class CallbackQueue:
 
     def receive(self) -> Sequence[Record]:
         """The packets that wait, at most one batch, without blocking."""
-        if not self._packets:
-            self._binding.run(block=False)
-            self._clear_before()
+        self._binding.run_socket(_OneBatch(self._socket))
+        self._clear_before()
         records: list[Record] = []
-        for slot, packet in enumerate(self._packets[:SLOTS]):
+        for slot, packet in enumerate(self._packets):
             payload = packet.get_payload()
             start, length = slot * _SLOT_SIZE + HEADROOM, len(payload)
             self.buffer[start : start + length] = payload
             indev = getattr(packet, "indev", 0)
             records.append((start, length, 0, Kind(packet.hook, indev, whole=length < PAYLOAD_LIMIT)))
-        self._handed_over = len(records)
         return records
 
     def _clear_before(self) -> None:
@@ -84,20 +97,15 @@ class CallbackQueue:
             with contextlib.suppress(OSError):
                 self._socket.send(nfqueue.verdict(self.queue, nfqueue.NF_DROP, last & 0xFFFFFFFF, batch=True))
 
-    def pending(self) -> int:
-        """The binding may call back more often than a batch has room for."""
-        return len(self._packets)
-
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """One verdict a packet: the binding knows no other way."""
         kept = frozenset(accepted)
-        count, self._handed_over = self._handed_over, 0
-        for index, packet in enumerate(self._packets[:count]):
+        for index, packet in enumerate(self._packets):
             if index in kept:
                 packet.accept()
             else:
                 packet.drop()
-        del self._packets[:count]
+        self._packets.clear()
 
     def close(self) -> None:
         """Give the queue back: what waits in it is dropped by the kernel."""

@@ -197,10 +197,6 @@ class NetlinkQueue:
         if len(self._layouts) < LAYOUTS:
             self._layouts.append(layout)
 
-    def pending(self) -> int:
-        """None: all that waits is in the socket."""
-        return 0
-
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """DROP for the batch received last but for the indices in `accepted` and, to the queue `plain`, in `again`;
 

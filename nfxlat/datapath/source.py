@@ -46,11 +46,7 @@ class Source(Protocol):
     def fileno(self) -> int: ...
 
     def receive(self) -> Sequence[Record]:
-        """The packets that wait, at most one batch, without blocking."""
-
-    def pending(self) -> int:
-        """How many packets wait here, of which the descriptor does not tell; until `conclude`, the batch is among
-        them."""
+        """The packets that wait, at most one batch (SLOTS), without blocking. The descriptor tells of the others."""
 
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """The verdict for the batch received last: ACCEPT for the indices in `accepted`, the queue `plain` for those in

@@ -86,10 +86,6 @@ class TunSource:
                 priority = 0
         return at, length, priority, kind._replace(skb_info=kind.skb_info | SKB_GSO)
 
-    def pending(self) -> int:
-        """None: all that waits is in the device."""
-        return 0
-
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         """Nothing: what was read is gone, one way or the other."""
 

@@ -128,10 +128,7 @@ class Worker:
                 if descriptor == control:
                     command()
                     continue
-                source = self._sources[descriptor]
-                taken += self.batch(source)
-                while source.pending():
-                    taken += self.batch(source)
+                taken += self.batch(self._sources[descriptor])
         poll.close()
 
     def batch(self, source: Source) -> int:
@@ -140,7 +137,7 @@ class Worker:
         hold = self._counters.hold
         hold(SLOTS)  # at most; should it be killed before it can count them
         records = source.receive()
-        hold(max(len(records), source.pending()))
+        hold(len(records))
         if not records:
             return 0
         if self._routes is not None:
@@ -219,6 +216,6 @@ class Worker:
         self._counters.settle()
         if self.teacher is not None:
             self.teacher.concluded()
-        totals[_IN_HANDS] = source.pending()
+        totals[_IN_HANDS] = 0
         self._counters.publish()
         return count

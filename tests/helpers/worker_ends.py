@@ -32,9 +32,6 @@ class Source:
     def receive(self) -> Sequence[Record]:
         return self._records
 
-    def pending(self) -> int:
-        return 0
-
     def conclude(self, accepted: Sequence[int], again: Sequence[int] = ()) -> None:
         self.accepted += accepted
         self.again += again
