@@ -102,10 +102,15 @@ def udp(flows: int, size: int, *, gro: bool, direction: Direction = "4to6") -> M
     what = f"UDP {size} B, {flows} flow{'s' * (flows > 1)}, GRO {'on' if gro else 'off'}"
     what += f", {direction}" if suffix else ""
 
+    best: dict[str, int] = {}  # senders, by model: as many from the first in the next round
+
     def take(model: Model, settings: Settings, number: int, former: dict[str, float]) -> Taken:
-        found = search(model, settings, former, SENDERS)
-        if found.generator and min(MORE_SENDERS, flows) > SENDERS:
-            found = max(found, search(model, settings, former, MORE_SENDERS), key=lambda one: one.rate)
+        senders = best.get(model.name, SENDERS)
+        found = search(model, settings, former, senders)
+        if found.generator and min(MORE_SENDERS, flows) > senders:
+            more = search(model, settings, former, MORE_SENDERS)
+            if more.rate > found.rate:
+                found, best[model.name] = more, MORE_SENDERS
         return Taken({key: found.rate / 1e3}, {key} if found.generator else set())
 
     def search(model: Model, settings: Settings, former: dict[str, float], senders: int) -> stats.Found:

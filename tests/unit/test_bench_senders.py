@@ -13,7 +13,7 @@ from nfxlat.bench import workloads
 from nfxlat.bench.stats import Trial
 from nfxlat.bench.workloads import Settings, udp
 
-MODEL: Any = SimpleNamespace(ways={"4to6": None})
+MODEL: Any = SimpleNamespace(name="offload", ways={"4to6": None})
 
 
 @pytest.fixture
@@ -47,6 +47,9 @@ def test_two_senders_where_one_is_the_limit(asked: list[int], monkeypatch: pytes
     assert asked == [1, 2]
     assert 285 <= taken.values[measurement.key] <= 300
     assert not taken.generator
+    taken = measurement.take(MODEL, Settings(), 1, taken.values)  # and from the first in the next round
+    assert asked == [1, 2, 2]
+    assert 285 <= taken.values[measurement.key] <= 300
 
 
 def test_one_sender_where_two_leave_the_translator_too_little(
@@ -58,6 +61,8 @@ def test_one_sender_where_two_leave_the_translator_too_little(
     assert asked == [1, 2]
     assert taken.values[measurement.key] == 200
     assert taken.generator == {measurement.key}
+    measurement.take(MODEL, Settings(), 1, taken.values)
+    assert asked == [1, 2, 1, 2]
 
 
 def test_a_second_sender_is_not_asked_for_a_translator_that_is_the_limit(
