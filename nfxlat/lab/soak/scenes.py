@@ -106,6 +106,7 @@ def reloads_with_kills(lab: Lab, process: TranslatorProcess, directory: Path, ti
     with Stream(lab, (HOST6_EAM4,), RATE) as stream:
         for step in range(times):
             reload(process, directory, step + 1, kill=chance.uniform(0, 0.2))
+        wait_for(lambda: not told(process)["workers_missing"], "the last one that was killed to be started again")
     change, (lost, sent), now = account(process) - before, lost_of(stream), told(process)["reloads"]
     done, refused = now["done"] - was["done"], now["refused"] - was["refused"]
     figures = f"{sent:,} sent, {lost} lost ({change}); {done} done, {refused} refused"
