@@ -76,20 +76,29 @@ class Lack(NamedTuple):
 
 def lacks(wanted: Wanted, found: Found) -> list[Lack]:
     """All that is missing, in the order in which it is made."""
-    missing_routes = (Lack("route", str(route)) for route in wanted.routes if not _stands(route, wanted, found))
-    entries = (Lack("neighbour", str(one)) for one in wanted.proxies if one not in found.proxies)
-    return [*_device(wanted, found), *_addresses(wanted, found), *missing_routes, *_sysctls(wanted, found), *entries]
+    rest = _rest(wanted, found)
+    return [
+        *_device(wanted, found),
+        *(Lack("address", f"{address}/32 dev {wanted.device}") for address in rest.addresses),
+        *(Lack("route", str(route)) for route in rest.routes),
+        *(Lack("sysctl", f"{one} (it is {found.sysctls[one.key]})") for one in rest.sysctls),
+        *(Lack("neighbour", str(one)) for one in rest.proxies),
+    ]
 
 
 def remaining(plan: Plan, found: Found) -> Plan:
-    """What of it is still to be made."""
-    wanted = Wanted.of_plan(plan)
+    """What of it is still to be made; the device aside."""
+    rest = _rest(Wanted.of_plan(plan), found)
+    return replace(plan, addresses=rest.addresses, routes=rest.routes, sysctls=rest.sysctls, proxies=rest.proxies)
+
+
+def _rest(wanted: Wanted, found: Found) -> Wanted:
     return replace(
-        plan,
-        addresses=tuple(address for address in plan.addresses if address not in found.addresses),
-        routes=tuple(route for route in plan.routes if not _stands(route, wanted, found)),
+        wanted,
+        addresses=tuple(address for address in wanted.addresses if address not in found.addresses),
+        routes=tuple(route for route in wanted.routes if not _stands(route, wanted, found)),
         sysctls=tuple(lacking_sysctls(wanted, found)),
-        proxies=tuple(one for one in plan.proxies if one not in found.proxies),
+        proxies=tuple(one for one in wanted.proxies if one not in found.proxies),
     )
 
 
@@ -124,17 +133,6 @@ def _device(wanted: Wanted, found: Found) -> Iterator[Lack]:
         if state == "altered":
             state = "its MAC address, MTU or ARP was changed"
         yield Lack("device", f"{wanted.device} ({state})")
-
-
-def _addresses(wanted: Wanted, found: Found) -> Iterator[Lack]:
-    for address in wanted.addresses:
-        if address not in found.addresses:
-            yield Lack("address", f"{address}/32 dev {wanted.device}")
-
-
-def _sysctls(wanted: Wanted, found: Found) -> Iterator[Lack]:
-    for one in lacking_sysctls(wanted, found):
-        yield Lack("sysctl", f"{one} (it is {found.sysctls[one.key]})")
 
 
 def _stands(route: Route, wanted: Wanted, found: Found) -> bool:
