@@ -8,15 +8,14 @@ from collections.abc import Collection
 
 from nfxlat.datapath.frame import Frame
 from nfxlat.datapath.source import Kind
-from nfxlat.datapath.superframe import MAX_SEGMENTS, safe_gso_size, stamp_of
+from nfxlat.datapath.superframe import CWR, MAX_SEGMENTS, safe_gso_size, stamp_of
 from nfxlat.wire import ipv4
 from nfxlat.wire.nfqueue import FORWARD
 from nfxlat.wire.stamp import gso_size_of, is_udp
 from nfxlat.wire.transport import HEADER_LENGTH, TCP, UDP
 from nfxlat.xlat.fragmentation4 import DF_THRESHOLD
 
-_CWR = 0x0080
-_RELEVANT = 0xF000 | _CWR  # of TCP's data offset and flags
+_RELEVANT = 0xF000 | CWR  # of TCP's data offset and flags
 _LONGEST_DF0 = DF_THRESHOLD - ipv4.HEADER_LENGTH  # octets behind an IPv4 header
 _CAPACITY = 1024  # one for each gso_size that is in use
 
@@ -72,7 +71,7 @@ class Cuts:
         """Without a stamp, TCP is cut to a size that no path refuses, and UDP cannot be cut at all."""
         version, protocol, offset_flags, limit, priority, kind = asked
         stamp = stamp_of(priority, kind, self._stamped)
-        gso_size, ecn = gso_size_of(stamp), bool(offset_flags & _CWR)
+        gso_size, ecn = gso_size_of(stamp), bool(offset_flags & CWR)
         if protocol == TCP:
             transport_header = (offset_flags >> 12) * 4
             gso_size = min(gso_size or safe_gso_size(transport_header), limit - transport_header)

@@ -127,8 +127,8 @@ class Worker:
             for descriptor, _ in ready:
                 if descriptor == control:
                     command()
-                    continue
-                taken += self.batch(self._sources[descriptor])
+                else:
+                    taken += self.batch(self._sources[descriptor])
         poll.close()
 
     def batch(self, source: Source) -> int:
