@@ -100,9 +100,10 @@ class HostWatch:
     def fileno(self) -> int:
         return self._connection.fileno()
 
-    def look_soon(self) -> None:
-        """There may be something to do that the kernel does not tell of."""
-        self._looking.soon()
+    def reloaded(self) -> None:
+        """What of it is unfinished the kernel does not tell of."""
+        if self._setup.unfinished:
+            self._looking.soon()
 
     def close(self) -> None:
         self._connection.close()

@@ -70,10 +70,10 @@ class HostWatches:
         if isinstance(self.host, OperatorsHostWatch):
             self.host.renew(self._planned())
 
-    def finish_soon(self) -> None:
-        """A reload was not brought to its end."""
+    def reloaded(self) -> None:
+        """What of it was not brought to its end is tried again."""
         if isinstance(self.host, HostWatch):
-            self.host.look_soon()
+            self.host.reloaded()
 
     @property
     def missing(self) -> list[str]:

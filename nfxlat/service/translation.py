@@ -1,10 +1,8 @@
-"""`nfxlat run`: queues bound first, then what the host needs, then workers; everything back in reverse order at the
-end.
+"""`nfxlat run`: queues bound first, then what the host needs, then workers; all back in reverse order at the end.
 
     bind queues -> device, routes, sysctls, rules (--setup) -> injectors -> workers -> "ready"
 
-A queue that cannot be had therefore fails before anything has been touched. Rules drop until their queue has a
-listener.
+A queue that cannot be had therefore fails before anything has been touched. Rules drop until it is read.
 
 Signals are only noted until the loop runs, and again from its end on: what has begun is made whole, and what is taken
 down goes to its end. What a handler raises is told and counted (nfxlat.service.fence). Should a bug end the service all
@@ -371,8 +369,7 @@ class Service:
             self._readers.counting.renew(self._options.domain)
         del former
         self._offloading.resume(self._options.domain, self._device)
-        if self._setup is not None and self._setup.unfinished:
-            self._watches.finish_soon()
+        self._watches.reloaded()
         gc.collect()  # pyroute2's event loops leave cycles with our frames in them, and so the former domain
         return refused
 

@@ -145,7 +145,7 @@ def test_what_a_change_left_unfinished_is_tried_again(scene: Scene, monkeypatch:
             scene.setup.apply(scene.setup.planned(EAM_ONLY))
         assert bool(scene.setup.unfinished)
         assert "198.51.100.0/24 dev siit0" in output("ip", "route")
-        scene.watch.look_soon()
+        scene.watch.reloaded()
         scene.run_timers()
         assert "what a reload left unfinished cannot be done failed: OSError" in scene.lines.pop()
         assert owned.missing("siit0", {}) == []
@@ -178,7 +178,7 @@ def test_what_could_not_be_selected_is_by_the_next_try(scene: Scene, monkeypatch
         scene.setup.apply(scene.setup.planned(more))
         assert "203.0.113.9" not in selected()
         assert scene.setup.unfinished
-    scene.watch.look_soon()
+    scene.watch.reloaded()
     scene.run_timers()
     assert scene.lines == ["host: what a reload left unfinished is done"]
     assert "203.0.113.9" in selected()
