@@ -6,8 +6,8 @@ host4 --- router4 --- translator --- router6 --- host6: superframes up to the tr
 import socket
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from offloaded import OFFLOAD
@@ -104,8 +104,23 @@ def congestion(namespace: Namespace) -> Iterator[None]:
         "add rule ip ce in ip protocol tcp ip length > 100 ip ecn set ce",
     ):
         namespace.run(["nft", line])
-    yield
-    namespace.run(["nft", "delete table ip ce"])
+    try:
+        yield
+    finally:
+        namespace.run(["nft", "delete table ip ce"])
+
+
+@contextmanager
+def accecn(hosts: Sequence[Namespace]) -> Iterator[None]:
+    """New connections of these ask for it. Skips where the kernel has none."""
+    with ExitStack() as stack:
+        for host in hosts:
+            stack.callback(host.sysctl, "net.ipv4.tcp_ecn", host.sysctl("net.ipv4.tcp_ecn"))
+            try:
+                host.sysctl("net.ipv4.tcp_ecn", 3)
+            except OSError:
+                pytest.skip("the kernel has no AccECN")
+        yield
 
 
 @WAYS
@@ -115,11 +130,6 @@ def test_every_segment_of_a_flow_with_accecn_keeps_its_ace(
 ) -> None:
     """One CE is met on the way back; the count of it that the sender's segments carry has the bit that CWR is."""
     lab = shared_lab
-    try:
-        for host in (lab.host4, lab.host6):
-            host.sysctl("net.ipv4.tcp_ecn", 3)
-    except OSError:
-        pytest.skip("the kernel has no AccECN")
     receiver, sender, source, target = (
         (lab.host6, lab.host4, HOST4, HOST6_4) if to6 else (lab.host4, lab.host6, HOST6, HOST4_6)
     )
@@ -127,7 +137,7 @@ def test_every_segment_of_a_flow_with_accecn_keeps_its_ace(
         listener = socket.create_server(("::" if to6 else "", 0), family=socket.AF_INET6 if to6 else socket.AF_INET)
     with sender.entered():
         tcp = socket.socket(socket.AF_INET if to6 else socket.AF_INET6)
-    with listener, tcp:
+    with listener, tcp, accecn((lab.host4, lab.host6)):
         for one in (listener, tcp):
             one.settimeout(20)
         tcp.bind((source, 0))
