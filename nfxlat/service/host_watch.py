@@ -182,10 +182,10 @@ class HostWatch:
         self._report("host: what a reload left unfinished is done")
 
     def _missing(self, plan: Plan) -> list[Lack]:
-        wanted = Wanted.of_plan(plan)
+        wanted, indexes = Wanted.of_plan(plan), self._setup.indexes  # of one that goes from here on the kernel tells
         missing = lacks(wanted, found.look(wanted))
-        if self._setup.indexes != self.served and not any(lack.kind == "device" for lack in missing):
-            which = wanted.device if self._setup.index != self.served[0] else f"VRF {wanted.vrf}"
+        if indexes != self.served and not any(lack.kind == "device" for lack in missing):
+            which = wanted.device if indexes[0] != self.served[0] else f"VRF {wanted.vrf}"
             missing.insert(0, Lack("device", f"{which} (made anew)"))
         return missing
 

@@ -19,8 +19,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from setup_node import DOMAIN, entered_node, output
 
 from nfxlat.errors import OperatorError
-from nfxlat.host import device, netns, routes, tun
+from nfxlat.host import device, found, netns, routes, tun
 from nfxlat.lab.netns import Namespace, wait_for
+from nfxlat.plan.compare import Found, Wanted
 from nfxlat.plan.routes import Route
 from nfxlat.queues import Queues
 from nfxlat.service import own_rules, owned
@@ -101,6 +102,27 @@ def test_a_device_that_is_deleted_is_heard_of_without_any_ipv6_route(node: Names
     assert scene.served == [scene.setup.index]
     scene.watch.close()
     scene.setup.down()
+
+
+def test_a_device_that_goes_while_it_is_looked_at_is_missing(
+    scene: Scene, node: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = found.look
+
+    def goes(wanted: Wanted) -> Found:
+        monkeypatch.setattr(found, "look", look)
+        there = look(wanted)
+        node.ip("link del siit0")
+        return there
+
+    monkeypatch.setattr(found, "look", goes)
+    node.ip("link set siit0 txqueuelen 2000")
+    assert scene.hears()
+    scene.run_timers()
+    assert scene.hears()
+    scene.run_timers()
+    assert "device siit0 (missing)" in scene.lines.pop()
+    assert scene.lines == []
 
 
 def test_a_device_that_somebody_has_made_anew_is_served(scene: Scene) -> None:
