@@ -327,13 +327,14 @@ def test_the_last_words_of_a_worker_that_left_something_unread_are_heard_first(
         if bench.supervisor.restarts:
             bench.obey(number, control)
             return
-        poll = select.poll()
-        poll.register(control, select.POLLIN)
-        poll.poll()  # it has been told to go
+        os.read(told, 1)
         raise ZeroDivisionError("of this worker")
 
-    bench = make(1, fails_once)
-    os.waitid(os.P_PID, bench.supervisor._children[0].pid, os.WEXITED | os.WNOWAIT)  # its end is heard of at once
+    told, tell = os.pipe()
+    with open(told, "rb"), open(tell, "wb", buffering=0) as gate:
+        bench = make(1, fails_once)
+        gate.write(b"!")  # only now: start() looks for those that have died, too
+        os.waitid(os.P_PID, bench.supervisor._children[0].pid, os.WEXITED | os.WNOWAIT)  # its end is heard of at once
     bench.until(lambda: len(bench.lines) == 1)
     assert "ZeroDivisionError: of this worker" in bench.reported[0]
     assert "died: exit 1; restarting it" in bench.reported[1]
