@@ -95,7 +95,9 @@ def boot(steps: Steps, seconds: float, folder: Path) -> Iterator[Booted]:
     token = secrets.token_hex(16)
     order = {name: {"command": command, "seconds": limit} for name, (command, limit) in steps.items()}
     (folder / "order.json").write_text(json.dumps({"token": token, "steps": order}))
-    inside = ["sh", str(HERE / "guest.sh"), str(kernel), sys.executable, str(HERE / "guest.py")]
+    options = "ro,cache=loose,trans=virtio,version=9p2000.L,msize=512000"
+    lower = f"mkdir /run/lower && mount -t 9p -o {options} host /run/lower"
+    inside = ["sh", f"/run/lower{HERE / 'guest.sh'}", str(kernel), sys.executable, str(HERE / "guest.py")]
     virtme = [program, f"--kimg={image}", "--mods=auto", "--force-9p", "--disable-kvm", "--disable-microvm"]
     virtme += [f"--cpus={CPUS}", f"--memory={MEMORY}", "--show-boot-console"]
     # the emulated TSC is sound, but a watchdog on a loaded machine doubts it and falls back to HPET, which is slow
@@ -105,7 +107,7 @@ def boot(steps: Steps, seconds: float, folder: Path) -> Iterator[Booted]:
         f"local,path={folder},mount_tag=results,security_model=none",
     ):
         virtme += ["--qemu-opt=-virtfs", f"--qemu-opt={share}"]
-    virtme += ["--script-sh", shlex.join(inside)]
+    virtme += ["--script-sh", f"{lower} && exec {shlex.join(inside)}"]
     # a pipe, not a file: qemu opens /proc/self/fd/1 anew, several times, and would truncate it
     piped = ["sh", "-c", f'"$@" 2>&1 | cat >{shlex.quote(str(folder / "boot.log"))}', "sh", *virtme]
     # timeout(1) leads the process group and ends all of it, also where this process is no more

@@ -4,15 +4,15 @@
 #     guest.sh KERNEL COMMAND...    KERNEL: folder with lib/modules/ of the running kernel
 #
 # The host's files come read-only over 9p (tag "host"), cached, since every program start would fetch its pages again;
-# a tmpfs above them takes all writes. The one folder of the host that the guest may write is /run/results (tag "results").
+# a tmpfs above them takes all writes. Who starts this has mounted them on /run/lower: /tmp and /var/tmp are others there, and
+# the checkout may be in these. The one folder of the host that the guest may write is /run/results (tag "results").
 set -eu
 kernel=$1
 shift
 options=trans=virtio,version=9p2000.L,msize=512000
 
 modprobe -d "$kernel" -a overlay tun # nobody makes /dev/net/tun ahead of the driver, as udev does
-mkdir /run/lower /run/writes /run/root
-mount -t 9p -o "ro,cache=loose,$options" host /run/lower
+mkdir /run/writes /run/root
 mount -t tmpfs writes /run/writes
 mkdir /run/writes/upper /run/writes/work
 mount -t overlay -o lowerdir=/run/lower,upperdir=/run/writes/upper,workdir=/run/writes/work root /run/root
